@@ -1,0 +1,94 @@
+# `make` lists what there is. Everything is installed inside this checkout.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+VENV := .venv
+READY := $(VENV)/.ready
+LOCKS := functions/transform/requirements.txt requirements-dev.txt
+UV_VERSION := 0.13.9
+# The machine's uv, or else one of the checkout's own.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+EVENT ?= events/article.json
+ARCHITECTURE ?= arm64
+
+# sam build looks for python3.13 on PATH: the environment's comes first.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# No tool writes outside the checkout (uv's cache aside), and none calls home.
+export UV_PYTHON_INSTALL_DIR := $(CURDIR)/.uv/python
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
+export SAM_CLI_TELEMETRY := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A region for the linters' and SAM's translation; nothing here calls AWS but `make deploy`.
+LOCAL_AWS := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-ap-northeast-1}
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
+
+$(READY): requirements-dev.txt pyproject.toml .python-version | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv)
+	@$(UV) venv --quiet --allow-existing $(VENV)
+	@$(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements-dev.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(VENV)/bin/python --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## Create .venv with everything locked in requirements-dev.txt
+
+.PHONY: demo
+demo: setup ## Run the transformation function on the tutorial's sign-ins, without AWS
+	@console-login transform $(EVENT)
+
+.PHONY: test
+test: lint ## Run the linters and every test, without AWS and without Docker
+	$(VENV)/bin/pytest
+
+.PHONY: lint
+lint: setup ## Run ruff, mypy --strict, sam validate --lint and cfn-lint
+	ruff format --check .
+	ruff check .
+	mypy
+	$(LOCAL_AWS) sam validate --lint
+	cfn-lint template.yaml
+
+.PHONY: format
+format: setup ## Format the code and mend what ruff can mend
+	ruff check --fix .
+	ruff format .
+
+.PHONY: build
+build: setup ## Build the function for ARCHITECTURE (arm64 or x86_64)
+	$(LOCAL_AWS) sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: invoke
+invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
+	@$(MAKE) build ARCHITECTURE=$$(uname -m | sed -e s/aarch64/arm64/)
+	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT)
+
+.PHONY: deploy
+deploy: build ## Build, then deploy to AWS with your credentials; asks before it changes anything
+	sam deploy --parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: events
+events: setup ## Pack events/*.json again from events/src
+	@sh events/pack.sh events
+
+.PHONY: lock
+lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again into both lock files
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group dev --group function \
+	  --output-file requirements-dev.txt pyproject.toml
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group function --constraints requirements-dev.txt \
+	  --output-file functions/transform/requirements.txt
+
+.PHONY: clean
+clean: ## Remove everything that make has made
+	rm -rf $(VENV) .uv .cache .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

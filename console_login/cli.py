@@ -1,0 +1,103 @@
+"""The commands of `console-login`: arguments and printing, no logic."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from console_login import function
+from console_login import pack as packing
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Work with console sign-ins on their way from CloudWatch Logs to S3."""
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, type=_PATH, metavar="SRC...")
+@click.option("-o", "--output", required=True, type=_PATH, metavar="FILE", help="File to write.")
+@click.option("--plain", is_flag=True, help="Leave the records uncompressed.")
+@click.option("--lines", is_flag=True, help="Leave events one a line, without an envelope.")
+def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> None:
+    """Make a Firehose event of readable sources, a record of each.
+
+    A .jsonl source holds CloudTrail events, one a line; a .json one, a document such as an
+    envelope; a .b64 one, a record's data as it is; any other, a record's bytes as they are.
+    """
+    event = packing.pack(list(sources), plain=plain, lines=lines)
+    try:
+        output.write_text(json.dumps(event, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
+
+
+@cli.command()
+@click.argument("event", type=_PATH)
+def unpack(event: Path) -> None:
+    """Show what is inside the Firehose event in the file EVENT."""
+    for record_id, form, lines in packing.unpack(packing.read_event(event), event):
+        click.secho(f"{record_id}  {form}", bold=True)
+        for line in lines:
+            _print_raw(line)
+
+
+@cli.command()
+@click.argument("event", type=_PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print the function's answer alone.")
+def transform(event: Path, as_json: bool) -> None:
+    """Run the function on the Firehose event in the file EVENT.
+
+    Prints each record's fate and the reason for it, then the lines that Firehose would write. The
+    function's own log goes to stderr.
+    """
+    response, outcomes = function.invoke(packing.read_event(event))
+    if as_json:
+        click.echo(json.dumps(response))
+        return
+    table = Table("record", "result", "reason")
+    for heading in ("events", "lines", "bytes in", "bytes out"):
+        table.add_column(heading, justify="right")
+    for outcome in outcomes:
+        counts = outcome.events_in, outcome.events_delivered, outcome.bytes_in, outcome.bytes_out
+        columns = (outcome.record_id, outcome.result, outcome.reason.value)
+        table.add_row(*columns, *(f"{count:,}" for count in counts))
+    Console(markup=False, highlight=False).print(table)
+    for outcome in outcomes:
+        for line in outcome.lines():
+            _print_raw(line)
+
+
+def _print_raw(line: str) -> None:
+    """Print a line as it is: neither wrapped nor coloured, in UTF-8 whatever the terminal says."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Run the command line: a user's error is one line on stderr and exit status 2."""
+    try:
+        # click returns what Exit carried; its own printing of errors takes three lines.
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (packing.SourceError, function.FunctionError) as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader, such as head, has had enough.
+        sys.stderr.close()
+        sys.exit(0)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    one_line = " ".join(message.split())
+    sys.stderr.write(f"console-login: {one_line}\n")
+    sys.exit(2)

@@ -1,0 +1,170 @@
+"""Readable sources to a Firehose transformation event, and back."""
+
+import base64
+import binascii
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ACCOUNT = "111122223333"
+REGION = "ap-northeast-1"
+_FIRST_EVENT_ID = 38174239507788117679146500299632564763633296100326440960
+_ARRIVAL = datetime(2024, 3, 30, 9, 48, 22, tzinfo=UTC)
+_MAX_SHOWN_BYTES = 1024 * 1024
+_MAX_SHOWN_CHARACTERS = 8 * 1024
+
+
+class SourceError(Exception):
+    """A source or an event that cannot be read; the message names it."""
+
+
+def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> dict[str, Any]:
+    """Return a Firehose transformation event with one record for each source.
+
+    What a source is, its suffix says: `.jsonl` CloudTrail events, one a line, each kept byte for
+    byte; `.json` a document of its own, such as an envelope; `.b64` the record's `data` as it is;
+    any other, the record's bytes as they are. The first two are gzipped unless `plain`; `lines`
+    leaves events without an envelope, as Firehose's message extraction does.
+    """
+    return {
+        "invocationId": "00000000-0000-4000-8000-000000000000",
+        "deliveryStreamArn": f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/console-login",
+        "region": REGION,
+        "records": [
+            {
+                "recordId": f"{number:03d}-{source.stem}",
+                "approximateArrivalTimestamp": _milliseconds(_ARRIVAL) + number,
+                "data": _data(source, plain=plain, lines=lines),
+            }
+            for number, source in enumerate(sources, 1)
+        ],
+    }
+
+
+def _data(source: Path, *, plain: bool, lines: bool) -> str:
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{source}: {error.strerror}") from error
+    if source.suffix == ".b64":
+        return content.decode("ascii", "replace").rstrip("\n")
+    if source.suffix in {".jsonl", ".json"}:
+        try:
+            text = content.decode()
+            document = _document(text, source, lines=lines)
+        except ValueError as error:
+            raise SourceError(f"{source}: {error}") from error
+        content = document.encode()
+        if not plain:
+            # mtime: the same bytes every time.
+            content = gzip.compress(content, compresslevel=6, mtime=0)
+    return base64.b64encode(content).decode()
+
+
+def _document(text: str, source: Path, *, lines: bool) -> str:
+    if source.suffix == ".json":
+        return _compact(json.loads(text))
+    if lines:
+        return text
+    messages = [line for line in text.split("\n") if line]
+    return _compact(
+        {
+            "messageType": "DATA_MESSAGE",
+            "owner": ACCOUNT,
+            "logGroup": "/aws/cloudtrail/management-event",
+            "logStream": f"{ACCOUNT}_CloudTrail_{REGION}",
+            "subscriptionFilters": ["console-login"],
+            "logEvents": [
+                {
+                    "id": str(_FIRST_EVENT_ID + number),
+                    "timestamp": _milliseconds(_ARRIVAL),
+                    "message": message,
+                }
+                for number, message in enumerate(messages)
+            ],
+        }
+    )
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def read_event(path: Path) -> Any:
+    """Return the JSON of an event file; SourceError if it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path}: not JSON: {error}") from error
+
+
+def unpack(event: Any, path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each record's id, a word on its form, and the lines of what is inside.
+
+    Written for eyes and with Python's own gzip: not what the function does, but a second opinion.
+    """
+    records = event.get("records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        raise SourceError(f"{path}: not a Firehose transformation event: it has no records")
+    for record in records:
+        if not isinstance(record, dict):
+            raise SourceError(f"{path}: not a Firehose transformation event: a record is no object")
+        form, content = _content(record.get("data"))
+        text = content.decode("utf-8", "backslashreplace")
+        yield str(record.get("recordId")), form, list(_shown(text))
+
+
+def _content(data: object) -> tuple[str, bytes]:
+    try:
+        content = base64.b64decode(str(data), validate=True)
+    except (binascii.Error, ValueError):
+        return "not base64", str(data).encode("utf-8", "backslashreplace")
+    if not content.startswith(b"\x1f\x8b"):
+        return f"plain, {len(content):,} bytes", content
+    form = f"gzip, {len(content):,} bytes"
+    contents: list[bytes] = []
+    room = _MAX_SHOWN_BYTES
+    while content and room > 0:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            contents.append(member.decompress(content, room))
+        except zlib.error as error:
+            return f"{form}, damaged: {error}", b"".join(contents)
+        room -= len(contents[-1])
+        if room > 0 and not member.eof:
+            return f"{form}, truncated", b"".join(contents)
+        content = member.unused_data
+    if room <= 0:
+        return f"{form}, only the first {_MAX_SHOWN_BYTES:,} decompressed are read", b"".join(
+            contents
+        )
+    return form, b"".join(contents)
+
+
+def _shown(text: str) -> Iterator[str]:
+    """Yield an envelope's keys and then its messages as lines of their own; else the text."""
+    try:
+        envelope = json.loads(text)
+        messages = [log_event["message"] for log_event in envelope.pop("logEvents")]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        messages = text.split("\n")
+    else:
+        yield _compact(envelope)
+    for message in messages:
+        if str(message).strip():
+            shown = str(message)
+            yield (
+                shown
+                if len(shown) <= _MAX_SHOWN_CHARACTERS
+                else (f"{shown[:_MAX_SHOWN_CHARACTERS]} ... {len(shown):,} characters")
+            )

@@ -1,0 +1,24 @@
+"""The closed set of reasons that a record's fate has, and the error that carries one."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a record got its result. The values are stable: logs, tests and documents use them."""
+
+    DELIVERED = "delivered"
+    CONTROL_MESSAGE = "control_message"
+    NO_MATCH = "no_match"
+    UNDECODABLE = "undecodable"
+    CORRUPT_GZIP = "corrupt_gzip"
+    TOO_LARGE = "too_large"
+    MALFORMED_EVENT = "malformed_event"
+    UNEXPECTED_ERROR = "unexpected_error"
+
+
+class RecordError(Exception):
+    """A record that cannot be delivered; Firehose keeps its source under the error prefix."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason

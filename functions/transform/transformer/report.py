@@ -1,0 +1,34 @@
+"""What an invocation leaves in its log and its metrics: ids, counts and reasons, nothing else."""
+
+import itertools
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from transformer.batch import Outcome, summary
+
+# A batch can hold thousands of records: past these the summary's counts must do.
+MAX_WARNINGS = 20
+
+# `location`: always the same lines of this file. The service is the stack's name.
+_logger = Logger(location=None)
+_metrics = Metrics()
+
+
+def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
+    """Log a warning per failed record, capped, and one summary; publish what the alarms need."""
+    ids = {"invocation_id": invocation_id, "function_request_id": request_id}
+    failed = (outcome for outcome in outcomes if outcome.result == "ProcessingFailed")
+    for outcome in itertools.islice(failed, MAX_WARNINGS):
+        record = {"record_id": outcome.record_id, "reason": outcome.reason.value}
+        _logger.warning("record failed", extra=record | ids)
+    counts: dict[str, Any] = summary(outcomes)
+    _logger.info("batch transformed", extra=counts | ids)
+    # A metric costs for every month in which it has a value: a quiet one is not sent.
+    if counts["events_delivered"]:
+        _metrics.add_metric("EventsDelivered", MetricUnit.Count, counts["events_delivered"])
+    if counts["records_failed"]:
+        _metrics.add_metric("RecordsFailed", MetricUnit.Count, counts["records_failed"])
+    if counts["events_delivered"] or counts["records_failed"]:
+        _metrics.flush_metrics()
