@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -60,9 +61,12 @@ def transform(event: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(response))
         return
-    table = Table("record", "result", "reason")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("record", overflow="fold")
+    for heading in ("result", "reason"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("events", "lines", "bytes in", "bytes out"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for outcome in outcomes:
         counts = outcome.events_in, outcome.events_delivered, outcome.bytes_in, outcome.bytes_out
         columns = (outcome.record_id, outcome.result, outcome.reason.value)

@@ -28,6 +28,7 @@ def invoke(event: Any) -> "tuple[Response, list[Outcome]]":
     os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
     if str(CODE_URI) not in sys.path:
         sys.path.insert(0, str(CODE_URI))
+    from transformer.batch import response
     from transformer.config import ConfigurationError
     from transformer.firehose import NotAFirehoseEventError
 
@@ -38,4 +39,4 @@ def invoke(event: Any) -> "tuple[Response, list[Outcome]]":
             outcomes = app.handle(event, SimpleNamespace(aws_request_id=str(uuid.uuid4())))
         except (ConfigurationError, NotAFirehoseEventError) as error:
             raise FunctionError(str(error)) from error
-    return app.response(outcomes), outcomes
+    return response(outcomes), outcomes
