@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import click
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -61,14 +60,14 @@ def transform(event: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(response))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("record", overflow="fold")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("record", overflow="fold", min_width=20)
     for heading in ("result", "reason"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("events", "lines", "bytes in", "bytes out"):
+    for heading in ("events", "lines", "bytes out"):
         table.add_column(heading, justify="right", no_wrap=True)
     for outcome in outcomes:
-        counts = outcome.events_in, outcome.events_delivered, outcome.bytes_in, outcome.bytes_out
+        counts = (outcome.events_in, outcome.events_delivered, outcome.bytes_out)
         columns = (outcome.record_id, outcome.result, outcome.reason.value)
         table.add_row(*columns, *(f"{count:,}" for count in counts))
     Console(markup=False, highlight=False).print(table)

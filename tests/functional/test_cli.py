@@ -1,0 +1,154 @@
+"""`console-login` as a user runs it: a process, its output and its exit status."""
+
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import EVENTS, OSAKA, ROOT, TOKYO, event
+
+COMMAND = str(ROOT / ".venv" / "bin" / "console-login")
+ARTICLE = str(EVENTS / "article.json")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env=os.environ | {"COLUMNS": "80"} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+
+
+def test_transform_prints_fates_and_then_the_lines_raw() -> None:
+    done = run("transform", ARTICLE)
+    assert done.returncode == 0
+    *table, first, second = done.stdout.decode().splitlines()
+    assert (first, second) == (TOKYO, OSAKA)
+    assert [row.split()[:3] for row in table] == [
+        ["record", "result", "reason"],
+        ["001-control-message", "Dropped", "control_message"],
+        ["002-tokyo", "Ok", "delivered"],
+        ["003-osaka", "Ok", "delivered"],
+    ]
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    rows = run("transform", str(EVENTS / "poison.json")).stdout.decode().splitlines()[:15]
+    table = [row for row in rows if not row.startswith("{")]
+    assert table[0].split() == ["record", "result", "reason", "events", "lines", "bytes", "out"]
+    assert any("ProcessingFailed malformed_event" in " ".join(row.split()) for row in table)
+    assert all(len(row) <= 80 for row in table)
+
+
+def test_transform_json_prints_the_answer_alone() -> None:
+    done = run("transform", "--json", ARTICLE)
+    answer = json.loads(done.stdout)
+    assert [record["result"] for record in answer["records"]] == ["Dropped", "Ok", "Ok"]
+    assert base64.b64decode(answer["records"][1]["data"]).decode() == TOKYO + "\n"
+
+
+def test_lines_are_utf_8_whatever_the_locale() -> None:
+    done = run("transform", str(EVENTS / "mixed.json"), LC_ALL="C", PYTHONUTF8="0")
+    assert "例の利用者" in done.stdout.decode()
+
+
+def test_the_functions_log_is_on_stderr() -> None:
+    done = run("transform", ARTICLE)
+    assert b"batch transformed" in done.stderr
+    assert b"batch transformed" not in done.stdout
+
+
+def test_pack_and_unpack_are_inverse(tmp_path: Path) -> None:
+    source = tmp_path / "mine.jsonl"
+    source.write_text(f"{TOKYO}\n{OSAKA}\n")
+    packed = tmp_path / "packed.json"
+    assert run("pack", str(source), "-o", str(packed)).returncode == 0
+    heading, envelope, *messages = run("unpack", str(packed)).stdout.decode().splitlines()
+    assert heading.startswith("001-mine  gzip, ")
+    assert json.loads(envelope)["messageType"] == "DATA_MESSAGE"
+    assert messages == [TOKYO, OSAKA]
+
+
+@pytest.mark.parametrize("options", [[], ["--plain"], ["--plain", "--lines"], ["--lines"]])
+def test_every_packing_is_read_alike(options: list[str], tmp_path: Path) -> None:
+    packed = tmp_path / "packed.json"
+    run("pack", *options, str(EVENTS / "src" / "tokyo.jsonl"), "-o", str(packed))
+    assert run("transform", str(packed)).stdout.decode().splitlines()[-1] == TOKYO
+
+
+def test_unpack_shows_damage_without_a_traceback() -> None:
+    done = run("unpack", str(EVENTS / "poison.json"))
+    shown = done.stdout.decode()
+    assert done.returncode == 0
+    for words in ("not base64", "truncated", "damaged: ", "only the first 1,048,576"):
+        assert words in shown
+    assert len(shown) < 1_000_000
+
+
+def test_help_lists_the_commands() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout.decode() for name in ("pack", "transform", "unpack"))
+    assert run().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["transform"], "Missing argument"),
+        (["transform", "nowhere.json"], "nowhere.json: No such file"),
+        (["transform", "."], "Is a directory"),
+        (["transform", str(EVENTS / "src" / "tokyo.jsonl")], "not a Firehose transformation"),
+        (["transform", str(ROOT / "Makefile")], "not JSON"),
+        (["unpack", "nowhere.json"], "No such file"),
+        (["unpack", str(EVENTS / "src" / "tokyo.jsonl")], "not a Firehose transformation"),
+        (["pack", "-o", "out.json"], "Missing argument"),
+        (["pack", ARTICLE], "Missing option"),
+        (["pack", "nowhere.jsonl", "-o", "out.json"], "nowhere.jsonl: No such file"),
+        (["pack", ARTICLE, "-o", "no/such/folder.json"], "No such file"),
+        (["pack", str(ROOT / "Makefile"), "--wrong", "-o", "x"], "No such option"),
+        (["wrong"], "No such command"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_status_2(arguments: list[str], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("console-login: ")
+    assert words in line
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b"[]", b'{"records":[null]}'])
+def test_a_wrong_event_file_is_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    path.write_bytes(content)
+    for command in ("transform", "unpack"):
+        done = run(command, str(path))
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
+    for name, content in (("a.json", b"{"), ("b.jsonl", b"\xff")):
+        (tmp_path / name).write_bytes(content)
+        done = run("pack", str(tmp_path / name), "-o", str(tmp_path / "out"))
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_configuration_is_one_line() -> None:
+    done = run("transform", ARTICLE, EVENT_NAMES="a*,b c")
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert "'a*'" in line
+    assert "'b c'" in line
+
+
+def test_event_names_are_read_from_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps(event(b'{"eventName":"CheckMfa"}\n')))
+    done = run("transform", str(path), EVENT_NAMES="CheckMfa")
+    assert done.stdout.decode().splitlines()[-1] == '{"eventName":"CheckMfa"}'

@@ -1,0 +1,43 @@
+"""A reader that is plainly right and knows nothing of the transformer's ways: gzip and json."""
+
+import base64
+import gzip
+import json
+from typing import Any
+
+
+def read(data: str, event_names: frozenset[str] | None) -> tuple[str, list[str]]:
+    """Return the result and the lines of a record that holds one well-formed envelope."""
+    document = base64.b64decode(data)
+    if document[:2] == b"\x1f\x8b":
+        document = gzip.decompress(document)
+    envelope = json.loads(document)
+    if envelope["messageType"] == "CONTROL_MESSAGE":
+        return "Dropped", []
+    lines = []
+    for log_event in envelope["logEvents"]:
+        message = log_event["message"]
+        event = _object(message)
+        if event is None:
+            if event_names is None or any(name in _unescaped(message) for name in event_names):
+                return "ProcessingFailed", []
+        elif event_names is None or (
+            isinstance(event.get("eventName"), str) and event["eventName"] in event_names
+        ):
+            lines.append(message.replace("\r", " ").replace("\n", " "))
+    return ("Ok", lines) if lines else ("Dropped", [])
+
+
+def _object(message: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _unescaped(message: str) -> str:
+    for code in range(128):
+        for escape in (f"\\u{code:04x}", f"\\u{code:04X}"):
+            message = message.replace(escape, chr(code))
+    return message

@@ -1,0 +1,196 @@
+"""What holds for every input, tried by hypothesis against a naive reader."""
+
+import base64
+import json
+import re
+
+import naive
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support import OSAKA, TOKYO, b64, envelope, event, gz, transform
+
+import app
+from transformer import documents
+from transformer.cloudtrail import Selection
+from transformer.config import Config
+
+NAMES = ("ConsoleLogin", "CheckMfa", "Login_GET")
+SELECTIONS = st.sampled_from(
+    [frozenset({"ConsoleLogin"}), frozenset({"ConsoleLogin", "Login_GET"}), None]
+)
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(NAMES),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=6) | st.just("eventName"), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@st.composite
+def spelled(draw: st.DrawFn, text: str) -> str:
+    """Return `text` with some of its characters as JSON escapes."""
+    escape = st.sampled_from(["{0}", "{0}", "{0}", "\\u{1:04x}", "\\u{1:04X}"])
+    return "".join(draw(escape).format(character, ord(character)) for character in text)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> str:
+    """Return the text of an object with an `eventName` in any spelling, somewhere in it."""
+    value = draw(st.dictionaries(st.text(max_size=8), json_values, max_size=3))
+    text = json.dumps(
+        value,
+        ensure_ascii=draw(st.booleans()),
+        indent=draw(st.sampled_from([None, None, 1])),
+    )
+    name = draw(st.sampled_from(NAMES).flatmap(spelled) | spelled("NonConsoleLogin"))
+    key = draw(spelled("eventName") | st.just("eventName"))
+    member = f'"{key}":{draw(st.sampled_from([" ", "", "\n", "\r\n"]))}"{name}"'
+    if text == "{}":
+        return "{" + member + "}"
+    if draw(st.booleans()):
+        return text[:-1] + "," + member + "}"
+    return "{" + member + "," + text[1:]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> str:
+    text = draw(events())
+    cut = draw(st.integers(0, len(text)))
+    return text[:cut] + draw(st.sampled_from(["", "x", "\n", "\\", '"', "\\u0043"]))
+
+
+messages = events() | events() | damaged() | st.text(max_size=20) | json_values.map(json.dumps)
+
+
+@given(st.lists(messages, max_size=5), SELECTIONS, st.booleans())
+@settings(max_examples=400, deadline=None)
+@example(['{"eventName":"\\u0043onsoleLogin"}', '{"eventName":"NonConsoleLogin"}'], None, True)
+def test_lines_equal_the_selected_messages_in_order(
+    found: list[str], names: frozenset[str] | None, compress: bool
+) -> None:
+    text = envelope(found)
+    record = gz(text) if compress else text
+    (outcome,) = transform(record, config=Config(event_names=names))
+    assert (outcome.result, outcome.lines()) == naive.read(b64(record), names)
+    if outcome.data is not None:
+        lines = base64.b64decode(outcome.data)
+        assert lines.endswith(b"\n")
+        assert b"\r" not in lines
+        assert lines.count(b"\n") == outcome.events_delivered == len(outcome.lines())
+
+
+@given(st.lists(events(), max_size=5), SELECTIONS)
+@settings(max_examples=200, deadline=None)
+def test_lines_without_an_envelope_equal_the_selected_events(
+    found: list[str], names: frozenset[str] | None
+) -> None:
+    extracted = "".join(f"{event}\n" for event in found).encode("utf-8", "backslashreplace")
+    if not extracted:
+        return
+    (outcome,) = transform(extracted, config=Config(event_names=names))
+    expected = naive.read(b64(envelope(found)), names)
+    assert (outcome.result, outcome.lines()) == expected
+
+
+@given(st.lists(messages, max_size=4), SELECTIONS)
+@settings(max_examples=400, deadline=None)
+def test_the_prefilter_never_changes_an_answer(
+    found: list[str], names: frozenset[str] | None
+) -> None:
+    selection = Selection(names)
+    text = envelope(found)
+    unfiltered = _Unfiltered(names)
+    assert _read(text, selection) == _read(text, unfiltered)
+
+
+class _Unfiltered(Selection):
+    def may_be_in(self, document: bytes) -> bool:
+        return True
+
+    def _may_be(self, message: str) -> bool:
+        return True
+
+
+def _read(text: bytes, selection: Selection) -> object:
+    reader = documents.RecordReader(selection)
+    try:
+        lines = [selection.line(message) for message in reader.messages(text)]
+    except documents.RecordError as error:
+        return error.reason
+    return [line for line in lines if line is not None], reader.events, reader.only_control
+
+
+raw_records = (
+    st.binary(max_size=60)
+    | st.binary(max_size=60).map(gz)
+    | st.text(max_size=30)
+    | st.none()
+    | st.lists(messages, max_size=3).map(envelope)
+    | st.lists(messages, max_size=3).map(lambda found: gz(envelope(found)))
+    | json_values.map(lambda value: json.dumps(value).encode())
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Return a good record with a few of its bytes changed."""
+    record = bytearray(draw(st.sampled_from([gz(envelope([TOKYO])), envelope([OSAKA, "x"])])))
+    for _ in range(draw(st.integers(1, 4))):
+        record[draw(st.integers(0, len(record) - 1))] = draw(st.integers(0, 255))
+    return bytes(record[: draw(st.integers(0, len(record)))])
+
+
+@given(st.lists(raw_records | mutated(), max_size=5))
+@settings(max_examples=400, deadline=None)
+def test_any_bytes_are_answered_and_ids_conserved_in_order(records: list[object]) -> None:
+    firehose_event = event(*records)
+    outcomes = app._transformer.transform(app.parse_event(firehose_event))
+    answer = app.response(outcomes)
+    assert [record["recordId"] for record in answer["records"]] == [
+        record["recordId"] for record in firehose_event["records"]
+    ]
+    assert {outcome.reason.value for outcome in outcomes} <= {
+        "delivered",
+        "control_message",
+        "no_match",
+        "undecodable",
+        "corrupt_gzip",
+        "malformed_event",
+    }
+    for outcome in outcomes:
+        assert (outcome.result == "Ok") == (outcome.data is not None)
+        for line in outcome.lines():
+            assert json.loads(line)["eventName"] == "ConsoleLogin"
+
+
+@given(st.lists(raw_records | mutated(), max_size=4), st.data())
+@settings(max_examples=200, deadline=None)
+def test_one_record_never_changes_anothers_outcome(
+    records: list[object], data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(len(records))))
+    together = transform(*(records[index] for index in order))
+    for index, outcome in zip(order, together, strict=True):
+        (alone,) = transform(records[index])
+        assert (outcome.reason, outcome.data) == (alone.reason, alone.data)
+
+
+@given(st.text(alphabet=st.sampled_from('\\"u0{}[]:, \n43onsleLogi'), max_size=60))
+@settings(max_examples=600, deadline=None)
+def test_texts_of_json_punctuation_are_read_as_json_reads_them(text: str) -> None:
+    message = '{"eventName":"ConsoleLogin","a":"' + text + '"}'
+    (outcome,) = transform(envelope([message]))
+    try:
+        expected = json.loads(message)["eventName"] == "ConsoleLogin"
+        lines = [re.sub("[\r\n]", " ", message)] if expected else []
+        assert outcome.lines() == lines
+    except json.JSONDecodeError:
+        assert outcome.reason == "malformed_event"

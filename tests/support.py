@@ -1,0 +1,74 @@
+"""What several tests need: records, envelopes and the handler, as Firehose and Lambda make them."""
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "test-stack")
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
+
+from transformer.batch import Outcome, Transformer
+from transformer.config import Config
+from transformer.firehose import InputRecord
+
+ROOT = Path(__file__).resolve().parent.parent
+EVENTS = ROOT / "events"
+DATA = ROOT / "tests" / "data"
+TOKYO = (EVENTS / "src" / "tokyo.jsonl").read_text().strip()
+OSAKA = (EVENTS / "src" / "osaka.jsonl").read_text().strip()
+CONTROL_MESSAGE = json.dumps(json.loads((EVENTS / "src" / "control-message.json").read_text()))
+CONTEXT = SimpleNamespace(aws_request_id="00000000-0000-4000-8000-000000000001")
+
+
+def envelope(messages: Iterable[Any], **keys: Any) -> bytes:
+    """Return a DATA_MESSAGE as CloudWatch Logs writes it, before compression."""
+    document = {
+        "messageType": "DATA_MESSAGE",
+        "owner": "111122223333",
+        "logGroup": "/aws/cloudtrail/management-event",
+        "logStream": "111122223333_CloudTrail_ap-northeast-1",
+        "subscriptionFilters": ["console-login"],
+        "logEvents": [
+            {"id": str(number), "timestamp": 1711792102369, "message": message}
+            for number, message in enumerate(messages)
+        ],
+    } | keys
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def event(*data: Any) -> dict[str, Any]:
+    """Return a Firehose transformation event; bytes are encoded, other data stays as it is."""
+    return {
+        "invocationId": "invocation-1",
+        "deliveryStreamArn": "arn:aws:firehose:ap-northeast-1:111122223333:deliverystream/s",
+        "region": "ap-northeast-1",
+        "records": [
+            {"recordId": f"record-{number}", "data": b64(item) if isinstance(item, bytes) else item}
+            for number, item in enumerate(data)
+        ],
+    }
+
+
+def transform(*data: Any, config: Config | None = None) -> list[Outcome]:
+    """Return the fates of records with these data."""
+    records = [InputRecord(item["recordId"], item["data"]) for item in event(*data)["records"]]
+    return Transformer(config or Config()).transform(records)
+
+
+def fate(data: Any, config: Config | None = None) -> tuple[str, str, list[str]]:
+    """Return one record's result, reason and lines."""
+    (outcome,) = transform(data, config=config)
+    return outcome.result, outcome.reason.value, outcome.lines()
+
+
+def gz(data: bytes) -> bytes:
+    return gzip.compress(data, compresslevel=6, mtime=0)

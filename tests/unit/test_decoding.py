@@ -1,0 +1,201 @@
+"""The rows of the README's table: what a record holds, its result and its reason."""
+
+import gzip
+import json
+import time
+import tracemalloc
+import zlib
+
+import pytest
+from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, fate, gz
+
+from transformer.codec import decompress
+from transformer.config import Config
+from transformer.errors import RecordError
+
+CONTROL = CONTROL_MESSAGE.encode()
+CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
+DROPPED_CONTROL = ("Dropped", "control_message", [])
+NO_MATCH = ("Dropped", "no_match", [])
+UNDECODABLE = ("ProcessingFailed", "undecodable", [])
+CORRUPT_GZIP = ("ProcessingFailed", "corrupt_gzip", [])
+TOO_LARGE = ("ProcessingFailed", "too_large", [])
+MALFORMED_EVENT = ("ProcessingFailed", "malformed_event", [])
+
+
+def delivered(*lines: str) -> tuple[str, str, list[str]]:
+    return "Ok", "delivered", list(lines)
+
+
+@pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(CONTROL, DROPPED_CONTROL, id="control message"),
+        pytest.param(b"", DROPPED_CONTROL, id="empty"),
+        pytest.param(b"\n \r\n", DROPPED_CONTROL, id="blank"),
+        pytest.param(CONTROL + b"\n" + CONTROL, DROPPED_CONTROL, id="two control messages"),
+        pytest.param(envelope([]), NO_MATCH, id="no events"),
+        pytest.param(envelope([CHECK_MFA]), NO_MATCH, id="no selected event"),
+        pytest.param(CONTROL + envelope([CHECK_MFA]), NO_MATCH, id="control and no match"),
+        pytest.param(envelope([TOKYO, CHECK_MFA, OSAKA]), delivered(TOKYO, OSAKA), id="envelope"),
+        pytest.param(
+            envelope([TOKYO]) + envelope([OSAKA]), delivered(TOKYO, OSAKA), id="glued envelopes"
+        ),
+        pytest.param(
+            envelope([TOKYO]) + b"\r\n\n" + envelope([CHECK_MFA]) + b"\n" + envelope([OSAKA]),
+            delivered(TOKYO, OSAKA),
+            id="envelopes a line",
+        ),
+        pytest.param(
+            json.dumps(json.loads(envelope([TOKYO])), indent=1).encode() + CONTROL,
+            delivered(TOKYO),
+            id="pretty envelope",
+        ),
+        pytest.param(
+            f"{TOKYO}\n{CHECK_MFA}\n{OSAKA}\n".encode(), delivered(TOKYO, OSAKA), id="lines"
+        ),
+        pytest.param(f"{TOKYO}\r\n".encode(), delivered(TOKYO), id="line with CR LF"),
+        pytest.param(
+            f"{TOKYO}\n".encode() + envelope([OSAKA]), delivered(TOKYO, OSAKA), id="both forms"
+        ),
+        pytest.param(f"{CHECK_MFA}\n".encode(), NO_MATCH, id="lines, none selected"),
+        pytest.param(b'{"ticker_symbol":"QXZ","price":84.51}', NO_MATCH, id="console's test data"),
+        pytest.param(
+            f"START RequestId\n{TOKYO}\n{CHECK_MFA[:300]}\n{OSAKA}\n".encode(),
+            delivered(TOKYO, OSAKA),
+            id="damaged lines that name no sign-in",
+        ),
+        pytest.param(
+            f"{OSAKA}\n{TOKYO[:-1]}\n".encode(), MALFORMED_EVENT, id="damaged sign-in among lines"
+        ),
+        pytest.param(b"no JSON", UNDECODABLE, id="no JSON"),
+        pytest.param(b"no JSON but ConsoleLogin", UNDECODABLE, id="no JSON that names the event"),
+        pytest.param(b"[]", UNDECODABLE, id="array"),
+        pytest.param(b"null\n7\n", UNDECODABLE, id="scalars"),
+        pytest.param(b"\xef\xbb\xbf{}", UNDECODABLE, id="byte order mark"),
+        pytest.param(b'{"owner":"\xff"}', UNDECODABLE, id="invalid UTF-8"),
+        pytest.param(b'{"owner":"\xed\xa0\x80"}', UNDECODABLE, id="UTF-8 of a lone surrogate"),
+        pytest.param("{}あ".encode()[:-1], UNDECODABLE, id="UTF-8 cut in a character"),
+        pytest.param(envelope([TOKYO], messageType="NEW"), UNDECODABLE, id="unknown messageType"),
+        pytest.param(envelope([TOKYO], messageType=None), UNDECODABLE, id="messageType null"),
+        pytest.param(b'{"messageType":"DATA_MESSAGE"}', UNDECODABLE, id="no logEvents"),
+        pytest.param(envelope([], logEvents=None), UNDECODABLE, id="logEvents null"),
+        pytest.param(envelope([], logEvents=[1]), UNDECODABLE, id="logEvents of numbers"),
+        pytest.param(envelope([], logEvents={"a": TOKYO}), UNDECODABLE, id="logEvents an object"),
+        pytest.param(
+            json.dumps({"logEvents": json.loads(envelope([TOKYO]))["logEvents"]}).encode(),
+            UNDECODABLE,
+            id="no messageType",
+        ),
+        pytest.param(envelope([TOKYO])[:-40], UNDECODABLE, id="cut envelope"),
+        pytest.param(
+            f"{TOKYO}\n".encode() + envelope([OSAKA])[:-40], UNDECODABLE, id="cut after a line"
+        ),
+        pytest.param(
+            json.dumps({"a": 1}).encode() + b"\n" + b"[" * 50_000, NO_MATCH, id="deep nesting"
+        ),
+        pytest.param(
+            envelope([TOKYO[:-1], OSAKA]), MALFORMED_EVENT, id="damaged sign-in beside a good one"
+        ),
+        pytest.param(envelope(['["ConsoleLogin"]']), MALFORMED_EVENT, id="array naming the event"),
+        pytest.param(envelope([json.loads(TOKYO)]), MALFORMED_EVENT, id="message an object"),
+        pytest.param(envelope([None, 3, TOKYO]), delivered(TOKYO), id="messages no strings"),
+        pytest.param(envelope(["text", TOKYO]), delivered(TOKYO), id="message no JSON"),
+        pytest.param(
+            envelope([TOKYO], policyLevel="ACCOUNT_LEVEL_POLICY", new={"deep": [float("nan")]}),
+            delivered(TOKYO),
+            id="unknown keys",
+        ),
+    ],
+)
+def test_each_row_of_the_table(text: bytes, expected: object, compress: object) -> None:
+    assert fate(compress(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, 7, {}, "%%%", "e30", "e30=\n", "あ", "e30=e30="],
+)
+def test_what_is_no_base64_is_undecodable(data: object) -> None:
+    assert fate(data) == UNDECODABLE
+
+
+GOOD = gz(envelope([TOKYO]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(GOOD[:2], id="magic number alone"),
+        pytest.param(GOOD[:9], id="cut in the header"),
+        pytest.param(GOOD[:200], id="cut in the data"),
+        pytest.param(GOOD[:-8], id="no trailer"),
+        pytest.param(GOOD[:-1], id="cut in the trailer"),
+        pytest.param(GOOD[:-8] + bytes(4) + GOOD[-4:], id="wrong checksum"),
+        pytest.param(GOOD[:-4] + bytes(4), id="wrong length"),
+        pytest.param(GOOD[:100] + bytes(20) + GOOD[120:], id="overwritten"),
+        pytest.param(GOOD[:2] + b"\x07" + GOOD[3:], id="unknown method"),
+        pytest.param(GOOD + b"text", id="trailing bytes"),
+        pytest.param(GOOD + bytes(8), id="trailing zeros"),
+        pytest.param(GOOD + b"\x1f", id="half a magic number"),
+        pytest.param(GOOD + GOOD[:-1], id="second member cut"),
+    ],
+)
+def test_damaged_gzip_is_corrupt_gzip(data: bytes) -> None:
+    assert fate(data) == CORRUPT_GZIP
+
+
+def test_gzip_members_are_read_as_one_text() -> None:
+    text = envelope([TOKYO]) + b"\n" + envelope([OSAKA])
+    for cut in (1, len(text) // 3, len(text) - 1):
+        assert fate(gz(text[:cut]) + gz(b"") + gz(text[cut:])) == delivered(TOKYO, OSAKA)
+
+
+def test_gzip_header_fields_are_skipped() -> None:
+    named = bytearray(GOOD)
+    named[3] |= 0x08  # FNAME
+    assert fate(bytes(named[:10]) + b"name\0" + bytes(named[10:])) == delivered(TOKYO)
+
+
+def test_gzip_inside_gzip_is_undecodable() -> None:
+    assert fate(gz(GOOD)) == UNDECODABLE
+
+
+@pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
+def test_the_limit_is_exact(compress: object) -> None:
+    text = envelope([TOKYO])
+    assert fate(compress(text), Config(max_decompressed_bytes=len(text))) == delivered(TOKYO)
+    assert fate(compress(text), Config(max_decompressed_bytes=len(text) - 1)) == TOO_LARGE
+
+
+def test_the_limit_counts_all_members() -> None:
+    text = envelope([TOKYO])
+    two = gz(text) + gz(b"\n" + text)
+    assert fate(two, Config(max_decompressed_bytes=2 * len(text) + 1))[1] == "delivered"
+    assert fate(two, Config(max_decompressed_bytes=2 * len(text))) == TOO_LARGE
+
+
+def test_a_bomb_is_not_decompressed_past_the_limit() -> None:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = compressor.compress(bytes(256 * 1024 * 1024)) + compressor.flush()
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordError, match="too_large"):
+            decompress(bomb, 8 * 1024 * 1024)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * 1024 * 1024
+
+
+def test_many_empty_members_cost_linear_time() -> None:
+    # Not a timing of the machine: quadratic copying takes over ten seconds of CPU here.
+    members = gzip.compress(b"", mtime=0) * 50_000
+    start = time.process_time()
+    assert decompress(members, 1) == b""
+    assert time.process_time() - start < 5
+
+
+def test_a_plain_record_keeps_its_text() -> None:
+    assert fate(b64(TOKYO.encode())) == delivered(TOKYO)

@@ -1,0 +1,119 @@
+"""Which events are selected, and the line that each becomes."""
+
+import json
+
+import pytest
+from support import TOKYO, envelope, fate
+
+from transformer.config import Config
+
+EVERY = Config(event_names=None)
+NAME = '"eventName":"ConsoleLogin"'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(TOKYO, id="as written"),
+        pytest.param(TOKYO.replace("ConsoleLogin", "\\u0043onsole\\u004Cogin"), id="escaped name"),
+        pytest.param(TOKYO.replace('"eventName"', '"event\\u004eame"'), id="escaped key"),
+        pytest.param(TOKYO.replace("&", "\\u0026").replace("=", "\\u003d"), id="usual escapes"),
+        pytest.param(TOKYO.replace("example-user", "例の利用者 😀"), id="Japanese"),
+        pytest.param(TOKYO.replace("example-user", "\\ud83d\\ude00\\/\\t"), id="other escapes"),
+        pytest.param(TOKYO.replace("example-user", "\\ud800"), id="lone surrogate"),
+        pytest.param(TOKYO.replace('"readOnly":false', '"readOnly":NaN'), id="NaN"),
+        pytest.param(TOKYO.replace('"readOnly":false', '"n":-Infinity'), id="-Infinity"),
+        pytest.param(TOKYO.replace('"readOnly":false', '"n":1E+400,"m":1.0'), id="numbers"),
+        pytest.param(
+            TOKYO.replace('"readOnly":false', f'"n":{"1" * 5000}'), id="a very long number"
+        ),
+        pytest.param(TOKYO.replace(NAME, f'"eventName":"CheckMfa",{NAME}'), id="last key wins"),
+        pytest.param(" \t" + TOKYO.replace(",", " , ") + " ", id="blanks"),
+        pytest.param(TOKYO.replace("example-user", "\u2028\u0085\x7f"), id="Unicode line breaks"),
+        pytest.param('{"eventName":"ConsoleLogin"}', id="nothing else"),
+    ],
+)
+def test_the_line_is_the_message_byte_for_byte(message: str) -> None:
+    assert fate(envelope([message])) == ("Ok", "delivered", [message])
+    assert fate(envelope([message]), EVERY) == ("Ok", "delivered", [message])
+
+
+def test_raw_line_breaks_become_spaces() -> None:
+    message = json.dumps(json.loads(TOKYO), indent=2)
+    windows = message.replace("\n", "\r\n") + "\n"
+    assert fate(envelope([message, windows]))[2] == [
+        message.replace("\n", " "),
+        message.replace("\n", "  ") + " ",
+    ]
+
+
+def test_a_lone_surrogate_of_the_envelope_becomes_the_escape_that_it_was() -> None:
+    message = TOKYO.replace("example-user", "\ud800")
+    line = TOKYO.replace("example-user", "\\ud800")
+    assert fate(envelope([message])) == ("Ok", "delivered", [line])
+
+
+@pytest.mark.parametrize("escape", ["\\u005cu0043", "\\\\u\\u0030043", "\\\\\\u00750043"])
+def test_an_escape_spelled_with_escapes_in_the_envelope_is_found(escape: str) -> None:
+    message = '{\\"eventName\\":\\"' + escape + 'onsoleLogin\\"}'
+    text = '{"messageType":"DATA_MESSAGE","logEvents":[{"message":"' + message + '"}]}'
+    assert fate(text.encode()) == ("Ok", "delivered", ['{"eventName":"\\u0043onsoleLogin"}'])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "text without JSON",
+        TOKYO.replace(NAME, '"eventName":"NonConsoleLogin"'),
+        TOKYO.replace(NAME, '"eventName":"ConsoleLogins"'),
+        TOKYO.replace(NAME, '"eventName":"consolelogin"'),
+        TOKYO.replace(NAME, '"eventName":["ConsoleLogin"]'),
+        TOKYO.replace(NAME, '"eventName":{"ConsoleLogin":1}'),
+        TOKYO.replace(NAME, '"eventName":null'),
+        TOKYO.replace(NAME, '"eventName":1e999'),
+        TOKYO.replace(NAME + ",", ""),
+        TOKYO.replace(NAME, f'{NAME},"eventName":"CheckMfa"'),
+        '{"detail":' + TOKYO + "}",
+        '{"eventName":"PutMetricFilter","p":"{ ($.eventName = ConsoleLogin) }"}',
+        "CheckMfa cut short {",
+    ],
+)
+def test_what_is_not_selected(message: str) -> None:
+    assert fate(envelope([message])) == ("Dropped", "no_match", [])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        TOKYO[:-1],
+        TOKYO + "}",
+        TOKYO + TOKYO,
+        TOKYO[:300],
+        TOKYO.replace("example-user", "raw\nbreak"),
+        TOKYO.replace("example-user", "raw\ttab"),
+        TOKYO.replace("example-user", "\\x"),
+        TOKYO.replace("ConsoleLogin", "\\u0043onsoleLogin")[:-1],
+        '"ConsoleLogin"',
+        "[" + TOKYO + "]",
+        '{"eventName":"ConsoleLogin","a":' + "[" * 50_000 + "}",
+        '{"eventName":"ConsoleLogin","a":NaN,"b":"' + "x" * 1024 * 1024 + '"}',
+    ],
+    ids=range(12),
+)
+def test_a_damaged_sign_in_is_malformed(message: str) -> None:
+    assert fate(envelope([message])) == ("ProcessingFailed", "malformed_event", [])
+    assert fate(envelope([message]), EVERY) == ("ProcessingFailed", "malformed_event", [])
+
+
+def test_several_names_select_each() -> None:
+    config = Config(event_names=frozenset({"CheckMfa", "Login_GET"}))
+    messages = ['{"eventName":"CheckMfa"}', TOKYO, '{"eventName":"Login\\u005fGET"}']
+    assert fate(envelope(messages), config)[2] == [messages[0], messages[2]]
+
+
+def test_a_star_selects_every_object() -> None:
+    messages = [TOKYO, "{}", '{"eventName":7}', '{"eventName":NaN}']
+    assert fate(envelope(messages), EVERY) == ("Ok", "delivered", messages)
+    for damaged in ("text", "[]", "", None):
+        expected = ("ProcessingFailed", "malformed_event", [])
+        assert fate(envelope([TOKYO, damaged]), EVERY) == expected
