@@ -7,7 +7,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, fate, gz
+from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, fate, gz, transform
 
 from transformer.codec import decompress
 from transformer.config import Config
@@ -195,6 +195,18 @@ def test_many_empty_members_cost_linear_time() -> None:
     start = time.process_time()
     assert decompress(members, 1) == b""
     assert time.process_time() - start < 5
+
+
+def test_lines_beside_a_damaged_one_are_counted_once() -> None:
+    text = f"{CHECK_MFA}\n{TOKYO}\n{{cut\n{CHECK_MFA}\n".encode() + envelope([CHECK_MFA] * 3)
+    (outcome,) = transform(text)
+    assert (outcome.events_in, outcome.events_delivered) == (6, 1)
+
+
+def test_a_thousand_damaged_objects_are_passed_over_and_more_are_not() -> None:
+    lines = f"{TOKYO}\n".encode() + b"{cut\n" * 1000
+    assert fate(lines) == delivered(TOKYO)
+    assert fate(lines + b"{cut\n") == UNDECODABLE
 
 
 def test_a_plain_record_keeps_its_text() -> None:

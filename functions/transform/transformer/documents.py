@@ -15,6 +15,9 @@ from transformer.errors import Reason, RecordError
 # plain record that Lambda can be sent has 4.5 MB.
 _MAX_SPANNING_BYTES = 8 * 1024 * 1024
 
+# An exception takes microseconds: 33 million lines of a lone bracket would outlast the timeout.
+_MAX_DAMAGED_OBJECTS = 1_000
+
 # In text that is no JSON object, the mark of an envelope that was cut or damaged.
 _ENVELOPE_KEYS = (b'"messageType"', b'"logEvents"')
 
@@ -138,24 +141,36 @@ class RecordReader:
 
     def _damaged(self, text: bytes) -> Iterator[str]:
         """Read lines of which some are no JSON object, as extraction leaves cut messages."""
+        # Asked of all the text at once: of millions of lines, one by one, they take minutes.
+        may_be_named = self._selection.may_be_in(text)
+        may_be_cut_envelope = any(key in text for key in _ENVELOPE_KEYS)
         damaged_sign_in = False
+        damaged_objects = 0
         for _, line in _lines(text):
-            messages = self._read_line(line)
-            if messages is None:
-                source = line.strip(_JSON_WHITESPACE).decode()
-                value = json_object(source)
-                if value is not None:
-                    messages = self._read_value(source, value)
-                elif any(key in line for key in _ENVELOPE_KEYS):
-                    raise RecordError(Reason.UNDECODABLE)
-                else:
-                    damaged_sign_in |= self._selection.is_named_in(source)
-                    continue
-            yield from messages
+            source = line.strip(_JSON_WHITESPACE)
+            messages = None
+            if source.startswith(b"{"):
+                messages = self._read_line(source)
+                if messages is None:
+                    messages = self._read_odd_line(source.decode())
+                damaged_objects += messages is None
+            if messages is not None:
+                yield from messages
+            elif may_be_cut_envelope and any(key in source for key in _ENVELOPE_KEYS):
+                raise RecordError(Reason.UNDECODABLE)
+            elif may_be_named:
+                damaged_sign_in |= self._selection.is_named_in(source.decode())
+            if damaged_objects > _MAX_DAMAGED_OBJECTS:
+                raise RecordError(Reason.UNDECODABLE)
         if not self._objects:
             raise RecordError(Reason.UNDECODABLE)
         if damaged_sign_in:
             raise RecordError(Reason.MALFORMED_EVENT)
+
+    def _read_odd_line(self, source: str) -> Iterable[str] | None:
+        """Read a line that is one object to `json` alone; None if it is not."""
+        value = json_object(source)
+        return None if value is None else self._read_value(source, value)
 
 
 def _lines(text: bytes) -> Iterator[tuple[int, bytes]]:

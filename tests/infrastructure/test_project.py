@@ -1,0 +1,107 @@
+"""The project's own files: locks, template and configuration agree."""
+
+import os
+import re
+import subprocess
+import tomllib
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from support import ROOT
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+GROUPS = PYPROJECT["dependency-groups"]
+FUNCTION_LOCK = ROOT / "functions" / "transform" / "requirements.txt"
+DEV_LOCK = ROOT / "requirements-dev.txt"
+ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
+
+
+def locked(path: Any) -> dict[str, tuple[str, set[str], int]]:
+    """Return each locked package's version, where pyproject.toml asks for it, and its hashes."""
+    packages: dict[str, tuple[str, set[str], int]] = {}
+    for block in re.split(r"\n(?=[a-z])", path.read_text()):
+        head = re.match(r"([a-z0-9-]+)==([^ ;]+)", block)
+        if head:
+            origins = {match[1] or "project" for match in ORIGIN.finditer(block)}
+            packages[head[1]] = (head[2], origins, block.count("--hash=sha256:"))
+    return packages
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "groups"),
+    [
+        (FUNCTION_LOCK, {"function": GROUPS["function"]}),
+        (DEV_LOCK, {"project": PYPROJECT["project"]["dependencies"]} | GROUPS),
+    ],
+    ids=["function", "dev"],
+)
+def test_locks_satisfy_pyproject(path: Any, groups: dict[str, list[str]]) -> None:
+    packages = locked(path)
+    for group, requirements in groups.items():
+        asked = {canonical(Requirement(each).name): Requirement(each) for each in requirements}
+        for name, requirement in asked.items():
+            assert name in packages, f"{path.name} lacks {name}: run make lock"
+            version = packages[name][0]
+            assert requirement.specifier.contains(version), f"{name} {version}: run make lock"
+        assert set(asked) == {name for name, entry in packages.items() if group in entry[1]}
+
+
+def test_locks_agree_with_each_other() -> None:
+    function, dev = locked(FUNCTION_LOCK), locked(DEV_LOCK)
+    assert {name: entry[0] for name, entry in function.items()} == {
+        name: dev[name][0] for name in function
+    }
+
+
+@pytest.mark.parametrize("path", [FUNCTION_LOCK, DEV_LOCK], ids=["function", "dev"])
+def test_locks_hold_hashes_and_no_addresses(path: Any) -> None:
+    packages = locked(path)
+    assert packages
+    assert all(hashes for _, _, hashes in packages.values())
+    assert "://" not in path.read_text()
+
+
+def test_boto3_is_not_shipped() -> None:
+    assert not {"boto3", "botocore"} & set(locked(FUNCTION_LOCK))
+
+
+def test_template_is_ascii() -> None:
+    assert (ROOT / "template.yaml").read_bytes().isascii()
+
+
+def test_the_templates_environment_is_what_config_reads() -> None:
+    from transformer.config import DEFAULT_MAX_DECOMPRESSED_BYTES, Config
+
+    template = (ROOT / "template.yaml").read_text()
+    variables = template.split("Variables:\n")[1].split("\n\n")[0]
+    pairs = dict(re.findall(r'^ +([A-Z_]+): "?([^"\n]+)"?$', variables, re.MULTILINE))
+    powertools = {name for name in pairs if name.startswith("POWERTOOLS_")}
+    assert powertools == {"POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
+    assert set(pairs) - powertools == {"EVENT_NAMES", "MAX_DECOMPRESSED_BYTES"}
+    assert Config.from_environment(pairs) == Config()
+    assert pairs["MAX_DECOMPRESSED_BYTES"] == str(DEFAULT_MAX_DECOMPRESSED_BYTES)
+
+
+def test_make_alone_lists_the_targets() -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "-C", str(ROOT)], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    targets = set(re.findall(r"^  (\S+) ", done.stdout, re.MULTILINE))
+    phony = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert targets == phony
+    assert targets >= {"setup", "demo", "test", "lint", "build", "invoke", "deploy", "clean"}
+
+
+def test_readme_names_every_reason_and_setting() -> None:
+    from transformer.errors import Reason
+
+    readme = (ROOT / "README.md").read_text()
+    names = {reason.value for reason in Reason} | {"EVENT_NAMES", "MAX_DECOMPRESSED_BYTES"}
+    names |= {"EventsDelivered", "RecordsFailed"}
+    assert not {name for name in names if f"`{name}`" not in readme}

@@ -1,0 +1,38 @@
+"""What `sam build` ships, for both architectures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+# ELF's e_machine, at bytes 18 and 19 (System V ABI).
+MACHINES = {"arm64": 183, "x86_64": 62}
+
+
+@pytest.mark.parametrize("architecture", MACHINES)
+def test_native_modules_are_of_the_architecture(
+    architecture: str, build: Callable[[str], Path]
+) -> None:
+    artifact = build(architecture)
+    native = [path.read_bytes()[:20] for path in artifact.rglob("*.so")]
+    assert len(native) >= 3, "msgspec and isal bring native modules"
+    assert all(header.startswith(b"\x7fELF") for header in native)
+    machines = {int.from_bytes(header[18:20], "little") for header in native}
+    assert machines == {MACHINES[architecture]}
+    template = (artifact.parent / "template.yaml").read_text()
+    assert "CodeUri: TransformFunction" in template
+
+
+def test_the_artifact_holds_the_code_and_locked_packages_alone(
+    build: Callable[[str], Path],
+) -> None:
+    artifact = build("arm64")
+    code = ROOT / "functions" / "transform"
+    ours = {"app.py", "requirements.txt", "transformer"}
+    assert {path.name for path in code.iterdir() if path.name != "__pycache__"} == ours
+    shipped = {path.name for path in artifact.iterdir()}
+    shipped = {name for name in shipped if not name.endswith((".dist-info", ".data"))}
+    packages = {"aws_lambda_powertools", "isal", "jmespath", "msgspec", "typing_extensions.py"}
+    assert shipped - {"bin", "__pycache__"} == ours | packages
+    assert not [path for path in artifact.rglob("tests") if path.is_dir()]
