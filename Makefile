@@ -75,6 +75,10 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 deploy: build ## Build, then deploy to AWS with your credentials; asks before it changes anything
 	sam deploy --parameter-overrides Architecture=$(ARCHITECTURE)
 
+.PHONY: bench
+bench: setup ## Time the handler against the textbook transformer, in one run
+	@$(VENV)/bin/python benchmarks/transform.py
+
 .PHONY: events
 events: setup ## Pack events/*.json again from events/src
 	@sh events/pack.sh events
