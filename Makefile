@@ -11,6 +11,8 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EVENT ?= events/article.json
 ARCHITECTURE ?= arm64
+# This machine's, for its containers; the template's parameter decides at build and at invoke.
+MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 
 # sam build looks for python3.13 on PATH: the environment's comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -68,8 +70,8 @@ build: setup ## Build the function for ARCHITECTURE (arm64 or x86_64)
 
 .PHONY: invoke
 invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
-	@$(MAKE) build ARCHITECTURE=$$(uname -m | sed -e s/aarch64/arm64/)
-	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT)
+	@$(MAKE) build ARCHITECTURE=$(MACHINE)
+	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
 deploy: build ## Build, then deploy to AWS with your credentials; asks before it changes anything

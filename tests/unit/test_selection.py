@@ -1,6 +1,7 @@
 """Which events are selected, and the line that each becomes."""
 
 import json
+import string
 
 import pytest
 from support import TOKYO, envelope, fate
@@ -109,6 +110,14 @@ def test_several_names_select_each() -> None:
     config = Config(event_names=frozenset({"CheckMfa", "Login_GET"}))
     messages = ['{"eventName":"CheckMfa"}', TOKYO, '{"eventName":"Login\\u005fGET"}']
     assert fate(envelope(messages), config)[2] == [messages[0], messages[2]]
+
+
+@pytest.mark.parametrize("case", ["04x", "04X"])
+def test_every_character_of_a_name_is_found_escaped(case: str) -> None:
+    for character in string.ascii_letters + string.digits + "_.:-":
+        config = Config.from_environment({"EVENT_NAMES": f"A{character}"})
+        message = f'{{"eventName":"A\\u{ord(character):{case}}"}}'
+        assert fate(envelope([message]), config) == ("Ok", "delivered", [message]), message
 
 
 def test_a_star_selects_every_object() -> None:
