@@ -1,12 +1,17 @@
 """Fixtures and the flag that renews expected outputs."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from support import ROOT
+from support import CONTEXT, ROOT
+
+import app
+from transformer import report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +31,25 @@ def run_python() -> Callable[[str], str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run the handler on an event; return its answer and the lines that it printed."""
+    # Powertools' handler holds the stdout of the time when it was made.
+    monkeypatch.setattr(report._logger.registered_handler, "stream", _Stdout())
+
+    def run(firehose_event: Any) -> tuple[Any, list[dict[str, Any]]]:
+        capsys.readouterr()
+        answer = app.lambda_handler(firehose_event, CONTEXT)
+        return answer, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+class _Stdout:
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+    def flush(self) -> None:
+        pass

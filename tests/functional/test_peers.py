@@ -50,6 +50,13 @@ def test_no_newline_between_events() -> None:
     assert lines(gz(envelope([TOKYO, OSAKA]))) == [TOKYO, OSAKA, ""]
 
 
+def test_logs_the_body_of_events_it_filters_out(logged: Any) -> None:
+    others = [OSAKA.replace('"eventName":"ConsoleLogin"', f'"eventName":"{n}"') for n in ("A", "B")]
+    _, printed = logged(event(gz(envelope(others))))
+    assert [line["records_no_match"] for line in printed] == [1]
+    assert not [word for word in ("example-user", "203.0.113.10") if word in json.dumps(printed)]
+
+
 def test_control_message_delivered_as_data() -> None:
     assert answer(gz(CONTROL_MESSAGE.encode())) == [{"recordId": "record-0", "result": "Dropped"}]
 
@@ -73,3 +80,8 @@ def test_put_metric_data_call_in_every_invocation(run_python: Callable[[str], st
 
 def test_does_not_work_while_native_extraction_is_on() -> None:
     assert lines(f"{TOKYO}\n{OSAKA}\n".encode()) == [TOKYO, OSAKA, ""]
+
+
+def test_does_not_work_while_native_decompression_is_on() -> None:
+    assert answer(CONTROL_MESSAGE.encode()) == [{"recordId": "record-0", "result": "Dropped"}]
+    assert lines(envelope([TOKYO, OSAKA])) == [TOKYO, OSAKA, ""]

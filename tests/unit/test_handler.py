@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import sys
 from typing import Any
 
 import pytest
@@ -17,28 +16,6 @@ from transformer.firehose import NotAFirehoseEventError, parse_event
 
 SECRETS = ("example-user", "203.0.113.10", "AIDAEXAMPLEEXAMPLE001", "Mozilla", "111122223333")
 CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
-
-
-@pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the handler on an event; return its answer and the lines that it printed."""
-    # Powertools' handler holds the stdout of the time when it was made.
-    monkeypatch.setattr(report._logger.registered_handler, "stream", _Stdout())
-
-    def run(firehose_event: Any) -> tuple[Any, list[dict[str, Any]]]:
-        capsys.readouterr()
-        answer = app.lambda_handler(firehose_event, CONTEXT)
-        return answer, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return run
-
-
-class _Stdout:
-    def write(self, text: str) -> None:
-        sys.stdout.write(text)
-
-    def flush(self) -> None:
-        pass
 
 
 def test_every_record_is_answered_once_in_order(logged: Any) -> None:
