@@ -92,10 +92,6 @@ def main() -> None:
         _fail(error.format_message())
     except (packing.SourceError, function.FunctionError) as error:
         _fail(str(error))
-    except BrokenPipeError:
-        # The reader, such as head, has had enough.
-        sys.stderr.close()
-        sys.exit(0)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
 
