@@ -173,6 +173,17 @@ def test_the_limit_is_exact(compress: object) -> None:
     assert fate(compress(text), Config(max_decompressed_bytes=len(text) - 1)) == TOO_LARGE
 
 
+@pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
+def test_a_control_message_is_no_event_even_of_every_event(compress: object) -> None:
+    every = Config(event_names=None)
+    named = CONTROL_MESSAGE.replace("CWL CONTROL", "ConsoleLogin").encode()
+    pretty = json.dumps(json.loads(CONTROL_MESSAGE), indent=2).encode()
+    for text in (CONTROL, named, pretty, b""):
+        assert fate(compress(text), every) == DROPPED_CONTROL
+        assert fate(compress(text)) == DROPPED_CONTROL
+    assert fate(compress(CONTROL + b"\n" + envelope([TOKYO])), every) == delivered(TOKYO)
+
+
 def test_the_limit_counts_all_members() -> None:
     text = envelope([TOKYO])
     two = gz(text) + gz(b"\n" + text)

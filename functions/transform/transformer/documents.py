@@ -90,6 +90,8 @@ class RecordReader:
         except (msgspec.MsgspecError, RecursionError):
             return None
         if self._is_envelope(document.messageType, document.logEvents):
+            if document.messageType == "CONTROL_MESSAGE":
+                return ()
             return [log_event.message for log_event in document.logEvents or ()]
         return (line.strip(_JSON_WHITESPACE).decode(),)
 
