@@ -1,5 +1,6 @@
 """The commands of `console-login`: arguments and printing, no logic."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -85,6 +86,10 @@ def _print_raw(line: str) -> None:
 
 def main() -> None:
     """Run the command line: a user's error is one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # Ids and messages can hold what the terminal's encoding, or any, has no bytes for.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         # click returns what Exit carried; its own printing of errors takes three lines.
         sys.exit(cli.main(standalone_mode=False))
@@ -92,6 +97,8 @@ def main() -> None:
         _fail(error.format_message())
     except (packing.SourceError, function.FunctionError) as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot write: {error.strerror}")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
 

@@ -55,10 +55,9 @@ def _data(source: Path, *, plain: bool, lines: bool) -> str:
     if source.suffix in {".jsonl", ".json"}:
         try:
             text = content.decode()
-            document = _document(text, source, lines=lines)
-        except ValueError as error:
+            content = _document(text, source, lines=lines).encode()
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"{source}: {error}") from error
-        content = document.encode()
         if not plain:
             # mtime: the same bytes every time.
             content = gzip.compress(content, compresslevel=6, mtime=0)

@@ -132,7 +132,9 @@ def test_a_wrong_event_file_is_one_line(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
-    for name, content in (("a.json", b"{"), ("b.jsonl", b"\xff")):
+    deep, surrogate = b"[" * 200_000 + b"]" * 200_000, b'{"a":"\\ud800"}'
+    wrong = {"a.json": b"{", "b.jsonl": b"\xff", "c.json": deep, "d.json": surrogate}
+    for name, content in wrong.items():
         (tmp_path / name).write_bytes(content)
         done = run("pack", str(tmp_path / name), "-o", str(tmp_path / "out"))
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
@@ -152,3 +154,12 @@ def test_event_names_are_read_from_the_environment(tmp_path: Path) -> None:
     path.write_text(json.dumps(event(b'{"eventName":"CheckMfa"}\n')))
     done = run("transform", str(path), EVENT_NAMES="CheckMfa")
     assert done.stdout.decode().splitlines()[-1] == '{"eventName":"CheckMfa"}'
+
+
+def test_ids_of_any_characters_are_printed(tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps({"records": [{"recordId": "日本 \ud800", "data": ""}]}))
+    for command in ("transform", "unpack"):
+        done = run(command, str(path), PYTHONIOENCODING="ascii")
+        assert done.returncode == 0, done.stderr.decode()
+        assert "日本 \\ud800" in done.stdout.decode()

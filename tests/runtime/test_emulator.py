@@ -87,7 +87,7 @@ def test_an_event_of_5_mb(emulator: Any) -> None:
         ),
         pytest.param(bomb(b"", b"[", b"", 64 * MIB), "ProcessingFailed", id="brackets"),
         pytest.param(bomb(b"[[]", b",[]", b"]", 64 * MIB), "ProcessingFailed", id="arrays"),
-        pytest.param(bomb(b"[[]", b",[]", b"]", 8 * MIB), "ProcessingFailed", id="json's arrays"),
+        pytest.param(bomb(b"[[]", b",[]", b"]", 16 * MIB), "ProcessingFailed", id="json's arrays"),
         pytest.param(
             bomb('{"a":"あ😀'.encode(), "ConsoleLogin😀".encode(), b'"}', 64 * MIB),
             "Dropped",
@@ -98,9 +98,16 @@ def test_an_event_of_5_mb(emulator: Any) -> None:
             "ProcessingFailed",
             id="an event with NaN",
         ),
+        pytest.param(
+            bomb("\n{}😀ConsoleLogin".encode(), b"x" * 64, b"", 64 * MIB),
+            "ProcessingFailed",
+            id="a damaged line with an emoji",
+        ),
         pytest.param(bomb(b"{}", b"{}", b"{}", 8 * MIB), "Dropped", id="glued objects"),
-        pytest.param(bomb(b"{}\n", b"{}\n", b"{}", 16 * MIB), "Dropped", id="small lines"),
-        pytest.param(bomb(b"{}\nx\n", b"x\n", b"", 16 * MIB), "Dropped", id="damaged lines"),
+        pytest.param(bomb(b"{}\n", b"{}\n", b"{}", 64 * MIB), "ProcessingFailed", id="small lines"),
+        pytest.param(
+            bomb(b"{}\nx\n", b"x\n", b"", 64 * MIB), "ProcessingFailed", id="damaged lines"
+        ),
         pytest.param(
             bomb(b"{}\n", b"{\n", b"", 64 * MIB), "ProcessingFailed", id="damaged objects"
         ),

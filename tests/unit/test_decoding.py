@@ -73,6 +73,19 @@ def delivered(*lines: str) -> tuple[str, str, list[str]]:
         pytest.param(
             f"{OSAKA}\n{TOKYO[:-1]}\n{{cut\n".encode(), MALFORMED_EVENT, id="two damaged lines"
         ),
+        pytest.param(CONTROL + b"\ntext", NO_MATCH, id="control message and text"),
+        pytest.param(
+            b'text\n{\n"eventName":"CheckMfa","a":\n{"eventName":"ConsoleLogin"}\n}\n',
+            UNDECODABLE,
+            id="an object inside one left open",
+        ),
+        pytest.param(
+            b'{}\nage":"{\\"eventName\\":\\"Consol\\\\u0065Login\\"}"}]}',
+            MALFORMED_EVENT,
+            id="the end of a cut envelope",
+        ),
+        pytest.param(b"\n" * 1_000_001, UNDECODABLE, id="too many lines"),
+        pytest.param(b"{}\n" * 1_000_000, NO_MATCH, id="many lines"),
         pytest.param(b"no JSON", UNDECODABLE, id="no JSON"),
         pytest.param(b"no JSON but ConsoleLogin", UNDECODABLE, id="no JSON that names the event"),
         pytest.param(b"[]", UNDECODABLE, id="array"),
@@ -154,6 +167,12 @@ def test_gzip_members_are_read_as_one_text() -> None:
     text = envelope([TOKYO]) + b"\n" + envelope([OSAKA])
     for cut in (1, len(text) // 3, len(text) - 1):
         assert fate(gz(text[:cut]) + gz(b"") + gz(text[cut:])) == delivered(TOKYO, OSAKA)
+
+
+def test_large_envelopes_glued_by_gzip_members_are_read() -> None:
+    large = [f'{{"eventName":"CheckMfa","a":"{"x" * 100_000}"}}'] * 50
+    member = gz(envelope([*large, TOKYO]))
+    assert fate(member + member) == delivered(TOKYO, TOKYO)
 
 
 def test_gzip_header_fields_are_skipped() -> None:

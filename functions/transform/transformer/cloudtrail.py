@@ -18,7 +18,7 @@ MAX_LOG_EVENT_BYTES = 1024 * 1024
 _ESCAPED = r"\\u00(?:2[dDeE]|3[0-9aA]|[4-7])"
 _ESCAPED_TEXT = re.compile(_ESCAPED)
 _ESCAPED_BYTES = re.compile(_ESCAPED.encode())
-_ANY_ASCII_ESCAPE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
+_ANY_ASCII_ESCAPE = re.compile(rb"\\+u00([0-7][0-9a-fA-F])")
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -62,7 +62,7 @@ class Selection:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             event = json_object(message)
             if event is None:
-                if self.is_named_in(message):
+                if self.is_named_in(_encode(message)):
                     raise RecordError(Reason.MALFORMED_EVENT) from None
                 return None
             event_name = event.get("eventName")
@@ -70,15 +70,15 @@ class Selection:
             return _one_line(message)
         return None
 
-    def is_named_in(self, damaged: str) -> bool:
+    def is_named_in(self, damaged: bytes) -> bool:
         """Whether text that is no JSON object names a selected event.
 
         The escapes are read as liberally as possible: what may be a sign-in is not let go.
         """
         if self._every:
             return True
-        text = _ANY_ASCII_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), damaged)
-        return any(name in damaged or name in text for name in self._names)
+        text = _ANY_ASCII_ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), damaged)
+        return any(name in damaged or name in text for name in self._encoded_names)
 
     def _may_be(self, message: str) -> bool:
         if self._every:
@@ -104,7 +104,10 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 
 def _one_line(message: str) -> bytes:
-    # JSON has no raw line break inside a string, so these stand between tokens. A lone surrogate,
-    # which UTF-8 has no bytes for, becomes the JSON escape that it was.
-    line = message.replace("\r", " ").replace("\n", " ")
-    return line.encode("utf-8", "backslashreplace")
+    # JSON has no raw line break inside a string, so these stand between tokens.
+    return _encode(message).replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _encode(message: str) -> bytes:
+    # A lone surrogate, which UTF-8 has no bytes for, becomes the JSON escape that it was.
+    return message.encode("utf-8", "backslashreplace")

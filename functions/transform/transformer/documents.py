@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 
-from transformer.cloudtrail import Selection, json_object
+from transformer.cloudtrail import MAX_LOG_EVENT_BYTES, Selection, json_object
 from transformer.errors import Reason, RecordError
 
 # Documents that span lines, or share one, are found by Python's `json`, which builds every value
 # in memory: some 25 bytes for one of text at the worst. CloudWatch Logs writes neither, and a
-# plain record that Lambda can be sent has 4.5 MB.
-_MAX_SPANNING_BYTES = 8 * 1024 * 1024
+# record of 1,000 KiB that compresses ten to one has 10 MB.
+_MAX_SPANNING_BYTES = 16 * 1024 * 1024
+
+# 64 MiB of the shortest lines would take half a minute; real events leave 200,000 of them.
+_MAX_LINES = 1_000_000
 
 # An exception takes microseconds: 33 million lines of a lone bracket would outlast the timeout.
 _MAX_DAMAGED_OBJECTS = 1_000
@@ -61,11 +64,12 @@ class RecordReader:
         self._selection = selection
         self._objects = 0
         self._control_messages = 0
+        self._other_text = False
         self.events = 0
 
     @property
     def only_control(self) -> bool:
-        return self._objects == self._control_messages
+        return self._objects == self._control_messages and not self._other_text
 
     def messages(self, text: bytes) -> Iterator[str]:
         """Yield, in order, the messages in UTF-8 `text` that may be selected.
@@ -73,6 +77,8 @@ class RecordReader:
         Raises RecordError: `undecodable` for an envelope of unknown shape or where nothing is a
         JSON object, `malformed_event` for damaged text that names a selected event.
         """
+        if text.count(b"\n") > _MAX_LINES:
+            raise RecordError(Reason.UNDECODABLE)
         for start, line in _lines(text):
             messages = self._read_line(line)
             if messages is None:
@@ -134,7 +140,7 @@ class RecordReader:
                 message = log_event.get("message")
                 if isinstance(message, str):
                     yield message
-                elif self._selection.is_named_in(json.dumps(message)):
+                elif self._selection.is_named_in(json.dumps(message).encode()):
                     raise RecordError(Reason.MALFORMED_EVENT)
 
     def _spanning(self, text: bytes) -> Iterator[str]:
@@ -154,25 +160,32 @@ class RecordReader:
             if source.startswith(b"{"):
                 messages = self._read_line(source)
                 if messages is None:
-                    messages = self._read_odd_line(source.decode())
+                    messages = self._read_odd_line(source)
                 damaged_objects += messages is None
             if messages is not None:
                 yield from messages
-            elif may_be_cut_envelope and any(key in source for key in _ENVELOPE_KEYS):
+                continue
+            self._other_text = True
+            if may_be_cut_envelope and any(key in source for key in _ENVELOPE_KEYS):
                 raise RecordError(Reason.UNDECODABLE)
-            elif may_be_named:
-                damaged_sign_in |= self._selection.is_named_in(source.decode())
-            if damaged_objects > _MAX_DAMAGED_OBJECTS:
+            if may_be_named:
+                damaged_sign_in |= self._selection.is_named_in(source)
+            # What follows an object that is left open here may be part of it: no event of its own.
+            left_open = source.startswith(b"{") and source.endswith((b"{", b"[", b",", b":"))
+            if left_open or damaged_objects > _MAX_DAMAGED_OBJECTS:
                 raise RecordError(Reason.UNDECODABLE)
         if not self._objects:
             raise RecordError(Reason.UNDECODABLE)
         if damaged_sign_in:
             raise RecordError(Reason.MALFORMED_EVENT)
 
-    def _read_odd_line(self, source: str) -> Iterable[str] | None:
+    def _read_odd_line(self, source: bytes) -> Iterable[str] | None:
         """Read a line that is one object to `json` alone; None if it is not."""
-        value = json_object(source)
-        return None if value is None else self._read_value(source, value)
+        if len(source) > MAX_LOG_EVENT_BYTES:
+            return None
+        text = source.decode()
+        value = json_object(text)
+        return None if value is None else self._read_value(text, value)
 
 
 def _lines(text: bytes) -> Iterator[tuple[int, bytes]]:
