@@ -5,7 +5,6 @@ SHELL := /bin/sh
 
 VENV := .venv
 READY := $(VENV)/.ready
-LOCKS := functions/transform/requirements.txt requirements-dev.txt
 UV_VERSION := 0.13.9
 # The machine's uv, or else one of the checkout's own.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
@@ -18,7 +17,6 @@ MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # No tool writes outside the checkout (uv's cache aside), and none calls home.
 export UV_PYTHON_INSTALL_DIR := $(CURDIR)/.uv/python
-export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
 export SAM_CLI_TELEMETRY := 0

@@ -78,10 +78,8 @@ def transform(event: Path, as_json: bool) -> None:
 
 
 def _print_raw(line: str) -> None:
-    """Print a line as it is: neither wrapped nor coloured, in UTF-8 whatever the terminal says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
-    sys.stdout.buffer.flush()
+    """Print a line as it is: neither wrapped nor coloured, nor stripped of anything."""
+    sys.stdout.write(f"{line}\n")
 
 
 def main() -> None:

@@ -138,15 +138,15 @@ def _content(data: object) -> tuple[str, bytes]:
         try:
             contents.append(member.decompress(content, room))
         except zlib.error as error:
-            return f"{form}, damaged: {error}", b"".join(contents)
+            form += f", damaged: {error}"
+            break
         room -= len(contents[-1])
         if room > 0 and not member.eof:
-            return f"{form}, truncated", b"".join(contents)
+            form += ", truncated"
+            break
         content = member.unused_data
     if room <= 0:
-        return f"{form}, only the first {_MAX_SHOWN_BYTES:,} decompressed are read", b"".join(
-            contents
-        )
+        form += f", only the first {_MAX_SHOWN_BYTES:,} decompressed are read"
     return form, b"".join(contents)
 
 
@@ -159,11 +159,10 @@ def _shown(text: str) -> Iterator[str]:
         messages = text.split("\n")
     else:
         yield _compact(envelope)
-    for message in messages:
-        if str(message).strip():
-            shown = str(message)
-            yield (
-                shown
-                if len(shown) <= _MAX_SHOWN_CHARACTERS
-                else (f"{shown[:_MAX_SHOWN_CHARACTERS]} ... {len(shown):,} characters")
-            )
+    for shown in map(str, messages):
+        if not shown.strip():
+            continue
+        if len(shown) > _MAX_SHOWN_CHARACTERS:
+            yield f"{shown[:_MAX_SHOWN_CHARACTERS]} ... {len(shown):,} characters"
+        else:
+            yield shown

@@ -1,16 +1,18 @@
 """events/*.json: in step with their sources, and answered as tests/golden says."""
 
+import base64
 import gzip
 import json
 import os
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import CONTEXT, EVENTS, ROOT
 
-from console_login import function, pack
+from console_login import function
 
 GOLDEN = ROOT / "tests" / "golden"
 EVENT_FILES = sorted(EVENTS.glob("*.json"))
@@ -27,8 +29,8 @@ def _opened(event_file: Path) -> Any:
     event = json.loads(event_file.read_text())
     for record in event["records"]:
         try:
-            record["data"] = gzip.decompress(pack.base64.b64decode(record["data"], validate=True))
-        except (OSError, EOFError, ValueError, pack.zlib.error):
+            record["data"] = gzip.decompress(base64.b64decode(record["data"], validate=True))
+        except (OSError, EOFError, ValueError, zlib.error):
             continue
     return event
 
