@@ -6,10 +6,13 @@ SHELL := /bin/sh
 VENV := .venv
 READY := $(VENV)/.ready
 UV_VERSION := 0.13.9
+CHECKOV_VERSION := 3.3.30
 # The machine's uv, or else one of the checkout's own.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EVENT ?= events/article.json
 ARCHITECTURE ?= arm64
+# samconfig.toml's: default (an existing trail) or empty-account.
+CONFIG_ENV ?= default
 # This machine's, for its containers; the template's parameter decides at build and at invoke.
 MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 
@@ -72,8 +75,13 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
-deploy: build ## Build, then deploy to AWS with your credentials; asks before it changes anything
-	sam deploy --parameter-overrides Architecture=$(ARCHITECTURE)
+deploy: setup ## Build, then deploy to AWS with your credentials; asks before it changes anything
+	sam build --config-env $(CONFIG_ENV)
+	sam deploy --config-env $(CONFIG_ENV)
+
+.PHONY: scan
+scan: setup ## Check the template with checkov, which runs in an environment of its own
+	$(UV) tool run --quiet --python $(VENV)/bin/python checkov==$(CHECKOV_VERSION) --config-file .checkov.yaml
 
 .PHONY: bench
 bench: setup ## Time the handler against the textbook transformer, in one run

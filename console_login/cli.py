@@ -11,6 +11,9 @@ from rich.table import Table
 
 from console_login import function
 from console_login import pack as packing
+from console_login.errors import UserError
+
+# template.py takes a second to import: a command that needs it imports it.
 
 _PATH = click.Path(path_type=Path)
 
@@ -77,6 +80,43 @@ def transform(event: Path, as_json: bool) -> None:
             _print_raw(line)
 
 
+@cli.command("key-policy")
+@click.option("--stack", required=True, metavar="NAME", help="Name of the stack to come.")
+@click.option("--region", required=True, metavar="REGION", help="Region of the stack and the key.")
+@click.option("--account", required=True, metavar="ID", help="Account of the stack.")
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the deploy, such as CreateTrail=true; may be repeated.",
+)
+def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
+    """Print what the policy of an existing key must allow.
+
+    With ExistingKeyArn, its owner adds these statements to the key's policy BEFORE the deploy.
+    """
+    from console_login import key_policy as policies
+    from console_login import template
+
+    policy = policies.key_policy(
+        template.load(),
+        _parameters(parameters),
+        stack_name=stack,
+        region=region,
+        account_id=account,
+    )
+    click.echo(json.dumps(policy, indent=2))
+
+
+def _parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of NAME=VALUE options by name; of a name given twice, the last."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise click.UsageError(f"--parameter {pair}: write NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
 def _print_raw(line: str) -> None:
     """Print a line as it is: neither wrapped nor coloured, nor stripped of anything."""
     sys.stdout.write(f"{line}\n")
@@ -93,7 +133,7 @@ def main() -> None:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         _fail(error.format_message())
-    except (packing.SourceError, function.FunctionError) as error:
+    except UserError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"cannot write: {error.strerror}")

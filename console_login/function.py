@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from console_login.errors import UserError
+
 if TYPE_CHECKING:
     from transformer.batch import Outcome
     from transformer.firehose import Response
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 CODE_URI = Path(__file__).resolve().parent.parent / "functions" / "transform"
 
 
-class FunctionError(Exception):
+class FunctionError(UserError):
     """The function refused its configuration or the event; the message says why."""
 
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from console_login.errors import UserError
+
 ACCOUNT = "111122223333"
 REGION = "ap-northeast-1"
 _FIRST_EVENT_ID = 38174239507788117679146500299632564763633296100326440960
@@ -18,7 +20,7 @@ _MAX_SHOWN_BYTES = 1024 * 1024
 _MAX_SHOWN_CHARACTERS = 8 * 1024
 
 
-class SourceError(Exception):
+class SourceError(UserError):
     """A source or an event that cannot be read; the message names it."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from stacks import DOCUMENT
 from support import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -74,19 +75,6 @@ def test_template_is_ascii() -> None:
     assert (ROOT / "template.yaml").read_bytes().isascii()
 
 
-def test_the_templates_environment_is_what_config_reads() -> None:
-    from transformer.config import DEFAULT_MAX_DECOMPRESSED_BYTES, Config
-
-    template = (ROOT / "template.yaml").read_text()
-    variables = template.split("Variables:\n")[1].split("\n\n")[0]
-    pairs = dict(re.findall(r'^ +([A-Z_]+): "?([^"\n]+)"?$', variables, re.MULTILINE))
-    powertools = {name for name in pairs if name.startswith("POWERTOOLS_")}
-    assert powertools == {"POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
-    assert set(pairs) - powertools == {"EVENT_NAMES", "MAX_DECOMPRESSED_BYTES"}
-    assert Config.from_environment(pairs) == Config()
-    assert pairs["MAX_DECOMPRESSED_BYTES"] == str(DEFAULT_MAX_DECOMPRESSED_BYTES)
-
-
 def test_make_alone_lists_the_targets() -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
@@ -98,10 +86,11 @@ def test_make_alone_lists_the_targets() -> None:
     assert targets >= {"setup", "demo", "test", "lint", "build", "invoke", "deploy", "clean"}
 
 
-def test_readme_names_every_reason_and_setting() -> None:
+def test_readme_names_every_reason_setting_and_parameter() -> None:
     from transformer.errors import Reason
 
     readme = (ROOT / "README.md").read_text()
     names = {reason.value for reason in Reason} | {"EVENT_NAMES", "MAX_DECOMPRESSED_BYTES"}
     names |= {"EventsDelivered", "RecordsFailed"}
+    names |= set(DOCUMENT["Parameters"])
     assert not {name for name in names if f"`{name}`" not in readme}

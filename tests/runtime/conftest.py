@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import shutil
 import socket
 import subprocess
@@ -19,9 +18,10 @@ from typing import Any
 import pytest
 from support import ROOT
 
-TEMPLATE = (ROOT / "template.yaml").read_text()
-MEMORY_MB = int(re.findall(r"MemorySize: (\d+)", TEMPLATE)[0])
-TIMEOUT_SECONDS = re.findall(r"Timeout: (\d+)", TEMPLATE)[0]
+from console_login import template
+
+FUNCTION = template.resolve(template.load()).resources["TransformFunction"].properties
+MEMORY_MB = FUNCTION["MemorySize"]
 HERE = (platform.system(), platform.machine())
 
 
@@ -105,11 +105,10 @@ def emulator(build: Callable[[str], Path], tmp_path: Path) -> Iterator[Emulator]
         stderr=subprocess.STDOUT,
         env={
             "PATH": os.environ["PATH"],
-            "AWS_LAMBDA_FUNCTION_TIMEOUT": TIMEOUT_SECONDS,
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(FUNCTION["Timeout"]),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MEMORY_MB),
-            "POWERTOOLS_SERVICE_NAME": "test-stack",
-            "POWERTOOLS_METRICS_NAMESPACE": "ConsoleLoginFirehose",
-        },
+        }
+        | FUNCTION["Environment"]["Variables"],
     )
     try:
         _wait_for(address)
