@@ -401,6 +401,14 @@ def test_the_filter_sits_on_the_trails_log_group(name: str, group: str) -> None:
 
 
 @every_combination
+def test_the_filter_feeds_this_stream_with_its_own_role(name: str) -> None:
+    resolved = stack(name)
+    found = only(resolved, FILTER)
+    assert found["DestinationArn"] == resolved.outputs["DeliveryStreamArn"]
+    assert found["RoleArn"].endswith(":role/console-login-firehose-SubscriptionRole")
+
+
+@every_combination
 def test_the_filter_is_created_last(name: str) -> None:
     resolved = stack(name)
     later = set(resolved.resources) - needs(resolved, "SubscriptionFilter")
