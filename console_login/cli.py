@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
 def _parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     """Return the values of NAME=VALUE options by name; of a name given twice, the last."""
     for pair in pairs:
-        if "=" not in pair:
+        if not re.match("[^=]+=", pair):
             raise click.UsageError(f"--parameter {pair}: write NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)
 

@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from console_login import template
+from console_login.template import TemplateError
+
+# CloudFormation names a role STACK-LogicalId-RANDOM and cuts the stack's name where that is more
+# than IAM's 64 characters: so much of it stays in any case.
+_MAX_ROLE_NAME = 64
+_RANDOM_CHARACTERS = 13
+_STACK_NAME_KEPT = 20
 
 
 def key_policy(
@@ -20,32 +27,33 @@ def key_policy(
     one for each service through which the stack's roles use the key, which a key needs that leaves
     nothing to IAM, or lies in another account. Raises TemplateError for a wrong parameter.
     """
-    stack = template.resolve(
-        document,
-        # As if the stack made the key: that is where the template has the statements.
-        {**parameters, "ExistingKeyArn": ""},
-        stack_name=stack_name,
-        region=region,
-        account_id=account_id,
-    )
-    (key,) = stack.of_type("AWS::KMS::Key").values()
+    place: dict[str, Any] = {"stack_name": stack_name, "region": region, "account_id": account_id}
+    given = template.resolve(document, parameters, **place)
+    key_arn = str(given.parameters["ExistingKeyArn"])
+    if key_arn and key_arn.split(":")[3] != region:
+        raise TemplateError(f"{key_arn} is not in {region}: key and stack must share a Region")
+    # As if the stack made the key: that is where the template has the statements.
+    own = template.resolve(document, {**parameters, "ExistingKeyArn": ""}, **place)
+    (key,) = own.of_type("AWS::KMS::Key").values()
     statements = key.properties["KeyPolicy"]["Statement"]
     to_services = [each for each in statements if "Service" in each["Principal"]]
-    return {"Version": "2012-10-17", "Statement": [*to_services, *_to_roles(stack, statements)]}
+    return {"Version": "2012-10-17", "Statement": [*to_services, *_to_roles(own, statements)]}
 
 
 def _to_roles(stack: template.Stack, key_statements: list[Any]) -> list[dict[str, Any]]:
-    # The roles do not exist yet, so the account stands for them, bound to the service.
+    # The roles do not exist yet and cannot be principals: the account, narrowed to their names.
     (account,) = (each["Principal"] for each in key_statements if "AWS" in each["Principal"])
+    arn = account["AWS"].removesuffix("root")
     actions: dict[str, set[str]] = {}
-    for role in stack.of_type("AWS::IAM::Role").values():
+    roles: dict[str, set[str]] = {}
+    for logical_id, role in stack.of_type("AWS::IAM::Role").items():
         for policy in role.properties["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
-                service = (
-                    statement.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService")
-                )
-                if service:
+                equals = statement.get("Condition", {}).get("StringEquals", {})
+                if service := equals.get("kms:ViaService"):
                     actions.setdefault(service, set()).update(statement["Action"])
+                    name = _role_name_pattern(stack.name, logical_id)
+                    roles.setdefault(service, set()).add(f"{arn}role/{name}")
     return [
         {
             "Sid": f"RolesThrough{service.split('.')[0].capitalize()}",
@@ -53,7 +61,17 @@ def _to_roles(stack: template.Stack, key_statements: list[Any]) -> list[dict[str
             "Principal": account,
             "Action": sorted(allowed),
             "Resource": "*",
-            "Condition": {"StringEquals": {"kms:ViaService": service}},
+            "Condition": {
+                "StringEquals": {"kms:ViaService": service},
+                "ArnLike": {"aws:PrincipalArn": sorted(roles[service])},
+            },
         }
         for service, allowed in sorted(actions.items())
     ]
+
+
+def _role_name_pattern(stack_name: str, logical_id: str) -> str:
+    name = f"{stack_name}-{logical_id}-"
+    if len(name) + _RANDOM_CHARACTERS <= _MAX_ROLE_NAME:
+        return f"{name}*"
+    return f"{stack_name[:_STACK_NAME_KEPT]}*"

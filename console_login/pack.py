@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import gzip
 import json
 import zlib
 from collections.abc import Iterator
@@ -10,11 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from console_login.envelope import Origin, compact, compress, data_message
 from console_login.errors import UserError
+from console_login.place import ACCOUNT_ID, REGION
 
-ACCOUNT = "111122223333"
-REGION = "ap-northeast-1"
-_FIRST_EVENT_ID = 38174239507788117679146500299632564763633296100326440960
+ORIGIN = Origin(
+    owner=ACCOUNT_ID,
+    log_group="/aws/cloudtrail/management-event",
+    log_stream=f"{ACCOUNT_ID}_CloudTrail_{REGION}",
+    filter_name="console-login",
+)
 _ARRIVAL = datetime(2024, 3, 30, 9, 48, 22, tzinfo=UTC)
 _MAX_SHOWN_BYTES = 1024 * 1024
 _MAX_SHOWN_CHARACTERS = 8 * 1024
@@ -34,7 +38,7 @@ def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> di
     """
     return {
         "invocationId": "00000000-0000-4000-8000-000000000000",
-        "deliveryStreamArn": f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/console-login",
+        "deliveryStreamArn": f"arn:aws:firehose:{REGION}:{ACCOUNT_ID}:deliverystream/console-login",
         "region": REGION,
         "records": [
             {
@@ -56,43 +60,21 @@ def _data(source: Path, *, plain: bool, lines: bool) -> str:
         return content.decode("ascii", "replace").rstrip("\n")
     if source.suffix in {".jsonl", ".json"}:
         try:
-            text = content.decode()
-            content = _document(text, source, lines=lines).encode()
+            text = _document(content.decode(), source, lines=lines)
+            content = text.encode()
         except (ValueError, RecursionError) as error:
             raise SourceError(f"{source}: {error}") from error
         if not plain:
-            # mtime: the same bytes every time.
-            content = gzip.compress(content, compresslevel=6, mtime=0)
+            content = compress(text)
     return base64.b64encode(content).decode()
 
 
 def _document(text: str, source: Path, *, lines: bool) -> str:
     if source.suffix == ".json":
-        return _compact(json.loads(text))
+        return compact(json.loads(text))
     if lines:
         return text
-    messages = [line for line in text.split("\n") if line]
-    return _compact(
-        {
-            "messageType": "DATA_MESSAGE",
-            "owner": ACCOUNT,
-            "logGroup": "/aws/cloudtrail/management-event",
-            "logStream": f"{ACCOUNT}_CloudTrail_{REGION}",
-            "subscriptionFilters": ["console-login"],
-            "logEvents": [
-                {
-                    "id": str(_FIRST_EVENT_ID + number),
-                    "timestamp": _milliseconds(_ARRIVAL),
-                    "message": message,
-                }
-                for number, message in enumerate(messages)
-            ],
-        }
-    )
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return data_message(ORIGIN, filter(None, text.split("\n")), _milliseconds(_ARRIVAL))
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -160,7 +142,7 @@ def _shown(text: str) -> Iterator[str]:
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         messages = text.split("\n")
     else:
-        yield _compact(envelope)
+        yield compact(envelope)
     for shown in map(str, messages):
         if not shown.strip():
             continue

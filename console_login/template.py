@@ -5,29 +5,29 @@ so that the same parameters give the same stack every time.
 """
 
 import copy
+import functools
 import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from boto3.session import Session
+from botocore.exceptions import UnknownRegionError
+from botocore.loaders import create_loader
+from botocore.regions import EndpointResolver
 from samtranslator.parser.parser import Parser
 from samtranslator.public.exceptions import InvalidDocumentException
-from samtranslator.translator.arn_generator import ArnGenerator
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 from yaml import YAMLError
 
 from console_login.errors import UserError
+from console_login.place import ACCOUNT_ID, REGION, STACK_NAME
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "template.yaml"
-
-STACK_NAME = "console-login-firehose"
-REGION = "ap-northeast-1"
-ACCOUNT_ID = "111122223333"
 
 # At exit the translator warns that it has not sent its usage metrics: nobody here wants them sent.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
@@ -111,17 +111,32 @@ def resolve(
     stack_name: str = STACK_NAME,
     region: str = REGION,
     account_id: str = ACCOUNT_ID,
+    physical_ids: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Return the stack that a SAM template makes with these parameters; TemplateError if none."""
+    """Return the stack that a SAM template makes with these parameters; TemplateError if none.
+
+    physical_ids: what `Ref` answers for these logical ids, where it is known already.
+    """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", stack_name):
         raise TemplateError(f"{stack_name!r} is no stack name: a letter, then letters, digits, -")
-    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]", region):
-        raise TemplateError(f"{region!r} is no Region: one is {REGION}")
     if not re.fullmatch(r"[0-9]{12}", account_id):
         raise TemplateError(f"{account_id!r} is no account id: it has twelve digits")
+    _partition(region)
     values = _parameter_values(document.get("Parameters", {}), parameters or {})
     expanded = _expand(document, values, region)
-    return _Resolver(expanded, values, stack_name, region, account_id).stack()
+    resolver = _Resolver(expanded, values, stack_name, region, account_id, physical_ids or {})
+    return resolver.stack()
+
+
+@functools.cache
+def _partition(region: str) -> tuple[str, str]:
+    """Return the partition of a Region and the suffix of its host names."""
+    regions = EndpointResolver(create_loader().load_data("endpoints"))
+    try:
+        partition = regions.get_partition_for_region(region)
+    except UnknownRegionError as error:
+        raise TemplateError(f"{region!r} is no Region: one is {REGION}") from error
+    return partition, regions.get_partition_dns_suffix(partition)
 
 
 def _parameter_values(
@@ -175,7 +190,9 @@ def _expand(document: Mapping[str, Any], values: Mapping[str, Any], region: str)
         if resource["Type"] == "AWS::Serverless::Function":
             # The translator takes nothing but what `sam package` leaves.
             resource["Properties"]["CodeUri"] = {"Bucket": "packaged", "Key": "function"}
-    translator = Translator(None, Parser(), boto_session=Session(region_name=region))
+    # A real session would read the user's AWS configuration, which has no say here.
+    session = SimpleNamespace(region_name=region)
+    translator = Translator(None, Parser(), boto_session=session)
     try:
         expanded: dict[str, Any] = translator.translate(document, dict(values))
     except InvalidDocumentException as error:
@@ -194,21 +211,23 @@ class _Resolver:
         stack_name: str,
         region: str,
         account_id: str,
+        physical_ids: Mapping[str, str],
     ) -> None:
         self._document = document
+        self._physical_ids = physical_ids
         self._resources: dict[str, Any] = document["Resources"]
         self._values = values
         self._stack_name = stack_name
         self._region = region
         self._account_id = account_id
-        self._partition = ArnGenerator.get_partition_name(region)
+        self._partition, url_suffix = _partition(region)
         self._pseudo_parameters = {
             "AWS::AccountId": account_id,
             "AWS::NoValue": _NO_VALUE,
             "AWS::Partition": self._partition,
             "AWS::Region": region,
             "AWS::StackName": stack_name,
-            "AWS::URLSuffix": "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com",
+            "AWS::URLSuffix": url_suffix,
         }
         self._references: set[str] = set()
         self._functions: dict[str, Callable[[Any], Any]] = {
@@ -345,6 +364,8 @@ class _Resolver:
 
     def _name(self, logical_id: str) -> str:
         resource = self._used(logical_id)
+        if logical_id in self._physical_ids:
+            return self._physical_ids[logical_id]
         name_property = _NAME_PROPERTIES.get(resource["Type"])
         if name_property:
             return self._text(resource["Properties"][name_property])

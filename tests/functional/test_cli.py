@@ -11,6 +11,7 @@ from support import EVENTS, OSAKA, ROOT, TOKYO, event
 
 COMMAND = str(ROOT / ".venv" / "bin" / "console-login")
 ARTICLE = str(EVENTS / "article.json")
+KEY_POLICY = ["key-policy", "--stack", "s", "--region", "us-east-1", "--account", "1" * 12]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -111,6 +112,15 @@ def test_help_lists_the_commands() -> None:
         (["pack", ARTICLE, "-o", "no/such/folder.json"], "No such file"),
         (["pack", str(ROOT / "Makefile"), "--wrong", "-o", "x"], "No such option"),
         (["wrong"], "No such command"),
+        (["key-policy", "--stack", "s"], "Missing option"),
+        ([*KEY_POLICY, "--stack", "9"], "no stack name"),
+        ([*KEY_POLICY, "--region", "tokyo"], "no Region"),
+        ([*KEY_POLICY, "--account", "1"], "no account id"),
+        ([*KEY_POLICY, "--parameter", "CreateTrail"], "write NAME=VALUE"),
+        ([*KEY_POLICY, "--parameter", "=x"], "write NAME=VALUE"),
+        ([*KEY_POLICY, "--parameter", "Nothing=x"], "no such parameter: Nothing"),
+        ([*KEY_POLICY, "--parameter", "CreateTrail=yes"], "must be one of false, true"),
+        ([*KEY_POLICY, "--parameter", "ExistingKeyArn=x"], "must be the ARN of a key"),
     ],
 )
 def test_an_error_is_one_line_and_exit_status_2(arguments: list[str], words: str) -> None:

@@ -1,6 +1,7 @@
 """Who may do what, in the resolved template: one test a rule."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,10 @@ import pytest
 from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, only, stack
 from support import ROOT
 
-from console_login import template
+from console_login import place, template
 from console_login.key_policy import key_policy
 
-REGION, ACCOUNT, STACK = template.REGION, template.ACCOUNT_ID, template.STACK_NAME
+REGION, ACCOUNT, STACK = place.REGION, place.ACCOUNT_ID, place.STACK_NAME
 BUCKET_ARN = f"arn:aws:s3:::{STACK}-deliverybucket"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-TransformFunction"
 STREAM_ARN = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{STACK}-DeliveryStream"
@@ -138,7 +139,8 @@ def test_the_roles_may_do_exactly_this() -> None:
             (
                 ["logs:CreateLogStream", "logs:PutLogEvents"],
                 [f"{LOGS}:/aws/cloudtrail/{STACK}:log-stream:{ACCOUNT}_CloudTrail_{REGION}*"],
-            )
+            ),
+            (LOGS_KEY_ACTIONS, ["KEY"]),
         ],
     }
     resolved = stack("trail")
@@ -193,7 +195,12 @@ def test_writers_of_encrypted_logs_may_use_the_key_through_cloudwatch_logs_alone
         if sorted(as_list(statement["Action"])) == LOGS_KEY_ACTIONS
     ]
     condition = {"StringEquals": {"kms:ViaService": f"logs.{REGION}.amazonaws.com"}}
-    assert through_logs == [("DeliveryRole", condition), ("TransformRole", condition)]
+    assert sorted(role for role, _ in through_logs) == [
+        "DeliveryRole",
+        "TrailRole",
+        "TransformRole",
+    ]
+    assert all(found == condition for _, found in through_logs)
 
 
 # Trust: the confused deputy -------------------------------------------------------------------
@@ -212,11 +219,11 @@ def test_cloudwatch_logs_assumes_its_role_for_this_accounts_log_groups() -> None
     assert statement["Condition"] == {"StringLike": {"aws:SourceArn": source}}
 
 
-def test_cloudtrail_assumes_its_role_for_the_trail() -> None:
+def test_cloudtrail_assumes_its_role_without_a_source_which_it_does_not_support() -> None:
+    # AWS CloudTrail user guide, "Role policy document for CloudTrail to use CloudWatch Logs".
     statement = trust("TrailRole")
     assert statement["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
-    source = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{STACK}"
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceArn": source}}
+    assert "Condition" not in statement
 
 
 def test_lambda_assumes_the_functions_role() -> None:
@@ -280,6 +287,9 @@ def test_cloudtrail_may_use_the_key_for_the_trail_alone() -> None:
     for sid in ("CloudTrailEncrypts", "CloudTrailDescribesTheKey"):
         assert found[sid]["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
         assert found[sid]["Condition"]["StringEquals"] == {"aws:SourceArn": source}
+    assert found["CloudTrailEncrypts"]["Condition"]["StringLike"] == {
+        "kms:EncryptionContext:aws:cloudtrail:arn": f"arn:aws:cloudtrail:*:{ACCOUNT}:trail/*"
+    }
 
 
 def test_the_account_keeps_the_key() -> None:
@@ -308,7 +318,7 @@ def test_key_policy_prints_what_the_template_gives_its_own_key(create_trail: str
 @every_combination
 def test_key_policy_allows_every_use_of_the_key_by_the_stacks_roles(name: str) -> None:
     statements = printed(**COMBINATIONS[name])
-    for _, _, grant in grants(stack(name)):
+    for role, _, grant in grants(stack(name)):
         if "kms:Decrypt" not in grant["Action"]:
             continue
         service = grant["Condition"]["StringEquals"]["kms:ViaService"]
@@ -317,6 +327,10 @@ def test_key_policy_allows_every_use_of_the_key_by_the_stacks_roles(name: str) -
             for statement in statements
             if statement["Condition"].get("StringEquals") == {"kms:ViaService": service}
         ]
+        assert (
+            f"arn:aws:iam::{ACCOUNT}:role/{STACK}-{role}-*"
+            in (allowed["Condition"]["ArnLike"]["aws:PrincipalArn"])
+        )
         assert set(grant["Action"]) <= set(allowed["Action"])
         assert allowed["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
 
@@ -327,12 +341,33 @@ def test_key_policy_opens_the_key_to_nobody_else() -> None:
         assert statement["Effect"] == "Allow"
         assert statement["Principal"] != "*"
         assert "kms:*" not in as_list(statement["Action"])
+        if "AWS" in statement["Principal"]:
+            assert set(statement["Condition"]) == {"StringEquals", "ArnLike"}
+
+
+def test_key_policy_covers_role_names_that_cloudformation_cuts() -> None:
+    long = "a-stack-with-a-name-of-more-than-forty-characters"
+    place = {"stack_name": long, "region": REGION, "account_id": ACCOUNT}
+    last = key_policy(DOCUMENT, {}, **place)["Statement"][-1]
+    assert last["Condition"]["ArnLike"] == {
+        "aws:PrincipalArn": [f"arn:aws:iam::{ACCOUNT}:role/{long[:20]}*"]
+    }
+
+
+@pytest.mark.parametrize("key", ["garbage", KEY_ARN.replace("ap-northeast-1", "us-east-1")])
+def test_key_policy_refuses_a_key_that_the_stack_could_not_use(key: str) -> None:
+    with pytest.raises(template.TemplateError):
+        printed(ExistingKeyArn=key)
 
 
 def test_key_policy_on_the_command_line() -> None:
     command = [sys.executable, "-m", "console_login", "key-policy", "--stack", STACK]
     command += ["--region", REGION, "--account", ACCOUNT, "--parameter", "CreateTrail=true"]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    # The user's AWS configuration has no say in it.
+    environment = os.environ | {"AWS_PROFILE": "nowhere", "AWS_CONFIG_FILE": str(ROOT / "Makefile")}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
     assert json.loads(done.stdout)["Statement"] == printed(CreateTrail="true")
     assert done.stderr == ""
 
@@ -393,11 +428,6 @@ def test_the_wrong_key_is_denied_and_a_writer_without_the_header_is_not(
     assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", f"{BUCKET_ARN}/*")
     request = {key: own if value == "OWN" else value for key, value in headers.items()}
     assert matches(statement["Condition"], request) is denied
-
-
-def test_string_not_equals_if_exists_alone_would_deny_a_writer_without_the_header() -> None:
-    condition = {"StringNotEqualsIfExists": {f"{SSE}-aws-kms-key-id": KEY_ARN}}
-    assert matches(condition, {})
 
 
 @pytest.mark.parametrize(

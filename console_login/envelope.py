@@ -1,0 +1,69 @@
+"""CloudWatch Logs' envelopes, as a subscription filter sends them to Firehose.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+"""
+
+import gzip
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+_FIRST_EVENT_ID = 38174239507788117679146500299632564763633296100326440960
+
+
+class Origin(NamedTuple):
+    """Where log events come from, as every envelope says it."""
+
+    owner: str
+    log_group: str
+    log_stream: str
+    filter_name: str
+
+
+def data_message(
+    origin: Origin, messages: Iterable[str], timestamp: int, first_number: int = 0
+) -> str:
+    """Return a DATA_MESSAGE with a log event for each message.
+
+    timestamp: of every event, in milliseconds since the epoch.
+    first_number: how many events the log stream had before; ids follow from it.
+    """
+    log_events = [
+        {"id": str(_FIRST_EVENT_ID + number), "timestamp": timestamp, "message": message}
+        for number, message in enumerate(messages, first_number)
+    ]
+    return compact(
+        {
+            "messageType": "DATA_MESSAGE",
+            "owner": origin.owner,
+            "logGroup": origin.log_group,
+            "logStream": origin.log_stream,
+            "subscriptionFilters": [origin.filter_name],
+            "logEvents": log_events,
+        }
+    )
+
+
+def control_message(timestamp: int) -> str:
+    """Return what a new subscription filter sends first; `timestamp` in milliseconds."""
+    message = "CWL CONTROL MESSAGE: Checking health of destination Firehose."
+    return compact(
+        {
+            "messageType": "CONTROL_MESSAGE",
+            "owner": "CloudwatchLogs",
+            "logGroup": "",
+            "logStream": "",
+            "subscriptionFilters": [],
+            "logEvents": [{"id": "", "timestamp": timestamp, "message": message}],
+        }
+    )
+
+
+def compress(document: str) -> bytes:
+    """Return a document as CloudWatch Logs compresses it, the same bytes every time."""
+    return gzip.compress(document.encode(), compresslevel=6, mtime=0)
+
+
+def compact(value: Any) -> str:
+    """Return JSON without blanks, Japanese as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,194 @@
+"""CloudWatch Logs filter patterns for JSON events, read and evaluated.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+
+What that page does not say is marked UNCONFIRMED in tests/pipeline/test_filter_pattern.py. A
+pattern that this reader does not know is refused, with the position, and never guessed.
+"""
+
+import json
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
+
+from console_login.errors import UserError
+
+MAX_PATTERN_CHARACTERS = 1024  # CloudWatch Logs API reference, FilterPattern
+
+_GRAMMAR = r"""
+start: "{" _any_of "}"
+_any_of: _all_of | any_of
+any_of: _all_of ("||" _all_of)+
+_all_of: _term | all_of
+all_of: _term ("&&" _term)+
+_term: "(" _any_of ")" | comparison | absent | constant
+
+comparison: SELECTOR OPERATOR (QUOTED | BARE)
+absent: SELECTOR "NOT" "EXISTS"
+constant: SELECTOR "IS" (NULL | TRUE | FALSE)
+
+NULL: "NULL"
+TRUE: "TRUE"
+FALSE: "FALSE"
+SELECTOR: /\$(\.[A-Za-z0-9_-]+(\[[0-9]+\])*)+/
+OPERATOR: "!=" | ">=" | "<=" | "=" | ">" | "<"
+QUOTED: /"[^"\\]*"/
+BARE: /[A-Za-z0-9_.*+-]+/
+%ignore /[ \t\r\n]+/
+"""
+
+# An integer or a decimal, with an optional sign and exponent.
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+_ABSENT = object()
+
+_Test = Callable[[Any], bool]
+
+
+class FilterPatternError(UserError):
+    """A pattern that CloudWatch Logs would refuse, or that is not known here."""
+
+
+class FilterPattern:
+    """A filter pattern: which log events a subscription or metric filter picks."""
+
+    def __init__(self, pattern: str) -> None:
+        self._test = _compile(pattern)
+
+    def matches(self, message: str) -> bool:
+        """Whether the filter picks a log event with this message."""
+        if self._test is None:
+            return True
+        try:
+            document = json.loads(message)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(document, dict) and self._test(document)
+
+
+def _compile(pattern: str) -> _Test | None:
+    """Return the test of a pattern, None for the empty one; FilterPatternError if it is none."""
+    if not pattern.strip():
+        return None
+    if len(pattern) > MAX_PATTERN_CHARACTERS:
+        raise FilterPatternError(
+            f"filter pattern of {len(pattern)} characters: {MAX_PATTERN_CHARACTERS} are allowed"
+        )
+    try:
+        tree = _parser.parse(pattern)
+    except UnexpectedInput as error:
+        at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        position = "at its end" if at_end else f"at character {(error.pos_in_stream or 0) + 1}"
+        raise FilterPatternError(
+            f"filter pattern {pattern!r}: not understood {position}"
+            " (JSON patterns with =, !=, <, >, NOT EXISTS, IS, && and || are)"
+        ) from error
+    try:
+        test: _Test = _Tests().transform(tree)
+    except VisitError as error:
+        raise FilterPatternError(f"filter pattern {pattern!r}: {error.orig_exc}") from error
+    return test
+
+
+_parser = Lark(_GRAMMAR, parser="lalr")
+
+
+class _Tests(Transformer[Token, _Test]):
+    """Turns a parsed pattern into the test of a document."""
+
+    def start(self, children: list[_Test]) -> _Test:
+        return children[0]
+
+    def any_of(self, children: list[_Test]) -> _Test:
+        return lambda document: any(test(document) for test in children)
+
+    def all_of(self, children: list[_Test]) -> _Test:
+        return lambda document: all(test(document) for test in children)
+
+    def absent(self, children: list[Token]) -> _Test:
+        select = _selector(children[0])
+        return lambda document: select(document) is _ABSENT
+
+    def constant(self, children: list[Token]) -> _Test:
+        select = _selector(children[0])
+        wanted = {"NULL": None, "TRUE": True, "FALSE": False}[children[1]]
+        return lambda document: select(document) is wanted
+
+    def comparison(self, children: list[Token]) -> _Test:
+        select = _selector(children[0])
+        compare = _COMPARISONS[children[1]]
+        literal = children[2]
+        if literal.type == "BARE" and _NUMBER.fullmatch(literal):
+            number = float(literal)
+            return lambda document: _compare_number(select(document), compare, number)
+        if children[1] not in ("=", "!="):
+            raise ValueError(f"{children[1]} compares numbers, and {literal} is none")
+        is_equal = _string_test(literal[1:-1] if literal.type == "QUOTED" else str(literal))
+        return lambda document: _compare_string(select(document), compare, is_equal)
+
+
+def _selector(token: Token) -> Callable[[Any], Any]:
+    """Return what reads the value that `$.a.b[0]` points to, _ABSENT where there is none."""
+    steps: list[str | int] = [
+        int(index) if index else name
+        for name, index in re.findall(r"\.([A-Za-z0-9_-]+)|\[([0-9]+)\]", token)
+    ]
+
+    def select(document: Any) -> Any:
+        for step in steps:
+            if isinstance(step, str):
+                if not isinstance(document, dict) or step not in document:
+                    return _ABSENT
+            elif not isinstance(document, list) or step >= len(document):
+                return _ABSENT
+            document = document[step]
+        return document
+
+    return select
+
+
+def _is_value(value: Any) -> bool:
+    """Whether a selected thing is a string or a number: nothing else compares, not even by !=."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _compare_number(value: Any, compare: Callable[[Any, Any], bool], number: float) -> bool:
+    if not _is_value(value):
+        return False
+    if isinstance(value, str):
+        return compare is operator.ne
+    return compare(value, number)
+
+
+def _compare_string(
+    value: Any, compare: Callable[[Any, Any], bool], is_equal: Callable[[Any], bool]
+) -> bool:
+    return _is_value(value) and compare(is_equal(value), True)
+
+
+def _string_test(text: str) -> Callable[[Any], bool]:
+    """Return what tests a value against a string whose first and last `*` are wildcards."""
+    if text == "*":
+        return _is_value
+    starts_open, ends_open = text.startswith("*"), text.endswith("*")
+    core = text[starts_open : len(text) - ends_open]
+    if starts_open and ends_open:
+        return lambda value: isinstance(value, str) and core in value
+    if starts_open:
+        return lambda value: isinstance(value, str) and value.endswith(core)
+    if ends_open:
+        return lambda value: isinstance(value, str) and value.startswith(core)
+    return lambda value: bool(value == core)

@@ -1,0 +1,99 @@
+"""Where Firehose puts an object: prefix expressions and object names.
+
+https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html
+https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html
+"""
+
+import random
+import re
+import string
+import uuid
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.dates import format_datetime
+
+from console_login.errors import UserError
+
+MAX_PREFIX_CHARACTERS = 512
+
+_EXPRESSION = re.compile(r"!\{([^:}]*):([^}]*)\}")
+_QUOTED = re.compile(r"'[^']*'")
+# What Java's DateTimeFormatter and Unicode's date patterns, which Babel reads, mean alike.
+_PATTERN_LETTERS = frozenset("yuMdDEaHhKkmsS")
+_RANDOM_STRING_CHARACTERS = 11
+
+
+class PrefixError(UserError):
+    """A prefix or time zone that Firehose would refuse, or that is not known here."""
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return the zone of an IANA name; PrefixError if there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise PrefixError(f"{name!r} is no time zone of the IANA database") from error
+
+
+class Prefix:
+    """A stream's prefix for data, or for errors.
+
+    expression: as in the stream's configuration.
+    zone: the stream's CustomTimeZone.
+    """
+
+    def __init__(self, expression: str, zone: ZoneInfo) -> None:
+        if len(expression) > MAX_PREFIX_CHARACTERS:
+            raise PrefixError(
+                f"prefix of {len(expression)} characters: {MAX_PREFIX_CHARACTERS} are allowed"
+            )
+        for namespace, value in _EXPRESSION.findall(expression):
+            _check(namespace, value)
+        if "!{timestamp:" not in expression:
+            expression += "!{timestamp:yyyy/MM/dd/HH}/"
+        self._expression = expression
+        self._zone = zone
+
+    def evaluate(
+        self, arrival: float, randomness: random.Random, error_output_type: str = ""
+    ) -> str:
+        """Return the prefix of an object.
+
+        arrival: of its oldest record at Firehose, in seconds since the epoch.
+        error_output_type: such as `processing-failed`; empty for data.
+        """
+        moment = datetime.fromtimestamp(arrival, UTC).astimezone(self._zone)
+
+        def replace(match: re.Match[str]) -> str:
+            namespace, value = match.groups()
+            if namespace == "timestamp":
+                return format_datetime(moment, value, tzinfo=self._zone, locale="en")
+            if value == "error-output-type":
+                return error_output_type
+            alphabet = string.ascii_letters + string.digits
+            return "".join(randomness.choices(alphabet, k=_RANDOM_STRING_CHARACTERS))
+
+        return _EXPRESSION.sub(replace, self._expression)
+
+
+def _check(namespace: str, value: str) -> None:
+    if namespace == "firehose":
+        known = value in ("error-output-type", "random-string")
+    elif namespace == "timestamp":
+        letters = {letter for letter in _QUOTED.sub("", value) if letter.isalpha()}
+        known = bool(value) and letters <= _PATTERN_LETTERS
+    else:
+        known = False
+    if not known:
+        raise PrefixError(f"prefix expression !{{{namespace}:{value}}} is not known here")
+
+
+def object_name(
+    stream_name: str, arrival: float, zone: ZoneInfo, extension: str, randomness: random.Random
+) -> str:
+    """Return what follows the prefix: stream, version, time, UUID and extension."""
+    moment = datetime.fromtimestamp(arrival, UTC).astimezone(zone)
+    unique = uuid.UUID(int=randomness.getrandbits(128), version=4)
+    # A stream has version 1 until it is changed; this one never is.
+    return f"{stream_name}-1-{moment:%Y-%m-%d-%H-%M-%S}-{unique}{extension}"
