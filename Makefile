@@ -45,8 +45,12 @@ $(READY): requirements-dev.txt pyproject.toml .python-version | $(if $(filter .u
 setup: $(READY) ## Create .venv with everything locked in requirements-dev.txt
 
 .PHONY: demo
-demo: setup ## Run the transformation function on the tutorial's sign-ins, without AWS
-	@console-login transform $(EVENT)
+demo: setup ## Run the whole pipeline on the tutorial's sign-ins among other events, without AWS
+	@console-login local events/src/tokyo.jsonl events/src/osaka.jsonl --generate 100 --sign-ins 0
+
+.PHONY: soak
+soak: setup ## Run the whole pipeline on a million events and count each of them out
+	@$(VENV)/bin/python -X dev -W error::ResourceWarning benchmarks/soak.py
 
 .PHONY: test
 test: lint ## Run the linters and every test, without AWS and without Docker

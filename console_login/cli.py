@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -14,9 +15,17 @@ from console_login import function
 from console_login import pack as packing
 from console_login.errors import UserError
 
-# template.py takes a second to import: a command that needs it imports it.
+# The translator and moto take seconds to import: a command that needs them imports them.
 
 _PATH = click.Path(path_type=Path)
+
+_PARAMETER = click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the template, such as CreateTrail=true; may be repeated.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,7 +70,7 @@ def transform(event: Path, as_json: bool) -> None:
     Prints each record's fate and the reason for it, then the lines that Firehose would write. The
     function's own log goes to stderr.
     """
-    response, outcomes = function.invoke(packing.read_event(event))
+    response, outcomes = function.InProcess().handle(packing.read_event(event))
     if as_json:
         click.echo(json.dumps(response))
         return
@@ -85,13 +94,7 @@ def transform(event: Path, as_json: bool) -> None:
 @click.option("--stack", required=True, metavar="NAME", help="Name of the stack to come.")
 @click.option("--region", required=True, metavar="REGION", help="Region of the stack and the key.")
 @click.option("--account", required=True, metavar="ID", help="Account of the stack.")
-@click.option(
-    "--parameter",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A parameter of the deploy, such as CreateTrail=true; may be repeated.",
-)
+@_PARAMETER
 def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
     """Print what the policy of an existing key must allow.
 
@@ -108,6 +111,59 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
         account_id=account,
     )
     click.echo(json.dumps(policy, indent=2))
+
+
+@cli.command()
+@click.argument("files", nargs=-1, type=_PATH, metavar="[FILES]...")
+@click.option(
+    "--generate", type=click.IntRange(0), default=0, metavar="N", help="Make N events up."
+)
+@click.option(
+    "--sign-ins",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of sign-ins among the events made up.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+@_PARAMETER
+@click.option(
+    "--runtime",
+    type=click.Choice(["in-process", "rie"]),
+    default="in-process",
+    show_default=True,
+    help="Where the function runs; rie is what `make build` built, under AWS's emulator.",
+)
+@click.option(
+    "--fail",
+    "faults",
+    multiple=True,
+    metavar="FAULT[:SHARE]",
+    help="lambda, lambda-timeout, s3 or duplicate, in a share of the cases (0.2); may be repeated.",
+)
+@click.option("--clock", metavar="TIME", help="When it begins, in ISO 8601; now by default.")
+@click.option(
+    "--out", type=_PATH, metavar="DIR", help="Copy the objects into DIR under their keys."
+)
+@click.option("--log", type=_PATH, metavar="FILE", help="Write the function's log into FILE.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@click.option("--serve", is_flag=True, help="Keep running, as an endpoint for any AWS client.")
+@click.option("--port", type=click.IntRange(0, 65535), default=4566, show_default=True)
+def local(serve: bool, port: int, **options: Any) -> None:
+    """Run the whole pipeline of template.yaml on this machine, without AWS.
+
+    FILES are CloudTrail events: JSON lines, documents with Records (also .gz), or folders of them.
+    Exits with 1 if an event is neither delivered, nor not selected, nor in the error prefix.
+    """
+    from console_login import session
+
+    parameters = _parameters(options.pop("parameters"))
+    chosen = session.Options(parameters=parameters, **options)
+    if serve:
+        session.serve(chosen, port)
+    elif not session.run(chosen):
+        sys.exit(1)
 
 
 def _parameters(pairs: tuple[str, ...]) -> dict[str, str]:

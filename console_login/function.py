@@ -1,44 +1,131 @@
-"""The deployed function, imported from its CodeUri as Lambda imports it: the only door to it."""
+"""The transformation function in this process, imported from its CodeUri as Lambda imports it."""
 
 import contextlib
+import importlib.util
+import io
+import json
 import os
 import sys
 import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from types import ModuleType, SimpleNamespace
+from typing import IO, TYPE_CHECKING, Any
 
 from console_login.errors import UserError
+from console_login.stream import FunctionFailure
 
 if TYPE_CHECKING:
     from transformer.batch import Outcome
     from transformer.firehose import Response
 
-CODE_URI = Path(__file__).resolve().parent.parent / "functions" / "transform"
+ROOT = Path(__file__).resolve().parent.parent
+CODE_URI = ROOT / "functions" / "transform"
+
+# Lambda's own limit is 6 MB (6,291,456); the emulator has this one.
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 
 
 class FunctionError(UserError):
-    """The function refused its configuration or the event; the message says why."""
+    """The function refused its configuration or the event, or cannot run; the message says why."""
 
 
-def invoke(event: Any) -> "tuple[Response, list[Outcome]]":
-    """Run the function in this process; return its answer and each record's fate.
+class InProcess:
+    """The function, imported from its CodeUri as Lambda imports it.
 
-    Its log and metrics go to stderr. Raises FunctionError where Lambda would report an error.
+    environment: variables over this process's own, such as the template's.
+    log: where the function's log and metrics go, stderr by default.
+    Raises FunctionError where the configuration is refused.
     """
+
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, log: IO[str] | None = None
+    ) -> None:
+        self._log = log
+        with self._logged(), _environment(environment or {}):
+            self._app = _load()
+
+    def invoke(self, event: Any) -> Any:
+        """Return the answer as it comes over the wire; FunctionFailure where Lambda fails."""
+        from transformer.firehose import NotAFirehoseEventError
+
+        with self._logged():
+            try:
+                response = self._app.lambda_handler(event, _context())
+            except NotAFirehoseEventError as error:
+                raise FunctionFailure("Lambda.FunctionError", str(error)) from error
+        text = json.dumps(response)
+        if len(text.encode()) > MAX_RESPONSE_BYTES:
+            raise FunctionFailure("Lambda.FunctionError", "Response payload size exceeded 6 MB.")
+        return json.loads(text)
+
+    def handle(self, event: Any) -> "tuple[Response, list[Outcome]]":
+        """Return the answer and each record's fate; FunctionError for what is no event."""
+        from transformer.batch import response
+        from transformer.firehose import NotAFirehoseEventError
+
+        with self._logged():
+            try:
+                outcomes = self._app.handle(event, _context())
+            except NotAFirehoseEventError as error:
+                raise FunctionError(str(error)) from error
+        return response(outcomes), outcomes
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        previous = _log.target
+        _log.target = self._log or sys.stderr
+        try:
+            with contextlib.redirect_stdout(_log):
+                yield
+        finally:
+            _log.target = previous
+
+
+class _Log(io.TextIOBase):
+    """What the function takes for stdout: Powertools keeps the one that it found first."""
+
+    target: IO[str] = sys.stderr
+
+    def write(self, text: str) -> int:
+        return self.target.write(text)
+
+    def flush(self) -> None:
+        self.target.flush()
+
+
+_log = _Log()
+
+
+def _context() -> SimpleNamespace:
+    return SimpleNamespace(aws_request_id=str(uuid.uuid4()))
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "console-login")
     os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _load() -> ModuleType:
+    """Run app.py anew: it reads its configuration when it is imported."""
     if str(CODE_URI) not in sys.path:
         sys.path.insert(0, str(CODE_URI))
-    from transformer.batch import response
     from transformer.config import ConfigurationError
-    from transformer.firehose import NotAFirehoseEventError
 
-    with contextlib.redirect_stdout(sys.stderr):
-        try:
-            import app
-
-            outcomes = app.handle(event, SimpleNamespace(aws_request_id=str(uuid.uuid4())))
-        except (ConfigurationError, NotAFirehoseEventError) as error:
-            raise FunctionError(str(error)) from error
-    return response(outcomes), outcomes
+    spec = importlib.util.spec_from_file_location("app", CODE_URI / "app.py")
+    if spec is None or spec.loader is None:
+        raise FunctionError(f"{CODE_URI / 'app.py'} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ConfigurationError as error:
+        raise FunctionError(str(error)) from error
+    return module

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from console_login.envelope import Origin, compact, compress, data_message
-from console_login.errors import UserError
+from console_login.errors import SourceError
 from console_login.place import ACCOUNT_ID, REGION
 
 ORIGIN = Origin(
@@ -22,10 +22,6 @@ ORIGIN = Origin(
 _ARRIVAL = datetime(2024, 3, 30, 9, 48, 22, tzinfo=UTC)
 _MAX_SHOWN_BYTES = 1024 * 1024
 _MAX_SHOWN_CHARACTERS = 8 * 1024
-
-
-class SourceError(UserError):
-    """A source or an event that cannot be read; the message names it."""
 
 
 def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> dict[str, Any]:

@@ -65,10 +65,12 @@ class TemplateError(UserError):
 class Resource:
     """A resource that the parameters make, its properties resolved and free of `AWS::NoValue`.
 
+    physical_id: what `Ref` answers.
     needs: the logical ids that CloudFormation creates before it, by reference or DependsOn.
     """
 
     type: str
+    physical_id: str
     properties: dict[str, Any]
     attributes: dict[str, Any] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
@@ -259,7 +261,7 @@ class _Resolver:
                 name: self._condition(name) for name in self._document.get("Conditions", {})
             },
             resources={
-                logical_id: self._resource(resource)
+                logical_id: self._resource(logical_id, resource)
                 for logical_id, resource in self._resources.items()
                 if self._exists(resource)
             },
@@ -281,20 +283,22 @@ class _Resolver:
     def _exists(self, part: Mapping[str, Any]) -> bool:
         return "Condition" not in part or self._condition(part["Condition"])
 
-    def _resource(self, resource: dict[str, Any]) -> Resource:
+    def _resource(self, logical_id: str, resource: dict[str, Any]) -> Resource:
+        physical_id = self._name(logical_id)
         self._references = set()
         properties = self._value(resource.get("Properties", {}))
         depends_on = resource.get("DependsOn", [])
-        for logical_id in [depends_on] if isinstance(depends_on, str) else depends_on:
-            if logical_id not in self._resources:
-                raise TemplateError(f"DependsOn names {logical_id}, which is no resource")
+        for each in [depends_on] if isinstance(depends_on, str) else depends_on:
+            if each not in self._resources:
+                raise TemplateError(f"DependsOn names {each}, which is no resource")
             # As CloudFormation does: what is not created is not waited for.
-            if self._exists(self._resources[logical_id]):
-                self._references.add(logical_id)
+            if self._exists(self._resources[each]):
+                self._references.add(each)
         attributes = {
             key: value for key, value in resource.items() if key not in {"Type", "Properties"}
         }
-        return Resource(resource["Type"], properties, attributes, frozenset(self._references))
+        needs = frozenset(self._references)
+        return Resource(resource["Type"], physical_id, properties, attributes, needs)
 
     def _value(self, node: Any) -> Any:
         if isinstance(node, list):

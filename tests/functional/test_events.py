@@ -57,7 +57,7 @@ def test_every_event_file_has_its_expected_answer() -> None:
 
 @pytest.mark.parametrize("event_file", EVENT_FILES, ids=lambda path: path.stem)
 def test_event_is_answered_as_expected(event_file: Path, request: pytest.FixtureRequest) -> None:
-    answer, outcomes = function.invoke(json.loads(event_file.read_text()))
+    answer, outcomes = function.InProcess().handle(json.loads(event_file.read_text()))
     got = [
         {
             "recordId": record["recordId"],
@@ -84,4 +84,4 @@ def test_the_handler_gives_what_the_command_line_shows() -> None:
     import app
 
     event = json.loads((EVENTS / "article.json").read_text())
-    assert app.lambda_handler(event, CONTEXT) == function.invoke(event)[0]
+    assert app.lambda_handler(event, CONTEXT) == function.InProcess().handle(event)[0]

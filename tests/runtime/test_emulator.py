@@ -29,7 +29,7 @@ def bomb(start: bytes, repeated: bytes, end: bytes, size: int) -> bytes:
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(EVENTS.glob("*.json"))])
 def test_event_file(name: str, emulator: Any) -> None:
-    status, answer = emulator.invoke(json.loads((EVENTS / f"{name}.json").read_text()))
+    status, answer = emulator.post(json.loads((EVENTS / f"{name}.json").read_text()))
     assert status == 200
     golden = json.loads((ROOT / "tests" / "golden" / f"{name}.json").read_text())
     assert [(record["recordId"], record["result"]) for record in answer["records"]] == [
@@ -41,7 +41,7 @@ def test_event_file(name: str, emulator: Any) -> None:
 
 
 def test_what_is_no_firehose_event_raises_a_clear_error(emulator: Any) -> None:
-    _, answer = emulator.invoke({"awslogs": {}})
+    _, answer = emulator.post({"awslogs": {}})
     assert answer["errorType"] == "NotAFirehoseEventError"
     assert "not a Firehose transformation event" in answer["errorMessage"]
 
@@ -61,7 +61,7 @@ def test_an_event_of_5_mb(emulator: Any) -> None:
         records.append(record)
         expected.append([sign_in])
         size += len(record) * 4 // 3
-    status, answer = emulator.invoke(event(*records))
+    status, answer = emulator.post(event(*records))
     assert status == 200
     assert [lines(record) for record in answer["records"]] == expected
 
@@ -116,6 +116,6 @@ def test_an_event_of_5_mb(emulator: Any) -> None:
 def test_a_bomb_beside_good_records(record: bytes, result: str, emulator: Any) -> None:
     assert len(record) < 2 * MIB
     good = gz(envelope([TOKYO])), gz(envelope([OSAKA]))
-    status, answer = emulator.invoke(event(good[0], record, good[1]))
+    status, answer = emulator.post(event(good[0], record, good[1]))
     assert status == 200, answer
     assert [each["result"] for each in answer["records"]] == ["Ok", result, "Ok"]

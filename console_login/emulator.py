@@ -1,0 +1,178 @@
+"""The built function under AWS's runtime emulator, without Docker."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from console_login.function import FunctionError
+from console_login.stream import FunctionFailure
+
+_STARTS_WITHIN_SECONDS = 10
+
+
+class RuntimeEmulator:
+    """The built artifact under AWS's runtime emulator, over HTTP; closed by `with`.
+
+    artifact: the function's folder as `sam build` leaves it.
+    environment: the function's variables, the template's.
+    memory_mb: a limit of address space, None for none.
+    log: a file for the log of emulator and function.
+    Raises FunctionError where no emulator or no artifact is.
+    """
+
+    def __init__(
+        self,
+        artifact: Path,
+        environment: Mapping[str, str],
+        *,
+        timeout_seconds: int,
+        memory_mb: int | None = None,
+        log: Path | None = None,
+    ) -> None:
+        if not (artifact / "app.py").is_file():
+            raise FunctionError(f"no built function in {artifact}: run make build first")
+        self._timeout_seconds = timeout_seconds
+        self._folder = tempfile.TemporaryDirectory(prefix="console-login-")
+        folder = Path(self._folder.name)
+        binary = folder / "aws-lambda-rie"
+        shutil.copy(_emulator(), binary)
+        binary.chmod(0o755)
+        address, runtime_api = _free_address(), _free_address()
+        self._url = f"http://{address}/2015-03-31/functions/function/invocations"
+        limit = ["prlimit", f"--as={memory_mb * 1024 * 1024}"] if memory_mb else []
+        runtime = str(_runtime(folder / "runtime"))
+        with (log or folder / "log").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [
+                    *(str(binary), "--runtime-interface-emulator-address", address),
+                    *("--runtime-api-address", runtime_api),
+                    *(*limit, sys.executable, "-I", "-c", _BOOTSTRAP, runtime),
+                    "app.lambda_handler",
+                ],
+                cwd=artifact,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # The emulator starts the runtime as a child: both are ended as one group.
+                start_new_session=True,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_seconds),
+                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb or 3008),
+                    **environment,
+                },
+            )
+        try:
+            self._wait_for(address)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "RuntimeEmulator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the emulator and the function."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._folder.cleanup()
+
+    def post(self, event: Any) -> tuple[int, Any]:
+        """Return the HTTP status and the answer, or the text of an error."""
+        body = json.dumps(event).encode()
+        request = urllib.request.Request(self._url, body, method="POST")  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_seconds + 10) as response:  # noqa: S310
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def invoke(self, event: Any) -> Any:
+        """Return the answer; FunctionFailure where Lambda fails."""
+        try:
+            status, answer = self.post(event)
+        except TimeoutError as error:
+            raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out.") from error
+        except ValueError as error:
+            # The emulator answers a time-out with a line of text.
+            raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out.") from error
+        if status != 200:
+            raise FunctionFailure("Lambda.FunctionError", str(answer)[:1000])
+        if isinstance(answer, dict) and "errorType" in answer:
+            raise FunctionFailure("Lambda.FunctionError", str(answer["errorType"]))
+        return answer
+
+    def _wait_for(self, address: str) -> None:
+        host, port = address.split(":")
+        deadline = time.monotonic() + _STARTS_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) == 0:
+                    return
+            time.sleep(0.02)
+        raise FunctionError("the runtime emulator does not listen")
+
+
+# As the managed runtime starts: nothing but /var/task, /var/runtime and the standard library.
+_BOOTSTRAP = """
+import os, sys
+runtime, handler = sys.argv[1:]
+sys.path = [os.getcwd(), runtime, *(path for path in sys.path if "site-packages" not in path)]
+from awslambdaric.__main__ import main
+main(["awslambdaric", handler])
+"""
+
+# What the managed runtime brings besides Python.
+_RUNTIME_PACKAGES = ("awslambdaric", "runtime_client*", "snapshot_restore_py", "simplejson")
+
+
+def architecture() -> str:
+    """Return the architecture that runs here, as the template spells it."""
+    return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def _emulator() -> Path:
+    """Return the emulator's binary for this machine, which the SAM CLI carries."""
+    samcli = importlib.util.find_spec("samcli")
+    if platform.system() != "Linux" or samcli is None or samcli.origin is None:
+        raise FunctionError("--runtime rie needs Linux and the SAM CLI: take in-process")
+    binary = Path(samcli.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{architecture()}"
+    if not binary.is_file():
+        raise FunctionError(f"the SAM CLI has no runtime emulator for {architecture()}")
+    return binary
+
+
+def _runtime(folder: Path) -> Path:
+    """Fill a folder with what the managed runtime brings; the artifact has the rest."""
+    awslambdaric = importlib.util.find_spec("awslambdaric")
+    if awslambdaric is None or awslambdaric.origin is None:
+        raise FunctionError("--runtime rie needs awslambdaric: run make setup")
+    folder.mkdir()
+    for name in _RUNTIME_PACKAGES:
+        for path in Path(awslambdaric.origin).parent.parent.glob(name):
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def _free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"

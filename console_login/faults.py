@@ -1,0 +1,76 @@
+"""Faults on request, so that a user can watch nothing get lost."""
+
+import random
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from console_login.errors import UserError
+from console_login.stream import Function, FunctionFailure, Storage, StorageFailure
+
+KINDS = {
+    "lambda": "the function raises",
+    "lambda-timeout": "the function answers too late",
+    "s3": "an object cannot be written",
+    "duplicate": "CloudWatch Logs delivers a record twice",
+}
+
+DEFAULT_SHARE = 0.2
+
+
+class FaultError(UserError):
+    """A fault that does not exist, or a share that is none."""
+
+
+class Faults:
+    """Which faults strike how often, and when: the same every time with the same seed."""
+
+    def __init__(self, specifications: Iterable[str], seed: int) -> None:
+        self._shares = dict(map(_parse, specifications))
+        self._randomness = random.Random(f"faults {seed}")  # noqa: S311 - no secret
+
+    def strikes(self, kind: str) -> bool:
+        """Whether a fault of this kind strikes now."""
+        share = self._shares.get(kind)
+        return share is not None and self._randomness.random() < share
+
+
+def _parse(specification: str) -> tuple[str, float]:
+    kind, colon, share = specification.partition(":")
+    if kind not in KINDS:
+        raise FaultError(f"--fail {specification}: there are {', '.join(KINDS)}")
+    if not colon:
+        return kind, DEFAULT_SHARE
+    if not re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", share):
+        raise FaultError(f"--fail {specification}: {share!r} is no share from 0 to 1")
+    return kind, float(share)
+
+
+class FaultyFunction:
+    """The function, failing as Lambda can."""
+
+    def __init__(self, function: Function, faults: Faults) -> None:
+        self._function = function
+        self._faults = faults
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        if self._faults.strikes("lambda"):
+            raise FunctionFailure("Lambda.FunctionError", "The function raised (by request).")
+        answer = self._function.invoke(event)
+        # What a function does before its time is over, it has done.
+        if self._faults.strikes("lambda-timeout"):
+            raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out (by request).")
+        return answer
+
+
+class FaultyStorage:
+    """The bucket, refusing now and then."""
+
+    def __init__(self, storage: Storage, faults: Faults) -> None:
+        self._storage = storage
+        self._faults = faults
+
+    def put(self, key: str, body: bytes) -> None:
+        if self._faults.strikes("s3"):
+            raise StorageFailure
+        self._storage.put(key, body)

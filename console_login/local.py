@@ -1,0 +1,157 @@
+"""The whole pipeline in one process: the stations of template.yaml, wired as AWS wires them."""
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from console_login.accounting import Account, Ledger, delivered_lines, failed_messages
+from console_login.clock import Clock, SimulatedClock
+from console_login.emulator import RuntimeEmulator
+from console_login.envelope import Origin
+from console_login.faults import Faults, FaultyFunction, FaultyStorage
+from console_login.filter_pattern import FilterPattern
+from console_login.function import ROOT, InProcess
+from console_login.state import State
+from console_login.stream import Configuration, DeliveryStream, Function
+from console_login.subscription import Subscription
+from console_login.template import Stack
+
+BUILT_FUNCTION = ROOT / ".aws-sam" / "build" / "TransformFunction"
+
+# How fast events come in simulated time.
+SECONDS_PER_EVENT = 0.01
+
+
+class StoredObject(NamedTuple):
+    """An object in the bucket; `key_arn` encrypts it."""
+
+    key: str
+    size: int
+    key_arn: str
+    is_error: bool
+
+
+class Pipeline:
+    """Log group, subscription filter, stream, function and bucket of a resolved template."""
+
+    def __init__(
+        self, state: State, function: Function, clock: Clock, faults: Faults, seed: int
+    ) -> None:
+        stack = state.stack
+        self.state = state
+        self.stack = stack
+        (subscription_filter,) = stack.of_type("AWS::Logs::SubscriptionFilter").values()
+        origin = Origin(
+            owner=stack.account_id,
+            log_group=subscription_filter.properties["LogGroupName"],
+            log_stream=f"{stack.account_id}_CloudTrail_{stack.region}",
+            filter_name=subscription_filter.physical_id,
+        )
+        pattern = FilterPattern(subscription_filter.properties["FilterPattern"])
+        self.subscription = Subscription(pattern, origin, _randomness("subscription", seed))
+        self.stream = DeliveryStream(
+            Configuration.from_stack(stack),
+            FaultyFunction(function, faults),
+            FaultyStorage(state, faults),
+            clock,
+            _randomness("stream", seed),
+        )
+        self._clock = clock
+        self._faults = faults
+        self._ledger = Ledger()
+        self.stream.put(self.subscription.start(clock.now()))
+
+    def offer(self, message: str) -> None:
+        """Put a log event into the log group."""
+        picked = self.subscription.picked
+        self._put(self.subscription.offer(message, self._clock.now()))
+        if self.subscription.picked > picked:
+            self._ledger.expect(message)
+
+    def flush(self) -> None:
+        """Send on what waits in the subscription."""
+        self._put(self.subscription.flush(self._clock.now()))
+
+    def account(self) -> Account:
+        """Return where every event went, from what lies in the bucket."""
+        stream = self.stream
+        return self._ledger.settle(
+            self.subscription.seen,
+            (line for key in stream.keys for line in delivered_lines(self.state.get(key))),
+            (text for key in stream.error_keys for text in failed_messages(self.state.get(key))),
+        )
+
+    def objects(self) -> list[StoredObject]:
+        """Return what lies in the bucket, in the order of writing, errors last."""
+        found = []
+        for keys, is_error in ((self.stream.keys, False), (self.stream.error_keys, True)):
+            for key in keys:
+                head = self.state.head(key)
+                size, key_arn = head["ContentLength"], head["SSEKMSKeyId"]
+                found.append(StoredObject(key, size, key_arn, is_error))
+        return found
+
+    def stations(self) -> dict[str, int]:
+        """Return what has passed each station so far."""
+        counts = self.stream.counts
+        return {
+            "events in": self.subscription.seen,
+            "events picked": self.subscription.picked,
+            "records put": counts.records_in,
+            "invocations": counts.invocations,
+            "invocations failed": counts.invocations_failed,
+            "records delivered": counts.records_ok,
+            "records dropped": counts.records_dropped,
+            "records failed": counts.records_failed,
+            "objects": len(self.stream.keys),
+            "error objects": len(self.stream.error_keys),
+        }
+
+    def _put(self, records: Iterable[bytes]) -> None:
+        for record in records:
+            self.stream.put(record)
+            if self._faults.strikes("duplicate"):
+                self.stream.put(record)
+
+
+def run(
+    pipeline: Pipeline, clock: SimulatedClock, messages: Iterable[str], watch: Callable[[], None]
+) -> None:
+    """Put log events in, let time pass until everything is delivered; call `watch` often."""
+    for message in messages:
+        pipeline.offer(message)
+        clock.advance(SECONDS_PER_EVENT)
+        pipeline.stream.poll()
+        watch()
+    pipeline.flush()
+    while (deadline := pipeline.stream.next_deadline()) is not None:
+        clock.advance_to(deadline)
+        pipeline.stream.poll()
+        watch()
+
+
+def in_process(stack: Stack, log: IO[str]) -> InProcess:
+    """Return the function with the template's environment, in this process."""
+    return InProcess(_variables(stack), log)
+
+
+def under_emulator(
+    stack: Stack, artifact: Path = BUILT_FUNCTION, log: Path | None = None
+) -> RuntimeEmulator:
+    """Return the built function with the template's environment and time, under the emulator.
+
+    Raises FunctionError where it has not been built, or cannot run here.
+    """
+    timeout: int = stack.resources["TransformFunction"].properties["Timeout"]
+    return RuntimeEmulator(artifact, _variables(stack), timeout_seconds=timeout, log=log)
+
+
+def _variables(stack: Stack) -> dict[str, Any]:
+    function = stack.resources["TransformFunction"].properties
+    variables: dict[str, Any] = function["Environment"]["Variables"]
+    return variables
+
+
+def _randomness(purpose: str, seed: int) -> random.Random:
+    return random.Random(f"{purpose} {seed}")  # noqa: S311 - names of objects, no secret

@@ -1,0 +1,237 @@
+"""One run of the local pipeline, from options to what the user sees."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from console_login import generate, local, sources, state, template
+from console_login.accounting import Account, delivered_lines
+from console_login.clock import SimulatedClock, SystemClock
+from console_login.errors import UserError
+from console_login.faults import Faults
+from console_login.service import Service
+from console_login.stream import Function
+
+MAX_SHOWN = 10
+
+_REFRESH_SECONDS = 0.1
+
+
+class OptionError(UserError):
+    """An option that makes no sense; the message says which."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `console-login local` was asked to do."""
+
+    files: tuple[Path, ...] = ()
+    generate: int = 0
+    sign_ins: float = 0.01
+    seed: int = 0
+    parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    runtime: str = "in-process"
+    faults: tuple[str, ...] = ()
+    clock: str | None = None
+    out: Path | None = None
+    log: Path | None = None
+    as_json: bool = False
+
+
+def run(options: Options) -> bool:
+    """Run the pipeline, print the result, and return whether every event is accounted for."""
+    if not options.files and not options.generate:
+        raise OptionError("nothing to do: name FILES, or --generate N events")
+    clock = SimulatedClock(_start(options.clock))
+    with _pipeline(options, clock) as pipeline:
+        with _watched(pipeline, options) as watch:
+            local.run(pipeline, clock, _messages(options, clock.now()), watch)
+        account = pipeline.account()
+        if options.out is not None:
+            _copy(pipeline, options.out)
+        if options.as_json:
+            _print_json(pipeline, account)
+        else:
+            _print(pipeline, account)
+    return account.is_balanced
+
+
+def serve(options: Options, port: int) -> None:
+    """Run the pipeline in real time behind an endpoint until interrupted."""
+    with _pipeline(options, SystemClock()) as pipeline:
+        service = Service(pipeline, port)
+        try:
+            for message in _messages(options, time.time()):
+                pipeline.offer(message)
+            pipeline.flush()
+            _print_endpoint(pipeline, service.endpoint_url)
+            service.wait()
+        except KeyboardInterrupt:
+            sys.stdout.write("\n")
+        finally:
+            service.close()
+
+
+@contextlib.contextmanager
+def _pipeline(options: Options, clock: SimulatedClock | SystemClock) -> Iterator[local.Pipeline]:
+    faults = Faults(options.faults, options.seed)
+    with (
+        state.started(template.load(), options.parameters) as started,
+        contextlib.ExitStack() as stack,
+    ):
+        function: Function
+        if options.runtime == "rie":
+            function = stack.enter_context(local.under_emulator(started.stack, log=options.log))
+        else:
+            function = local.in_process(started.stack, stack.enter_context(_log(options.log)))
+        yield local.Pipeline(started, function, clock, faults, options.seed)
+
+
+def _log(path: Path | None) -> IO[str]:
+    try:
+        return (path or Path(os.devnull)).open("w", encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"{path}: {error.strerror}") from error
+
+
+def _start(text: str | None) -> float:
+    if text is None:
+        return time.time()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise OptionError(f"--clock {text}: no time in ISO 8601") from error
+    if moment.tzinfo is None:
+        raise OptionError(f"--clock {text}: it needs an offset, such as +09:00 or Z")
+    return moment.timestamp()
+
+
+def _messages(options: Options, start: float) -> Iterator[str]:
+    """Yield half of the events made up, those of the files, and the other half."""
+    randomness = random.Random(f"events {options.seed}")  # noqa: S311 - made up, no secret
+    made_up = generate.events(options.generate, options.sign_ins, randomness, start)
+    yield from itertools.islice(made_up, options.generate // 2)
+    yield from sources.messages(options.files)
+    yield from made_up
+
+
+# What the user sees -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _watched(pipeline: local.Pipeline, options: Options) -> Iterator[Any]:
+    """Yield what to call often; on a terminal it shows the stations and a bar meanwhile."""
+    console = Console(stderr=True)
+    if not console.is_terminal or options.as_json:
+        yield lambda: None
+        return
+    # How many events files hold, nobody knows before they are read.
+    total = options.generate if not options.files else None
+    progress = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    task = progress.add_task("events", total=total)
+    shown = 0.0
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+
+        def watch() -> None:
+            nonlocal shown
+            if time.monotonic() - shown >= _REFRESH_SECONDS:
+                shown = time.monotonic()
+                progress.update(task, completed=pipeline.subscription.seen)
+                live.update(Group(_stations(pipeline), progress), refresh=True)
+
+        yield watch
+
+
+def _stations(pipeline: local.Pipeline) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("station")
+    table.add_column("count", justify="right")
+    for station, count in pipeline.stations().items():
+        table.add_row(station, f"{count:,}")
+    return table
+
+
+def _print(pipeline: local.Pipeline, account: Account) -> None:
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(_stations(pipeline))
+    objects = pipeline.objects()
+    bucket = pipeline.stream.configuration.bucket
+    console.print(f"\n{len(objects):,} objects in s3://{bucket}/")
+    for each in objects[:MAX_SHOWN]:
+        key_id = each.key_arn.rsplit("/", 1)[1]
+        console.print(f"  {each.key}  {each.size:,} bytes  key {key_id}")
+    if len(objects) > MAX_SHOWN:
+        console.print(f"  and {len(objects) - MAX_SHOWN:,} more")
+    for line in _first_lines(pipeline):
+        sys.stdout.write(f"{line}\n")
+    console.print("\n" + _words(account))
+
+
+def _first_lines(pipeline: local.Pipeline) -> Iterator[str]:
+    lines = (
+        line for key in pipeline.stream.keys for line in delivered_lines(pipeline.state.get(key))
+    )
+    return itertools.islice(lines, MAX_SHOWN)
+
+
+def _words(account: Account) -> str:
+    text = (
+        f"{account.events:,} events: {account.delivered:,} delivered,"
+        f" {account.not_selected:,} not selected,"
+        f" {account.in_error_prefix:,} in the error prefix"
+    )
+    if account.duplicates:
+        text += f"; {account.duplicates:,} duplicates besides"
+    if account.is_balanced:
+        return text + "; nothing lost"
+    if account.missing:
+        text += f"\nMISSING {account.missing:,}: {', '.join(account.missing_ids)}"
+    if account.unexpected:
+        text += f"\nUNEXPECTED {account.unexpected:,}: {', '.join(account.unexpected_ids)}"
+    return text
+
+
+def _print_json(pipeline: local.Pipeline, account: Account) -> None:
+    document = {
+        "stations": pipeline.stations(),
+        "failed_by_code": dict(pipeline.stream.counts.failed_by_code),
+        "objects": [each._asdict() for each in pipeline.objects()],
+        "account": dataclasses.asdict(account) | {"is_balanced": account.is_balanced},
+    }
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _print_endpoint(pipeline: local.Pipeline, url: str) -> None:
+    stream, stack = pipeline.stream.configuration, pipeline.stack
+    sys.stdout.write(
+        f"serving at {url} until Ctrl-C; any credentials do, Region {stack.region}\n"
+        f"  stream     {stream.name}\n"
+        f"  log group  {stack.outputs['LogGroupName']}\n"
+        f"  objects    aws --endpoint-url {url} s3 ls --recursive s3://{stream.bucket}/\n"
+    )
+    sys.stdout.flush()
+
+
+def _copy(pipeline: local.Pipeline, folder: Path) -> None:
+    try:
+        for key in [*pipeline.stream.keys, *pipeline.stream.error_keys]:
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(pipeline.state.get(key))
+    except OSError as error:
+        raise OptionError(f"{error.filename}: {error.strerror}") from error

@@ -1,0 +1,97 @@
+"""CloudTrail events as people have them: JSON lines, files of Records, folders, gzip or plain."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from console_login.envelope import compact
+from console_login.errors import SourceError
+
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
+
+MAX_LOG_EVENT_BYTES = 1024 * 1024  # CloudWatch Logs quotas
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def messages(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield the events of files and folders, each as a log event's message.
+
+    A line of JSON lines stays byte for byte; an element of `Records` is written without blanks.
+    Raises SourceError naming the file.
+    """
+    for path in paths:
+        for number, message in enumerate(_of_path(path), 1):
+            if len(message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
+                raise SourceError(
+                    f"{path}: event {number} is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
+                    " that CloudWatch Logs takes"
+                )
+            yield message
+
+
+def _of_path(path: Path) -> Iterator[str]:
+    if not path.is_dir():
+        yield from _of_file(path)
+        return
+    files = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
+    if not files:
+        raise SourceError(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
+    for each in files:
+        yield from _of_file(each)
+
+
+def _of_file(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == _GZIP_MAGIC
+        # Universal newlines off: a line ends with \n and keeps everything else.
+        with (
+            gzip.open(path, "rt", encoding="utf-8", newline="\n")
+            if is_gzip
+            else path.open(encoding="utf-8", newline="\n")
+        ) as file:
+            yield from _of_text(path, file)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: not UTF-8: {error}") from error
+
+
+def _of_text(path: Path, file: IO[str]) -> Iterator[str]:
+    start: list[str] = []
+    for line in file:
+        start.append(line)
+        if line.strip():
+            break
+    if not start:
+        return
+    first = _json(start[-1])
+    if isinstance(first, dict) and not isinstance(first.get("Records"), list):
+        yield from _lines(start)
+        yield from _lines(file)
+        return
+    text = "".join(start) + file.read()
+    document = _json(text)
+    if isinstance(document, dict):
+        document = document.get("Records", [document])
+    if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
+        raise SourceError(f"{path}: neither JSON lines nor a document with Records")
+    yield from map(compact, document)
+
+
+def _lines(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        message = line.rstrip("\n")
+        if message.strip():
+            yield message
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,174 @@
+"""What AWS would remember: keys, log groups and buckets of a stack, in moto, through its APIs.
+
+moto enforces no permission and takes a bucket policy's Deny without its condition, so policies of
+buckets are not put.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import boto3
+from botocore.model import ListShape, Shape, StructureShape
+from moto import mock_aws
+
+from console_login import template
+from console_login.place import ACCOUNT_ID, REGION
+from console_login.template import Stack
+
+# Nothing of the user's AWS configuration is read.
+_ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+
+class State:
+    """The stack of some parameters, existing in moto."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._s3 = client("s3", stack.region)
+        self._bucket = stack.outputs["BucketName"]
+        self._key_arn = stack.outputs["KeyArn"]
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object as Firehose does, with the key that the stream names."""
+        self._s3.put_object(
+            Bucket=self._bucket,
+            Key=key,
+            Body=body,
+            ServerSideEncryption="aws:kms",
+            SSEKMSKeyId=self._key_arn,
+        )
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes."""
+        body: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        return body
+
+    def head(self, key: str) -> dict[str, Any]:
+        """Return an object's headers."""
+        headers: dict[str, Any] = self._s3.head_object(Bucket=self._bucket, Key=key)
+        return headers
+
+
+@contextlib.contextmanager
+def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[State]:
+    """Start moto with the stack of a template in it; TemplateError for a wrong parameter."""
+    # Refused before anything starts.
+    template.resolve(document, parameters)
+    with _isolated(), mock_aws():
+        key_id = client("kms").create_key()["KeyMetadata"]["KeyId"]
+        stack = template.resolve(document, parameters, physical_ids={"EncryptionKey": key_id})
+        create(stack)
+        yield State(stack)
+
+
+def client(service: Any, region: str = REGION) -> Any:
+    """Return a client of moto."""
+    return boto3.client(service, region_name=region)
+
+
+@contextlib.contextmanager
+def _isolated() -> Iterator[None]:
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(_ISOLATION, MOTO_ACCOUNT_ID=ACCOUNT_ID)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def create(stack: Stack) -> None:
+    """Create through the APIs what CloudFormation would: key policy, log groups and buckets.
+
+    A bucket or a log group that is given is made too, bare, as its owner might have.
+    """
+    for key in stack.of_type("AWS::KMS::Key").values():
+        key_id = stack.outputs["KeyArn"].rsplit("/", 1)[1]
+        policy = json.dumps(key.properties["KeyPolicy"])
+        call("kms", "put_key_policy", KeyId=key_id, PolicyName="default", Policy=policy)
+    for alias in stack.of_type("AWS::KMS::Alias").values():
+        call("kms", "create_alias", **alias.properties)
+    for group in stack.of_type("AWS::Logs::LogGroup").values():
+        name, days = group.properties["LogGroupName"], group.properties["RetentionInDays"]
+        call("logs", "create_log_group", logGroupName=name, kmsKeyId=group.properties["KmsKeyId"])
+        call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
+    if stack.outputs["LogGroupName"] not in _log_group_names(stack):
+        call("logs", "create_log_group", logGroupName=stack.outputs["LogGroupName"])
+    for stream in stack.of_type("AWS::Logs::LogStream").values():
+        call(
+            "logs",
+            "create_log_stream",
+            logGroupName=stream.properties["LogGroupName"],
+            logStreamName=stream.properties["LogStreamName"],
+        )
+    for bucket in stack.of_type("AWS::S3::Bucket").values():
+        _create_bucket(bucket.physical_id, bucket.properties)
+    if "DeliveryBucket" not in stack.resources:
+        _create_bucket(stack.outputs["BucketName"], {})
+
+
+def _log_group_names(stack: Stack) -> set[str]:
+    groups = stack.of_type("AWS::Logs::LogGroup").values()
+    return {group.properties["LogGroupName"] for group in groups}
+
+
+def _create_bucket(name: str, properties: dict[str, Any]) -> None:
+    location = {"LocationConstraint": REGION}
+    call("s3", "create_bucket", Bucket=name, CreateBucketConfiguration=location)
+    if not properties:
+        return
+    rules = [
+        {
+            "ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"],
+            "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
+        }
+        for rule in properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    ]
+    lifecycle = [_lifecycle_rule(rule) for rule in properties["LifecycleConfiguration"]["Rules"]]
+    for operation, arguments in {
+        "put_bucket_encryption": {"ServerSideEncryptionConfiguration": {"Rules": rules}},
+        "put_bucket_lifecycle_configuration": {"LifecycleConfiguration": {"Rules": lifecycle}},
+        "put_bucket_ownership_controls": {"OwnershipControls": properties["OwnershipControls"]},
+        "put_bucket_versioning": {"VersioningConfiguration": properties["VersioningConfiguration"]},
+        "put_public_access_block": {
+            "PublicAccessBlockConfiguration": properties["PublicAccessBlockConfiguration"]
+        },
+    }.items():
+        call("s3", operation, Bucket=name, **arguments)
+
+
+def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return CloudFormation's lifecycle rule as the API spells it."""
+    api = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": ""}}
+    for key in ("AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration"):
+        if key in rule:
+            api[key] = rule[key]
+    if "ExpirationInDays" in rule:
+        api["Expiration"] = {"Days": rule["ExpirationInDays"]}
+    elif "ExpiredObjectDeleteMarker" in rule:
+        api["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
+    return api
+
+
+def call(service: str, operation: str, **arguments: Any) -> Any:
+    """Call an API with CloudFormation's values, whose numbers are strings."""
+    api = client(service)
+    method = api.meta.method_to_api_mapping[operation]
+    shape = api.meta.service_model.operation_model(method).input_shape
+    return getattr(api, operation)(**_as_api(shape, arguments))
+
+
+def _as_api(shape: Shape | None, value: Any) -> Any:
+    if isinstance(shape, StructureShape):
+        members = shape.members
+        return {key: _as_api(members.get(key), each) for key, each in value.items()}
+    if isinstance(shape, ListShape):
+        return [_as_api(shape.member, each) for each in value]
+    if shape is not None and shape.type_name in ("integer", "long"):
+        return int(value)
+    return value

@@ -1,0 +1,66 @@
+"""A subscription filter: picks log events and packs them into Firehose records."""
+
+import random
+from collections.abc import Iterator
+
+from console_login.envelope import Origin, compress, control_message, data_message
+from console_login.filter_pattern import FilterPattern
+
+# CloudWatch Logs sends what came together: several events a record, here as chance has it, and
+# none that waits longer.
+MAX_EVENTS_PER_ENVELOPE = 50
+MAX_WAIT_SECONDS = 5.0
+
+# A batch of PutLogEvents is 1 MiB at most, and so a record stays far below Firehose's 1,000 KiB.
+MAX_ENVELOPE_BYTES = 1024 * 1024
+
+
+class Subscription:
+    """Picks and packs the log events of one log group.
+
+    seen, picked: log events so far.
+    """
+
+    def __init__(self, pattern: FilterPattern, origin: Origin, randomness: random.Random) -> None:
+        self._pattern = pattern
+        self._origin = origin
+        self._randomness = randomness
+        self._waiting: list[str] = []
+        self._waiting_bytes = 0
+        self._waiting_since = 0.0
+        self._wanted = self._draw()
+        self.seen = 0
+        self.picked = 0
+
+    def start(self, now: float) -> bytes:
+        """Return the record that a new filter sends first."""
+        return compress(control_message(int(now * 1000)))
+
+    def offer(self, message: str, now: float) -> Iterator[bytes]:
+        """Take a log event; yield a record when enough came together."""
+        self.seen += 1
+        if not self._pattern.matches(message):
+            return
+        size = len(message.encode("utf-8", "surrogatepass"))
+        if self._waiting_bytes + size > MAX_ENVELOPE_BYTES:
+            yield from self.flush(now)
+        self.picked += 1
+        if not self._waiting:
+            self._waiting_since = now
+        self._waiting.append(message)
+        self._waiting_bytes += size
+        if len(self._waiting) >= self._wanted or now - self._waiting_since >= MAX_WAIT_SECONDS:
+            yield from self.flush(now)
+
+    def flush(self, now: float) -> Iterator[bytes]:
+        """Yield a record with what is waiting, if anything is."""
+        if self._waiting:
+            first = self.picked - len(self._waiting)
+            document = data_message(self._origin, self._waiting, int(now * 1000), first)
+            self._waiting = []
+            self._waiting_bytes = 0
+            self._wanted = self._draw()
+            yield compress(document)
+
+    def _draw(self) -> int:
+        return self._randomness.randint(1, MAX_EVENTS_PER_ENVELOPE)

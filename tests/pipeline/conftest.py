@@ -1,0 +1,53 @@
+"""The pipeline of template.yaml, with simulated time."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from console_login import local, state, template
+from console_login.clock import SimulatedClock
+from console_login.faults import Faults
+
+# 2024-03-30 09:48:22 UTC, 18:48:22 in Tokyo.
+START = 1711792102.0
+
+
+class Run:
+    """A pipeline that has run; `bodies` are the objects by key."""
+
+    def __init__(self, pipeline: local.Pipeline) -> None:
+        self.pipeline = pipeline
+        self.stream = pipeline.stream
+        self.keys = pipeline.stream.keys
+        self.error_keys = pipeline.stream.error_keys
+        self.account = pipeline.account()
+        keys = [*self.keys, *self.error_keys]
+        self.bodies = {key: pipeline.state.get(key) for key in keys}
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Run]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            messages: Iterable[str],
+            *,
+            faults: Iterable[str] = (),
+            start: float = START,
+            seed: int = 0,
+            function: Any = None,
+            **parameters: str,
+        ) -> Run:
+            # The one before ends: moto has one state.
+            stack.close()
+            started = stack.enter_context(state.started(template.load(), parameters))
+            clock = SimulatedClock(start)
+            function = function or local.in_process(started.stack, io.StringIO())
+            pipeline = local.Pipeline(started, function, clock, Faults(faults, seed), seed)
+            local.run(pipeline, clock, messages, lambda: None)
+            return Run(pipeline)
+
+        yield start

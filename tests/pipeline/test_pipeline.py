@@ -1,0 +1,201 @@
+"""The whole pipeline: the tutorial's case, parameters, faults, many events."""
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support import DATA, OSAKA, TOKYO
+
+from console_login import generate
+
+START = 1711792102.0
+NAME = (
+    r"console-login-firehose-DeliveryStream-1-2024-03-30-18-48-\d\d"
+    r"-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
+
+
+def made_up(count: int, sign_ins: float, seed: int = 1) -> list[str]:
+    return list(generate.events(count, sign_ins, random.Random(seed), START))
+
+
+def is_sign_in(message: str) -> bool:
+    return bool(json.loads(message)["eventName"] == "ConsoleLogin")
+
+
+def test_the_tutorials_case(run: Callable[..., Any]) -> None:
+    others = made_up(100, 0)
+    done = run([*others[:50], TOKYO, OSAKA, *others[50:]])
+    (key,) = done.keys
+    assert re.fullmatch(rf"consolelogin/2024/03/30/{NAME}\.json", key)
+    assert done.bodies[key].decode() == f"{TOKYO}\n{OSAKA}\n"
+    assert done.error_keys == []
+    head = done.pipeline.state.head(key)
+    assert head["ServerSideEncryption"] == "aws:kms"
+    assert head["SSEKMSKeyId"] == done.pipeline.stack.outputs["KeyArn"]
+    stations = done.pipeline.stations()
+    assert stations["events in"] == 102
+    assert stations["events picked"] == 2
+    # The control message and the envelope.
+    assert stations["records put"] == 2
+    assert stations["records dropped"] == 1
+    assert stations["records delivered"] == 1
+    account = done.account
+    assert (account.delivered, account.not_selected, account.in_error_prefix) == (2, 100, 0)
+    assert account.is_balanced
+
+
+def test_every_setting_comes_from_the_template(run: Callable[..., Any]) -> None:
+    configuration = run([TOKYO]).stream.configuration
+    assert configuration.buffer_bytes == 1024 * 1024
+    assert configuration.buffer_seconds == 10
+    assert configuration.function_buffer_bytes == 256 * 1024
+    assert configuration.function_buffer_seconds == 10
+    assert configuration.retries == 3
+    moved = run([TOKYO], BufferSizeMiB="2", BufferSeconds="3", LambdaBufferMiB="1", seed=1)
+    assert moved.stream.configuration.buffer_bytes == 2 * 1024 * 1024
+    assert moved.stream.configuration.buffer_seconds == 3
+    assert moved.stream.configuration.function_buffer_bytes == 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("parameters", "start", "pattern"),
+    [
+        ({"Prefix": "a/b/"}, START, r"a/b/2024/03/30/.*\.json"),
+        ({"Prefix": ""}, START, r"2024/03/30/.*\.json"),
+        # 15:00 UTC is midnight in Tokyo.
+        ({}, 1711810799.0, r"consolelogin/2024/03/30/.*-2024-03-30-23-59-59-.*"),
+        ({}, 1711810800.0, r"consolelogin/2024/03/31/.*-2024-03-31-00-00-00-.*"),
+        ({"TimeZone": "UTC"}, 1711810800.0, r"consolelogin/2024/03/30/.*-2024-03-30-15-00-00-.*"),
+        ({"TimeZone": "America/New_York"}, 1711771199.0, r"consolelogin/2024/03/29/.*"),
+        ({"FileExtension": ".ndjson"}, START, r".*\.ndjson"),
+        ({"Compression": "GZIP"}, START, r".*\.json\.gz"),
+    ],
+)
+def test_parameters_move_the_objects(
+    parameters: dict[str, str], start: float, pattern: str, run: Callable[..., Any]
+) -> None:
+    done = run([TOKYO, OSAKA], start=start, **parameters)
+    (key,) = done.keys
+    assert re.fullmatch(pattern, key)
+    body = done.bodies[key]
+    if parameters.get("Compression") == "GZIP":
+        body = gzip.decompress(body)
+    assert body.decode() == f"{TOKYO}\n{OSAKA}\n"
+    assert done.account.is_balanced
+
+
+def test_event_names_reach_filter_and_function(run: Callable[..., Any]) -> None:
+    events = made_up(500, 0.1)
+    names = {"ConsoleLogin", "SwitchRole"}
+    done = run(events, EventNames=",".join(names))
+    expected = [event for event in events if json.loads(event)["eventName"] in names]
+    assert lines(done) == expected
+    assert done.account.not_selected == 500 - len(expected)
+
+
+def test_a_star_delivers_every_event(run: Callable[..., Any]) -> None:
+    events = made_up(300, 0.1)
+    done = run(events, EventNames="*")
+    assert lines(done) == events
+    assert done.account.delivered == 300
+
+
+def test_a_given_bucket_and_key_are_used(run: Callable[..., Any]) -> None:
+    key_arn = "arn:aws:kms:ap-northeast-1:111122223333:key/11112222-3333-4444-5555-666677778888"
+    done = run([TOKYO], ExistingBucketName="amzn-s3-demo-bucket", ExistingKeyArn=key_arn)
+    (stored,) = done.pipeline.objects()
+    assert stored.key_arn == key_arn
+    assert done.stream.configuration.bucket == "amzn-s3-demo-bucket"
+
+
+def lines(done: Any) -> list[str]:
+    return [line for key in done.keys for line in done.bodies[key].decode().split("\n")[:-1]]
+
+
+def test_real_events_arrive_byte_for_byte(run: Callable[..., Any]) -> None:
+    events = [
+        line
+        for path in sorted((DATA / "cloudtrail").glob("*.ndjson"))
+        for line in path.read_text().split("\n")
+        if line
+    ]
+    done = run(events)
+    assert lines(done) == [
+        event for event in events if json.loads(event).get("eventName") == "ConsoleLogin"
+    ]
+    assert done.account.is_balanced
+    assert done.account.events == len(events)
+
+
+# Faults -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["lambda:0.9"],
+        ["lambda:1"],
+        ["lambda-timeout:0.5"],
+        ["lambda-timeout:1"],
+        ["s3:0.5"],
+        ["duplicate:0.5"],
+        ["duplicate:1"],
+        ["lambda:0.9", "lambda-timeout:0.3", "s3:0.6", "duplicate:0.3"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("compression", ["UNCOMPRESSED", "GZIP"])
+def test_no_fault_loses_an_event(
+    faults: list[str], compression: str, run: Callable[..., Any]
+) -> None:
+    events = made_up(3000, 0.2, seed=7)
+    done = run(events, faults=faults, seed=3, Compression=compression)
+    account = done.account
+    assert account.is_balanced
+    assert account.delivered + account.in_error_prefix == sum(map(is_sign_in, events))
+    assert account.not_selected + account.delivered + account.in_error_prefix == 3000
+    if "lambda:1" in faults or "lambda-timeout:1" in faults:
+        assert account.delivered == 0
+    if "lambda:0.9" in faults:
+        assert account.in_error_prefix > 0
+    if faults == ["s3:0.5"]:
+        assert done.stream.counts.storage_retries > 0
+        assert account.in_error_prefix == 0
+    if "duplicate:1" in faults:
+        assert account.duplicates == account.delivered
+
+
+def test_a_bucket_that_never_takes_an_object_is_named_as_loss(run: Callable[..., Any]) -> None:
+    # Fact 10: after 24 hours the data is lost, and this is what the account is for.
+    done = run([TOKYO, OSAKA], faults=["s3:1"])
+    assert not done.account.is_balanced
+    assert done.account.missing == 2
+    assert done.account.missing_ids == sorted(
+        json.loads(each)["eventID"] for each in (TOKYO, OSAKA)
+    )
+    assert done.stream.counts.objects_lost == 1
+
+
+def test_the_same_seed_gives_the_same_run(run: Callable[..., Any]) -> None:
+    faults = ["lambda", "s3", "duplicate"]
+    first, second, third = (
+        run(made_up(2000, 0.2), faults=faults, seed=seed).bodies for seed in (5, 5, 6)
+    )
+    assert first == second
+    assert first != third
+
+
+def test_a_hundred_thousand_events_are_counted_out(run: Callable[..., Any]) -> None:
+    events = list(generate.events(100_000, 0.01, random.Random(11), START))
+    expected = [event for event in events if is_sign_in(event)]
+    done = run(iter(events))
+    assert lines(done) == expected
+    account = done.account
+    assert (account.events, account.delivered) == (100_000, len(expected))
+    assert (account.duplicates, account.in_error_prefix) == (0, 0)
+    assert account.is_balanced
