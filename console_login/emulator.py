@@ -43,8 +43,12 @@ class RuntimeEmulator:
         memory_mb: int | None = None,
         log: Path | None = None,
     ) -> None:
+        build = f"run make build ARCHITECTURE={architecture()} first"
         if not (artifact / "app.py").is_file():
-            raise FunctionError(f"no built function in {artifact}: run make build first")
+            raise FunctionError(f"no built function in {artifact}: {build}")
+        native = list(artifact.rglob("*-linux-gnu.so"))
+        if native and not any(platform.machine() in path.name for path in native):
+            raise FunctionError(f"the function in {artifact} is for another machine: {build}")
         self._timeout_seconds = timeout_seconds
         self._folder = tempfile.TemporaryDirectory(prefix="console-login-")
         folder = Path(self._folder.name)

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import io
 import json
 import os
 import sys
@@ -10,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from console_login.errors import UserError
 from console_login.stream import FunctionFailure
@@ -76,16 +75,17 @@ class InProcess:
         previous = _log.target
         _log.target = self._log or sys.stderr
         try:
-            with contextlib.redirect_stdout(_log):
+            with contextlib.redirect_stdout(cast("IO[str]", _log)):
                 yield
         finally:
             _log.target = previous
 
 
-class _Log(io.TextIOBase):
+class _Log:
     """What the function takes for stdout: Powertools keeps the one that it found first."""
 
-    target: IO[str] = sys.stderr
+    def __init__(self) -> None:
+        self.target: IO[str] = sys.stderr
 
     def write(self, text: str) -> int:
         return self.target.write(text)

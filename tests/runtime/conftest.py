@@ -48,10 +48,14 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def emulator(build: Callable[[str], Path]) -> Iterator[RuntimeEmulator]:
-    """Run the x86_64 artifact in the memory and time of the template."""
+def here() -> None:
     if HERE != ("Linux", "x86_64"):
         pytest.skip(f"the emulator's binary and the artifact are for x86_64 Linux, this is {HERE}")
+
+
+@pytest.fixture
+def emulator(build: Callable[[str], Path], here: None) -> Iterator[RuntimeEmulator]:
+    """Run the x86_64 artifact in the memory and time of the template."""
     with RuntimeEmulator(
         build("x86_64"),
         FUNCTION["Environment"]["Variables"],

@@ -1,0 +1,79 @@
+"""The account: what counts as delivered, kept, missing and unexpected."""
+
+import base64
+import gzip
+import json
+
+import pytest
+from support import CONTROL_MESSAGE, OSAKA, TOKYO, envelope, gz
+
+from console_login.accounting import Ledger, delivered_lines, failed_messages, identity
+
+IDS = {name: json.loads(text)["eventID"] for name, text in (("tokyo", TOKYO), ("osaka", OSAKA))}
+
+
+def ledger(*messages: str) -> Ledger:
+    made = Ledger()
+    for message in messages:
+        made.expect(message)
+    return made
+
+
+def test_every_event_is_one_of_four() -> None:
+    account = ledger(TOKYO, OSAKA, '{"a":1}').settle(10, [TOKYO], [OSAKA])
+    assert (account.events, account.not_selected) == (10, 7)
+    assert (account.delivered, account.in_error_prefix, account.missing) == (1, 1, 1)
+    assert account.missing_ids == [identity('{"a":1}')]
+    assert not account.is_balanced
+
+
+def test_copies_are_counted_apart() -> None:
+    account = ledger(TOKYO, OSAKA).settle(2, [TOKYO, TOKYO, TOKYO, OSAKA], [OSAKA])
+    assert (account.delivered, account.in_error_prefix, account.duplicates) == (2, 0, 3)
+    assert account.is_balanced
+
+
+def test_an_event_that_came_in_twice_must_be_found_twice() -> None:
+    assert ledger(TOKYO, TOKYO).settle(2, [TOKYO], []).missing == 1
+    assert ledger(TOKYO, TOKYO).settle(2, [TOKYO], [TOKYO]).is_balanced
+    assert ledger(TOKYO, TOKYO).settle(2, [TOKYO, TOKYO], []).duplicates == 0
+
+
+def test_an_event_that_nobody_picked_is_unexpected() -> None:
+    account = ledger(TOKYO).settle(5, [TOKYO, OSAKA, OSAKA], [])
+    assert (account.unexpected, account.unexpected_ids) == (2, [IDS["osaka"]])
+    assert account.duplicates == 0
+    assert not account.is_balanced
+
+
+def test_no_more_than_ten_are_named() -> None:
+    messages = [f'{{"eventID":"{number:03}"}}' for number in range(50)]
+    account = ledger(*messages).settle(50, [], [])
+    assert account.missing == 50
+    assert account.missing_ids == [f"{number:03}" for number in range(10)]
+
+
+@pytest.mark.parametrize("message", ['{"a":1}', '{"eventID":5}', '{"eventID":""}', "[]", "no JSON"])
+def test_an_event_without_an_id_is_known_by_its_line(message: str) -> None:
+    assert identity(message).startswith("sha256:")
+    assert identity(message) != identity(message + " ")
+
+
+def test_a_line_is_the_same_event_as_its_message() -> None:
+    pretty = json.dumps({"a": [1, 2]}, indent=2)
+    assert identity(pretty) == identity(pretty.replace("\n", " "))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_error_objects_are_read_to_the_messages_inside(compress: object) -> None:
+    records = [gz(envelope([TOKYO, OSAKA])), gz(CONTROL_MESSAGE.encode()), envelope(["{"])]
+    body = "".join(
+        json.dumps({"rawData": base64.b64encode(record).decode()}) + "\n" for record in records
+    ).encode()
+    assert list(failed_messages(compress(body))) == [TOKYO, OSAKA, "{"]  # type: ignore[operator]
+
+
+def test_an_object_whose_last_line_does_not_end_is_no_object_of_ours() -> None:
+    assert list(delivered_lines(b"a\nb\n")) == ["a", "b"]
+    with pytest.raises(ValueError, match="does not end"):
+        list(delivered_lines(b"a\nb"))

@@ -1,0 +1,154 @@
+"""`console-login local` as a user runs it."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import EVENTS, OSAKA, ROOT, TOKYO
+
+CLOCK = "2024-03-30T18:48:22+09:00"
+ARTICLE = [str(EVENTS / "src" / "tokyo.jsonl"), str(EVENTS / "src" / "osaka.jsonl")]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "console_login", "local", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_demo_shows_two_lines_in_the_days_folder() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (command,) = re.findall(r"^demo:.*\n\t@console-login local (.*)$", makefile, re.MULTILINE)
+    done = run(*command.split(), "--clock", CLOCK)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert re.search(r"^events in +102 *$", done.stdout, re.MULTILINE)
+    assert re.search(r"^events picked +2 *$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"  consolelogin/2024/03/30/\S+\.json  2,368 bytes  key \S+$", done.stdout, re.MULTILINE
+    )
+    assert [line for line in lines if line.startswith("{")] == [TOKYO, OSAKA]
+    assert lines[-1] == (
+        "102 events: 2 delivered, 100 not selected, 0 in the error prefix; nothing lost"
+    )
+
+
+def test_json_for_machines_and_objects_on_disk(tmp_path: Path) -> None:
+    done = run(*ARTICLE, "--clock", CLOCK, "--json", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    document: Any = json.loads(done.stdout)
+    assert document["stations"]["records delivered"] == 1
+    assert document["account"]["is_balanced"] is True
+    assert document["account"]["delivered"] == 2
+    (stored,) = document["objects"]
+    assert stored["is_error"] is False
+    assert (tmp_path / "out" / stored["key"]).read_text() == f"{TOKYO}\n{OSAKA}\n"
+    assert stored["size"] == (tmp_path / "out" / stored["key"]).stat().st_size
+
+
+def test_the_functions_log_goes_where_it_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = run(*ARTICLE, "--log", str(log))
+    assert done.returncode == 0
+    messages = [json.loads(line) for line in log.read_text().splitlines()]
+    (summary,) = [each for each in messages if each.get("message") == "batch transformed"]
+    assert summary["service"] == "console-login-firehose"
+    assert "batch transformed" not in done.stdout + done.stderr
+
+
+def test_faults_are_survived_and_said() -> None:
+    faults = ("--fail", "lambda:1", "--fail", "duplicate:1")
+    done = run(*ARTICLE, *faults, "--generate", "50", "--sign-ins", "0", "--json")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert document["account"]["in_error_prefix"] == 2
+    assert document["account"]["duplicates"] == 2
+    assert set(document["failed_by_code"]) == {"Lambda.FunctionError"}
+
+
+def test_a_loss_is_named_and_exits_1() -> None:
+    done = run(*ARTICLE, "--fail", "s3:1")
+    assert done.returncode == 1
+    assert "MISSING 2: " in done.stdout
+    for message in (TOKYO, OSAKA):
+        assert json.loads(message)["eventID"] in done.stdout
+
+
+def test_the_users_aws_configuration_has_no_say() -> None:
+    environment = {"AWS_PROFILE": "nowhere", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    done = run(*ARTICLE, AWS_CONFIG_FILE=str(ROOT / "Makefile"), **environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to do"),
+        (["nowhere.jsonl"], "nowhere.jsonl: No such file"),
+        ([str(ROOT / "Makefile")], "neither JSON lines nor"),
+        ([str(ROOT / "docs")], "no file in it"),
+        ([*ARTICLE, "--parameter", "Nothing=1"], "no such parameter: Nothing"),
+        ([*ARTICLE, "--parameter", "Prefix=x"], "must be a plain folder"),
+        ([*ARTICLE, "--parameter", "Prefix"], "write NAME=VALUE"),
+        ([*ARTICLE, "--parameter", "EventNames=a*"], "plain event names"),
+        ([*ARTICLE, "--parameter", "TimeZone=Mars"], "no time zone"),
+        (
+            [*ARTICLE, "--parameter", "EventNames=" + ",".join(["x" * 100] * 12)],
+            "1024 are allowed",
+        ),
+        ([*ARTICLE, "--runtime", "docker"], "'docker' is not one of"),
+        ([*ARTICLE, "--fail", "disk"], "there are lambda"),
+        ([*ARTICLE, "--fail", "s3:2"], "no share"),
+        ([*ARTICLE, "--fail", "s3:"], "no share"),
+        ([*ARTICLE, "--clock", "noon"], "ISO 8601"),
+        ([*ARTICLE, "--clock", "2024-03-30T18:48:22"], "needs an offset"),
+        ([*ARTICLE, "--generate", "-1"], "-1"),
+        (["--generate", "1", "--sign-ins", "2"], "2"),
+        ([*ARTICLE, "--seed", "x"], "'x' is not a valid"),
+        ([*ARTICLE, "--out", str(ROOT / "Makefile")], "Makefile"),
+        ([*ARTICLE, "--log", "no/such/folder/log"], "No such file"),
+        ([*ARTICLE, "--port", "99999", "--serve"], "99999"),
+    ],
+)
+def test_a_users_error_is_one_line_and_exit_status_2(arguments: list[str], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2, done.stdout
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("console-login: ")
+    assert words in line
+
+
+def test_a_runtime_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    # A copy of the package in a folder where nothing has been built.
+    copy = tmp_path / "console_login"
+    shutil.copytree(ROOT / "console_login", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "template.yaml").write_bytes((ROOT / "template.yaml").read_bytes())
+    command = [sys.executable, "-m", "console_login", "local", *ARTICLE, "--runtime", "rie"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "no built function" in line
+    assert "run make build ARCHITECTURE=" in line
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("--serve", "--port", port)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"port {port} cannot be opened" in line

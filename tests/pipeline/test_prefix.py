@@ -1,0 +1,77 @@
+"""Prefix expressions and object names, as Firehose's pages on them say."""
+
+import random
+import re
+
+import pytest
+
+from console_login.prefix import Prefix, PrefixError, object_name, time_zone
+
+# 2018-08-27 10:30:05 UTC: the page's own example is of that day.
+ARRIVAL = 1535365805.0
+UTC = time_zone("UTC")
+
+
+def evaluated(expression: str, zone: str = "UTC", error: str = "") -> str:
+    return Prefix(expression, time_zone(zone)).evaluate(ARRIVAL, random.Random(1), error)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("!{timestamp:yyyy}/", "2018/"),
+        ("fhbase/!{timestamp:yyyy/MM/dd}/", "fhbase/2018/08/27/"),
+        ("!{timestamp:yyyy-MM-dd-HH:mm:ss}/", "2018-08-27-10:30:05/"),
+        (
+            "y=!{timestamp:yy}/m=!{timestamp:M}/!{timestamp:MMM}/!{timestamp:EEE}/",
+            "y=18/m=8/Aug/Mon/",
+        ),
+        ("!{timestamp:hh a}/!{timestamp:D}/", "10 AM/239/"),
+        ("!{timestamp:'Year='yyyy}/", "Year=2018/"),
+        ("myPrefix/!{timestamp:yyyy}/!{firehose:error-output-type}/", "myPrefix/2018/failed/"),
+    ],
+)
+def test_expressions(expression: str, expected: str) -> None:
+    assert evaluated(expression, error="failed") == expected
+
+
+def test_a_random_string_has_eleven_characters_and_is_new_each_time() -> None:
+    text = evaluated("!{firehose:random-string}/!{firehose:random-string}/!{timestamp:yyyy}/")
+    first, second, _, _ = text.split("/")
+    assert re.fullmatch("[A-Za-z0-9]{11}", first)
+    assert re.fullmatch("[A-Za-z0-9]{11}", second)
+    assert first != second
+
+
+def test_fact_11_a_prefix_without_a_timestamp_gets_one_in_its_time_zone() -> None:
+    assert evaluated("") == "2018/08/27/10/"
+    assert evaluated("sign-ins/") == "sign-ins/2018/08/27/10/"
+    assert evaluated("sign-ins/", "Asia/Tokyo") == "sign-ins/2018/08/27/19/"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "!{timestamp:}/",
+        "!{timestamp:yyyy-QQ}/",
+        "!{timestamp:n}/",
+        "!{firehose:nothing}/",
+        "!{partitionKeyFromQuery:x}/",
+        "x" * 513,
+    ],
+)
+def test_what_is_not_known_is_refused(expression: str) -> None:
+    with pytest.raises(PrefixError):
+        Prefix(expression, UTC)
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc", "/etc/passwd"])
+def test_a_wrong_time_zone_is_refused(name: str) -> None:
+    with pytest.raises(PrefixError, match="no time zone"):
+        time_zone(name)
+
+
+def test_an_object_is_named_by_stream_version_time_and_uuid_in_the_zone() -> None:
+    name = object_name("stream", ARRIVAL, time_zone("Asia/Tokyo"), ".json", random.Random(1))
+    pattern = r"stream-1-2018-08-27-19-30-05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.json"
+    assert re.fullmatch(pattern, name)

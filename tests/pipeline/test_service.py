@@ -1,0 +1,208 @@
+"""`console-login local --serve`: one endpoint for any AWS client, tried with boto3 over HTTP."""
+
+import contextlib
+import gzip
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from support import OSAKA, ROOT, TOKYO, envelope, gz
+
+GROUP = "/aws/cloudtrail/management-event"
+BUCKET = "console-login-firehose-deliverybucket"
+STREAM = "console-login-firehose-DeliveryStream"
+
+
+class Endpoint:
+    """A running `--serve` and clients for it."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def client(self, service: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="ap-northeast-1",
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    def keys(self, prefix: str = "consolelogin/") -> list[str]:
+        listed = self.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [each["Key"] for each in listed.get("Contents", [])]
+
+    def lines(self, count: int) -> list[str]:
+        """Return the lines in the bucket as soon as there are `count`."""
+        s3 = self.client("s3")
+        found: list[str] = []
+        for _ in range(100):
+            found = []
+            for key in self.keys():
+                body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+                found += body.splitlines()
+            if len(found) >= count:
+                break
+            time.sleep(0.1)
+        return found
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Endpoint]:
+    command = [sys.executable, "-m", "console_login", "local", "--serve", "--port", "0"]
+    for name in ("BufferSeconds", "LambdaBufferSeconds"):
+        command += ["--parameter", f"{name}=0"]
+    with subprocess.Popen(
+        [*command, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As a terminal would: Ctrl-C must end it even where this test ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            found = re.search(r"serving at (http://127\.0\.0\.1:\d+) ", first)
+            assert found, first
+            yield Endpoint(process, found[1])
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with serving() as running:
+        yield running
+
+
+def test_put_log_events_goes_through_the_filter_to_the_bucket(endpoint: Endpoint) -> None:
+    logs = endpoint.client("logs")
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="trail")
+    now = int(time.time() * 1000)
+    other = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
+    logs.put_log_events(
+        logGroupName=GROUP,
+        logStreamName="trail",
+        logEvents=[{"timestamp": now, "message": each} for each in (other, TOKYO, other)],
+    )
+    before = endpoint.lines(1)
+    assert before == [TOKYO]
+    # moto keeps the events too.
+    kept = logs.get_log_events(logGroupName=GROUP, logStreamName="trail")["events"]
+    assert [each["message"] for each in kept] == [other, TOKYO, other]
+
+
+def test_put_record_and_put_record_batch_reach_the_bucket(endpoint: Endpoint) -> None:
+    before = len(endpoint.lines(0))
+    firehose = endpoint.client("firehose")
+    answer = firehose.put_record(DeliveryStreamName=STREAM, Record={"Data": gz(envelope([TOKYO]))})
+    assert answer["RecordId"]
+    answer = firehose.put_record_batch(
+        DeliveryStreamName=STREAM,
+        Records=[{"Data": gz(envelope([OSAKA]))}, {"Data": envelope([OSAKA])}],
+    )
+    assert answer["FailedPutCount"] == 0
+    assert len({each["RecordId"] for each in answer["RequestResponses"]}) == 2
+    assert sorted(endpoint.lines(before + 3)[before:]) == sorted([TOKYO, OSAKA, OSAKA])
+
+
+def test_a_record_that_fails_lies_in_the_error_prefix(endpoint: Endpoint) -> None:
+    endpoint.client("firehose").put_record(DeliveryStreamName=STREAM, Record={"Data": b"x"})
+    for _ in range(100):
+        keys = endpoint.keys("consolelogin/processing-failed/")
+        if keys:
+            break
+        time.sleep(0.1)
+    (key,) = keys
+    body = endpoint.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    assert json.loads(body)["errorCode"] == "Lambda.ProcessingFailedStatus"
+    endpoint.client("s3").delete_object(Bucket=BUCKET, Key=key)
+
+
+def test_the_stream_describes_itself(endpoint: Endpoint) -> None:
+    firehose = endpoint.client("firehose")
+    described = firehose.describe_delivery_stream(DeliveryStreamName=STREAM)
+    stream = described["DeliveryStreamDescription"]
+    assert stream["DeliveryStreamStatus"] == "ACTIVE"
+    assert stream["DeliveryStreamARN"].endswith(f":deliverystream/{STREAM}")
+    (destination,) = stream["Destinations"]
+    s3 = destination["ExtendedS3DestinationDescription"]
+    assert s3["BufferingHints"] == {"SizeInMBs": 1, "IntervalInSeconds": 0}
+    assert s3["BucketARN"] == f"arn:aws:s3:::{BUCKET}"
+    assert s3["ProcessingConfiguration"]["Processors"][0]["Type"] == "Lambda"
+
+
+def test_the_bucket_and_the_key_are_there(endpoint: Endpoint) -> None:
+    encryption = endpoint.client("s3").get_bucket_encryption(Bucket=BUCKET)
+    (rule,) = encryption["ServerSideEncryptionConfiguration"]["Rules"]
+    key_arn = rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
+    key = endpoint.client("kms").describe_key(KeyId=key_arn)["KeyMetadata"]
+    assert key["Arn"] == key_arn
+    assert ":111122223333:" in key_arn
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (
+            lambda client: client.put_record(DeliveryStreamName="x", Record={"Data": b""}),
+            "ResourceNotFoundException",
+        ),
+        (
+            lambda client: client.put_record(
+                DeliveryStreamName=STREAM, Record={"Data": b"x" * 1024001}
+            ),
+            "ValidationException",
+        ),
+        (
+            lambda client: client.put_record_batch(
+                DeliveryStreamName=STREAM, Records=[{"Data": b"x" * 1000 * 1024}] * 5
+            ),
+            "InvalidArgumentException",
+        ),
+        (
+            lambda client: client.put_record_batch(
+                DeliveryStreamName=STREAM, Records=[{"Data": b"x"}] * 501
+            ),
+            "ValidationException",
+        ),
+        (lambda client: client.list_delivery_streams(), "UnknownOperationException"),
+    ],
+    ids=["no stream", "fact 7: record", "fact 7: batch bytes", "fact 7: records", "operation"],
+)
+def test_what_firehose_refuses_is_refused(call: Any, code: str, endpoint: Endpoint) -> None:
+    firehose = endpoint.client("firehose")
+    with pytest.raises(ClientError) as raised:
+        call(firehose)
+    assert raised.value.response["Error"]["Code"] == code
+
+
+def test_files_are_put_in_before_it_serves_and_ctrl_c_ends_it() -> None:
+    source = str(ROOT / "events" / "src" / "tokyo.jsonl")
+    with serving(source, "--parameter", "Compression=GZIP") as running:
+        s3 = running.client("s3")
+        for _ in range(100):
+            keys = running.keys()
+            if keys:
+                break
+            time.sleep(0.1)
+        (key,) = keys
+        body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        assert gzip.decompress(body).decode() == f"{TOKYO}\n"
+        running.process.send_signal(signal.SIGINT)
+        _, errors = running.process.communicate(timeout=20)
+        assert running.process.returncode == 0
+        assert errors == ""
