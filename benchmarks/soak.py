@@ -15,6 +15,7 @@ from pathlib import Path
 from console_login import generate, local, state, template
 from console_login.clock import SimulatedClock
 from console_login.faults import Faults
+from console_login.firehose import FirehoseClient
 
 START = 1711792102.0
 
@@ -32,8 +33,10 @@ def main() -> int:
     options = parser.parse_args()
     with state.started(template.load(), {}) as started, Path(os.devnull).open("w") as log:
         clock = SimulatedClock(START)
-        function = local.in_process(started.stack, log)
-        pipeline = local.Pipeline(started, function, clock, Faults(options.fail, 0), 0)
+        faults = Faults(options.fail, 0)
+        client = FirehoseClient(faults)
+        function = local.in_process(started.stack, log, client)
+        pipeline = local.Pipeline(started, function, clock, faults, 0, client)
         randomness = random.Random(0)
         events = generate.events(options.events, options.sign_ins, randomness, START)
         begun = time.perf_counter()

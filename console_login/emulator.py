@@ -144,8 +144,11 @@ from awslambdaric.__main__ import main
 main(["awslambdaric", handler])
 """
 
-# What the managed runtime brings besides Python.
-_RUNTIME_PACKAGES = ("awslambdaric", "runtime_client*", "snapshot_restore_py", "simplejson")
+# What the managed runtime brings besides Python: its interface client, and boto3.
+_RUNTIME_PACKAGES = (
+    *("awslambdaric", "runtime_client*", "snapshot_restore_py*", "simplejson"),
+    *("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3"),
+)
 
 
 def architecture() -> str:

@@ -13,6 +13,10 @@ KINDS = {
     "lambda-timeout": "the function answers too late",
     "s3": "an object cannot be written",
     "duplicate": "CloudWatch Logs delivers a record twice",
+    "put-record-batch:throttle": "a call of the function to PutRecordBatch is throttled",
+    "put-record-batch:partial": "a record of such a call is refused",
+    "put-record-batch:outage": "such a call fails, by default always",
+    "put-record-batch:lie": "such a call is accepted and times out",
 }
 
 DEFAULT_SHARE = 0.2
@@ -36,11 +40,12 @@ class Faults:
 
 
 def _parse(specification: str) -> tuple[str, float]:
-    kind, colon, share = specification.partition(":")
+    if specification in KINDS:
+        is_always = specification == "put-record-batch:outage"
+        return specification, 1.0 if is_always else DEFAULT_SHARE
+    kind, _, share = specification.rpartition(":")
     if kind not in KINDS:
         raise FaultError(f"--fail {specification}: there are {', '.join(KINDS)}")
-    if not colon:
-        return kind, DEFAULT_SHARE
     if not re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", share):
         raise FaultError(f"--fail {specification}: {share!r} is no share from 0 to 1")
     return kind, float(share)

@@ -4,11 +4,12 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from console_login.errors import UserError
@@ -29,20 +30,41 @@ class FunctionError(UserError):
     """The function refused its configuration or the event, or cannot run; the message says why."""
 
 
+class AcceptingFirehose:
+    """A Firehose client for where there is no stream: it takes every record, and forgets it."""
+
+    def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: ARG002, N803
+        return {"FailedPutCount": 0, "RequestResponses": [{"RecordId": ""} for _ in Records]}
+
+
 class InProcess:
     """The function, imported from its CodeUri as Lambda imports it.
 
     environment: variables over this process's own, such as the template's.
     log: where the function's log and metrics go, stderr by default.
+    firehose: the client that takes what the function puts back; never AWS.
+    timeout_seconds: of which the function's waiting is taken off, and nothing else.
     Raises FunctionError where the configuration is refused.
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, log: IO[str] | None = None
+        self,
+        environment: Mapping[str, str] | None = None,
+        log: IO[str] | None = None,
+        firehose: Any = None,
+        timeout_seconds: float = 120,
     ) -> None:
         self._log = log
+        self._timeout_seconds = timeout_seconds
+        self._slept = 0.0
         with self._logged(), _environment(environment or {}):
             self._app = _load()
+        client = firehose or AcceptingFirehose()
+        from transformer.put_back import PutBack
+
+        # Waiting takes no time, and is counted: an invocation's time ends all the same.
+        jitter = random.Random(0).uniform  # noqa: S311 - no secret
+        self._app._putter = PutBack(lambda: client, self._sleep, jitter)
 
     def invoke(self, event: Any) -> Any:
         """Return the answer as it comes over the wire; FunctionFailure where Lambda fails."""
@@ -50,7 +72,7 @@ class InProcess:
 
         with self._logged():
             try:
-                response = self._app.lambda_handler(event, _context())
+                response = self._app.lambda_handler(event, self._context())
             except NotAFirehoseEventError as error:
                 raise FunctionFailure("Lambda.FunctionError", str(error)) from error
         text = json.dumps(response)
@@ -65,10 +87,20 @@ class InProcess:
 
         with self._logged():
             try:
-                outcomes = self._app.handle(event, _context())
+                outcomes = self._app.handle(event, self._context())
             except NotAFirehoseEventError as error:
                 raise FunctionError(str(error)) from error
         return response(outcomes), outcomes
+
+    def _sleep(self, seconds: float) -> None:
+        self._slept += seconds
+
+    def _context(self) -> SimpleNamespace:
+        self._slept = 0.0
+        return SimpleNamespace(
+            aws_request_id=str(uuid.uuid4()),
+            get_remaining_time_in_millis=lambda: (self._timeout_seconds - self._slept) * 1000,
+        )
 
     @contextlib.contextmanager
     def _logged(self) -> Iterator[None]:
@@ -97,10 +129,6 @@ class _Log:
 _log = _Log()
 
 
-def _context() -> SimpleNamespace:
-    return SimpleNamespace(aws_request_id=str(uuid.uuid4()))
-
-
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)
@@ -114,7 +142,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _load() -> ModuleType:
+def _load() -> Any:
     """Run app.py anew: it reads its configuration when it is imported."""
     if str(CODE_URI) not in sys.path:
         sys.path.insert(0, str(CODE_URI))

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from console_login.accounting import Account, Ledger, delivered_lines, failed_messages
 from console_login.clock import Clock, SimulatedClock
@@ -11,6 +11,7 @@ from console_login.emulator import RuntimeEmulator
 from console_login.envelope import Origin
 from console_login.faults import Faults, FaultyFunction, FaultyStorage
 from console_login.filter_pattern import FilterPattern
+from console_login.firehose import FirehoseApi, FirehoseClient
 from console_login.function import ROOT, InProcess
 from console_login.state import State
 from console_login.stream import Configuration, DeliveryStream, Function
@@ -33,10 +34,19 @@ class StoredObject(NamedTuple):
 
 
 class Pipeline:
-    """Log group, subscription filter, stream, function and bucket of a resolved template."""
+    """Log group, subscription filter, stream, function and bucket of a resolved template.
+
+    client: through which a function in this process puts records back into the stream.
+    """
 
     def __init__(
-        self, state: State, function: Function, clock: Clock, faults: Faults, seed: int
+        self,
+        state: State,
+        function: Function,
+        clock: Clock,
+        faults: Faults,
+        seed: int,
+        client: FirehoseClient | None = None,
     ) -> None:
         stack = state.stack
         self.state = state
@@ -57,10 +67,14 @@ class Pipeline:
             clock,
             _randomness("stream", seed),
         )
+        self.api = FirehoseApi(self.stream, stack)
+        if client is not None:
+            client.api = self.api
         self._clock = clock
         self._faults = faults
         self._ledger = Ledger()
-        self.stream.put(self.subscription.start(clock.now()))
+        self._records_put = 0
+        self._put([self.subscription.start(clock.now())])
 
     def offer(self, message: str) -> None:
         """Put a log event into the log group."""
@@ -98,7 +112,8 @@ class Pipeline:
         return {
             "events in": self.subscription.seen,
             "events picked": self.subscription.picked,
-            "records put": counts.records_in,
+            "records put": self._records_put,
+            "records put back": counts.records_in - self._records_put,
             "invocations": counts.invocations,
             "invocations failed": counts.invocations_failed,
             "records delivered": counts.records_ok,
@@ -110,9 +125,9 @@ class Pipeline:
 
     def _put(self, records: Iterable[bytes]) -> None:
         for record in records:
-            self.stream.put(record)
-            if self._faults.strikes("duplicate"):
+            for _ in range(2 if self._faults.strikes("duplicate") else 1):
                 self.stream.put(record)
+                self._records_put += 1
 
 
 def run(
@@ -131,26 +146,30 @@ def run(
         watch()
 
 
-def in_process(stack: Stack, log: IO[str]) -> InProcess:
-    """Return the function with the template's environment, in this process."""
-    return InProcess(_variables(stack), log)
+def in_process(stack: Stack, log: IO[str], client: FirehoseClient | None = None) -> InProcess:
+    """Return the function with the template's environment and time, in this process."""
+    function = stack.resources["TransformFunction"].properties
+    variables = function["Environment"]["Variables"]
+    return InProcess(variables, log, client, timeout_seconds=function["Timeout"])
 
 
 def under_emulator(
-    stack: Stack, artifact: Path = BUILT_FUNCTION, log: Path | None = None
+    stack: Stack, endpoint_url: str, artifact: Path = BUILT_FUNCTION, log: Path | None = None
 ) -> RuntimeEmulator:
     """Return the built function with the template's environment and time, under the emulator.
 
+    endpoint_url: of the service through which the function puts records back.
     Raises FunctionError where it has not been built, or cannot run here.
     """
-    timeout: int = stack.resources["TransformFunction"].properties["Timeout"]
-    return RuntimeEmulator(artifact, _variables(stack), timeout_seconds=timeout, log=log)
-
-
-def _variables(stack: Stack) -> dict[str, Any]:
     function = stack.resources["TransformFunction"].properties
-    variables: dict[str, Any] = function["Environment"]["Variables"]
-    return variables
+    variables = function["Environment"]["Variables"] | {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": stack.region,
+        "AWS_DEFAULT_REGION": stack.region,
+        "AWS_ENDPOINT_URL_FIREHOSE": endpoint_url,
+    }
+    return RuntimeEmulator(artifact, variables, timeout_seconds=function["Timeout"], log=log)
 
 
 def _randomness(purpose: str, seed: int) -> random.Random:

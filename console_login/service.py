@@ -17,8 +17,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from console_login.errors import UserError
+from console_login.firehose import ApiError
 from console_login.local import Pipeline
-from console_login.stream import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, StreamError
 
 _FIREHOSE = "Firehose_20150804."
 _PUT_LOG_EVENTS = "Logs_20140328.PutLogEvents"
@@ -32,27 +32,15 @@ class ServiceError(UserError):
     """The endpoint cannot be opened."""
 
 
-class _ApiError(Exception):
-    """An error that Firehose's API answers."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
 class Application:
-    """The WSGI application around a pipeline; `lock` guards the pipeline."""
+    """The WSGI application around a pipeline."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._api = pipeline.api
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self.lock = threading.Lock()
-        self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "PutRecord": self._put_record,
-            "PutRecordBatch": self._put_record_batch,
-            "DescribeDeliveryStream": self._describe_delivery_stream,
-        }
+        # A stream takes records from any thread; a subscription filter does not.
+        self._filtering = threading.Lock()
 
     def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -67,14 +55,10 @@ class Application:
         self, operation: str, environ: _Environ, start_response: _StartResponse
     ) -> Iterable[bytes]:
         try:
-            request = json.loads(_body(environ) or b"{}")
-            if operation not in self._operations:
-                raise _ApiError("UnknownOperationException", f"{operation} is not answered here")
-            with self.lock:
-                answer = self._operations[operation](request)
+            answer = self._call(operation, json.loads(_body(environ) or b"{}"))
             status = "200 OK"
-        except _ApiError as error:
-            status = "400 Bad Request"
+        except ApiError as error:
+            status = f"{error.status} Error"
             answer = {"__type": error.code, "message": error.message}
         except (ValueError, TypeError, KeyError, AttributeError):
             status = "400 Bad Request"
@@ -82,61 +66,18 @@ class Application:
         start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps(answer).encode()]
 
-    def _put_record(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._check_stream(request)
-        data = _decoded(request["Record"]["Data"])
-        try:
-            return {"RecordId": self._pipeline.stream.put(data), "Encrypted": True}
-        except StreamError as error:
-            raise _ApiError("ValidationException", str(error)) from error
-
-    def _put_record_batch(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._check_stream(request)
-        records = [_decoded(record["Data"]) for record in request["Records"]]
-        if not 0 < len(records) <= MAX_BATCH_RECORDS:
-            raise _ApiError("ValidationException", f"1 to {MAX_BATCH_RECORDS} records are allowed")
-        if sum(map(len, records)) > MAX_BATCH_BYTES:
-            raise _ApiError("InvalidArgumentException", "Records size exceeds 4 MB limit")
-        try:
-            ids = [self._pipeline.stream.put(record) for record in records]
-        except StreamError as error:
-            raise _ApiError("ValidationException", str(error)) from error
-        responses = [{"RecordId": record_id} for record_id in ids]
-        return {"FailedPutCount": 0, "Encrypted": True, "RequestResponses": responses}
-
-    def _describe_delivery_stream(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._check_stream(request)
-        stack = self._pipeline.stack
-        (stream,) = stack.of_type("AWS::KinesisFirehose::DeliveryStream").values()
-        configuration = self._pipeline.stream.configuration
-        s3 = stream.properties["ExtendedS3DestinationConfiguration"]
-        hints = {key: int(value) for key, value in s3["BufferingHints"].items()}
-        destination = {
-            "DestinationId": "destinationId-000000000001",
-            "ExtendedS3DestinationDescription": {**s3, "BufferingHints": hints},
-        }
-        encryption = stream.properties["DeliveryStreamEncryptionConfigurationInput"]
-        return {
-            "DeliveryStreamDescription": {
-                "DeliveryStreamName": configuration.name,
-                "DeliveryStreamARN": configuration.arn,
-                "DeliveryStreamStatus": "ACTIVE",
-                "DeliveryStreamType": "DirectPut",
-                "DeliveryStreamEncryptionConfiguration": {**encryption, "Status": "ENABLED"},
-                "VersionId": "1",
-                "Destinations": [destination],
-                "HasMoreDestinations": False,
-            }
-        }
-
-    def _check_stream(self, request: dict[str, Any]) -> None:
-        name = request["DeliveryStreamName"]
-        if name != self._pipeline.stream.configuration.name:
-            configuration = self._pipeline.stream.configuration
-            raise _ApiError(
-                "ResourceNotFoundException",
-                f"Firehose {name} under account {configuration.account_id} not found.",
-            )
+    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        match operation, request:
+            case "PutRecord", {"DeliveryStreamName": name, "Record": {"Data": data}}:
+                return self._api.put_record(name, _decoded(data))
+            case "PutRecordBatch", {"DeliveryStreamName": name, "Records": list(records)}:
+                data = [_decoded(record["Data"]) for record in records]
+                return self._api.put_record_batch(name, data)
+            case "DescribeDeliveryStream", {"DeliveryStreamName": name}:
+                return self._api.describe_delivery_stream(name)
+            case (("PutRecord" | "PutRecordBatch" | "DescribeDeliveryStream"), _):
+                raise ApiError("SerializationException", "the request is malformed")
+        raise ApiError("UnknownOperationException", f"{operation} is not answered here")
 
     def _put_log_events(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
         body = _body(environ)
@@ -151,7 +92,7 @@ class Application:
         response = list(self._moto(environ, started))
         request = json.loads(body) if statuses[-1].startswith("200") else {}
         if request.get("logGroupName") == self._pipeline.stack.outputs["LogGroupName"]:
-            with self.lock:
+            with self._filtering:
                 for log_event in request["logEvents"]:
                     self._pipeline.offer(log_event["message"])
                 self._pipeline.flush()
@@ -167,7 +108,7 @@ def _decoded(data: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except binascii.Error as error:
-        raise _ApiError("SerializationException", "Data is no base64") from error
+        raise ApiError("SerializationException", "Data is no base64") from error
 
 
 class _Quiet(WSGIRequestHandler):
@@ -176,49 +117,58 @@ class _Quiet(WSGIRequestHandler):
 
 
 class Service:
-    """The endpoint, running in threads until it is closed.
+    """An endpoint on the loopback interface; `serve` answers there until `close`.
 
     port: 0 takes a free one.
     Raises ServiceError where the port is taken.
     """
 
-    def __init__(self, pipeline: Pipeline, port: int) -> None:
-        self._pipeline = pipeline
-        self._application = Application(pipeline)
+    def __init__(self, port: int) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
             raise ServiceError(f"port {port} cannot be opened: {error}") from error
-        self._server: BaseWSGIServer = make_server(
+        self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server: BaseWSGIServer | None = None
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def serve(self, pipeline: Pipeline, *, in_real_time: bool) -> None:
+        """Answer for a pipeline in threads; `in_real_time` also does what is due in it."""
+        self._server = make_server(
             "127.0.0.1",
-            port,
-            self._application,
+            0,
+            Application(pipeline),
             threaded=True,
             request_handler=_Quiet,
             fd=self._socket.fileno(),
         )
-        self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._server.serve_forever, daemon=True),
-            threading.Thread(target=self._poll, daemon=True),
-        ]
+        self._threads = [threading.Thread(target=self._server.serve_forever, daemon=True)]
+        if in_real_time:
+            self._threads.append(threading.Thread(target=self._poll, args=[pipeline], daemon=True))
         for thread in self._threads:
             thread.start()
 
     def wait(self) -> None:
-        """Serve until the process is interrupted."""
+        """Return when the process is interrupted."""
         self._stopped.wait()
 
     def close(self) -> None:
+        """Stop answering and free the port."""
         self._stopped.set()
-        self._server.shutdown()
-        for thread in self._threads:
-            thread.join()
-        self._server.server_close()
+        if self._server is not None:
+            self._server.shutdown()
+            for thread in self._threads:
+                thread.join()
+            self._server.server_close()
         self._socket.close()
 
-    def _poll(self) -> None:
+    def _poll(self, pipeline: Pipeline) -> None:
         while not self._stopped.wait(_POLL_SECONDS):
-            with self._application.lock:
-                self._pipeline.stream.poll()
+            pipeline.stream.poll()

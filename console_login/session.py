@@ -24,6 +24,7 @@ from console_login.accounting import Account, delivered_lines
 from console_login.clock import SimulatedClock, SystemClock
 from console_login.errors import UserError
 from console_login.faults import Faults
+from console_login.firehose import FirehoseClient
 from console_login.service import Service
 from console_login.stream import Function
 
@@ -73,33 +74,40 @@ def run(options: Options) -> bool:
 
 def serve(options: Options, port: int) -> None:
     """Run the pipeline in real time behind an endpoint until interrupted."""
-    with _pipeline(options, SystemClock()) as pipeline:
-        service = Service(pipeline, port)
+    with Service(port) as service, _pipeline(options, SystemClock(), service) as pipeline:
         try:
             for message in _messages(options, time.time()):
                 pipeline.offer(message)
             pipeline.flush()
+            service.serve(pipeline, in_real_time=True)
             _print_endpoint(pipeline, service.endpoint_url)
             service.wait()
         except KeyboardInterrupt:
             sys.stdout.write("\n")
-        finally:
-            service.close()
 
 
 @contextlib.contextmanager
-def _pipeline(options: Options, clock: SimulatedClock | SystemClock) -> Iterator[local.Pipeline]:
+def _pipeline(
+    options: Options, clock: SimulatedClock | SystemClock, service: Service | None = None
+) -> Iterator[local.Pipeline]:
     faults = Faults(options.faults, options.seed)
-    with (
-        state.started(template.load(), options.parameters) as started,
-        contextlib.ExitStack() as stack,
-    ):
-        function: Function
-        if options.runtime == "rie":
-            function = stack.enter_context(local.under_emulator(started.stack, log=options.log))
-        else:
-            function = local.in_process(started.stack, stack.enter_context(_log(options.log)))
-        yield local.Pipeline(started, function, clock, faults, options.seed)
+    with contextlib.ExitStack() as stack:
+        started = stack.enter_context(state.started(template.load(), options.parameters))
+        if options.runtime == "in-process":
+            client = FirehoseClient(faults)
+            log = stack.enter_context(_log(options.log))
+            function: Function = local.in_process(started.stack, log, client)
+            yield local.Pipeline(started, function, clock, faults, options.seed, client)
+            return
+        if any(fault.startswith("put-record-batch") for fault in options.faults):
+            raise OptionError("--fail put-record-batch:... needs --runtime in-process")
+        own = None if service else stack.enter_context(Service(0))
+        url = (service or own).endpoint_url  # type: ignore[union-attr]
+        function = stack.enter_context(local.under_emulator(started.stack, url, log=options.log))
+        pipeline = local.Pipeline(started, function, clock, faults, options.seed)
+        if own:
+            own.serve(pipeline, in_real_time=False)
+        yield pipeline
 
 
 def _log(path: Path | None) -> IO[str]:

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import json
 import random
+import threading
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -238,22 +239,31 @@ class DeliveryStream:
         self._errors = _Buffer[_Output](size, seconds, lambda output: len(output.data))
         self._unwritten: list[_Object] = []
         self._numbers = itertools.count()
+        # The function puts records back while it is invoked: held for moments only.
+        self._taking = threading.Lock()
 
-    def put(self, data: bytes) -> str:
-        """Take a record; return its id. StreamError if it is too large."""
+    def check(self, data: bytes) -> None:
+        """Raise StreamError for a record that is too large."""
         if len(data) > MAX_RECORD_BYTES:
             raise StreamError(f"a record of {len(data)} bytes: {MAX_RECORD_BYTES} are allowed")
-        now = self._clock.now()
-        record_id = f"{self._randomness.getrandbits(160):040x}{self.counts.records_in:016d}"
-        self.counts.records_in += 1
-        self._records.add(Record(record_id, data, now), now)
+
+    def put(self, data: bytes) -> str:
+        """Take a record, from any thread; return its id. StreamError if it is too large."""
+        self.check(data)
+        with self._taking:
+            now = self._clock.now()
+            record_id = f"{self._randomness.getrandbits(160):040x}{self.counts.records_in:016d}"
+            self.counts.records_in += 1
+            self._records.add(Record(record_id, data, now), now)
         return record_id
 
     def poll(self) -> None:
         """Invoke the function and write objects, as far as they are due."""
         now = self._clock.now()
         while self._records.is_due(now):
-            for batch in _invocations(self._records.take()):
+            with self._taking:
+                records = self._records.take()
+            for batch in _invocations(records):
                 self._transform(batch)
         for buffer, is_error in ((self._data, False), (self._errors, True)):
             while buffer.is_due(now):

@@ -8,14 +8,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support import CONTEXT, ROOT
+from support import CONTEXT, ROOT, FakeFirehose
 
 import app
 from transformer import report
+from transformer.put_back import PutBack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-golden", action="store_true", help="write tests/golden/ anew")
+
+
+@pytest.fixture(autouse=True)
+def put_back(monkeypatch: pytest.MonkeyPatch) -> "FakeFirehose":
+    """Take what the function puts back; no test calls AWS."""
+    firehose = FakeFirehose()
+    monkeypatch.setattr(app, "_putter", PutBack(lambda: firehose, sleep=firehose.sleep))
+    return firehose
 
 
 @pytest.fixture

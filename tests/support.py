@@ -22,7 +22,53 @@ DATA = ROOT / "tests" / "data"
 TOKYO = (EVENTS / "src" / "tokyo.jsonl").read_text().strip()
 OSAKA = (EVENTS / "src" / "osaka.jsonl").read_text().strip()
 CONTROL_MESSAGE = json.dumps(json.loads((EVENTS / "src" / "control-message.json").read_text()))
-CONTEXT = SimpleNamespace(aws_request_id="00000000-0000-4000-8000-000000000001")
+CONTEXT = SimpleNamespace(
+    aws_request_id="00000000-0000-4000-8000-000000000001",
+    get_remaining_time_in_millis=lambda: 120_000,
+)
+
+
+class FakeFirehose:
+    """A Firehose client that keeps what it accepts.
+
+    answers: for each call to come, an exception to raise, or which of its records to refuse by
+    error code; after them everything is accepted.
+    """
+
+    def __init__(self, *answers: Exception | dict[int, str]) -> None:
+        self.answers = list(answers)
+        self.calls: list[list[bytes]] = []
+        self.streams: list[str] = []
+        self.accepted: list[bytes] = []
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: N803
+        records = [record["Data"] for record in Records]
+        self.calls.append(records)
+        self.streams.append(DeliveryStreamName)
+        answer = self.answers.pop(0) if self.answers else {}
+        if isinstance(answer, Exception):
+            raise answer
+        self.accepted += [record for index, record in enumerate(records) if index not in answer]
+        responses = [
+            {"ErrorCode": answer[index], "ErrorMessage": "x"}
+            if index in answer
+            else {"RecordId": str(index)}
+            for index in range(len(records))
+        ]
+        return {"FailedPutCount": len(answer), "RequestResponses": responses}
+
+
+def messages_in(record: bytes | None) -> list[str]:
+    """Return the messages in a record's one envelope, plain or gzip."""
+    assert record is not None
+    text = gzip.decompress(record) if record.startswith(b"\x1f\x8b") else record
+    document = json.loads(text)
+    assert document["messageType"] == "DATA_MESSAGE"
+    return [log_event["message"] for log_event in document["logEvents"]]
 
 
 def envelope(messages: Iterable[Any], **keys: Any) -> bytes:
@@ -64,10 +110,11 @@ def transform(*data: Any, config: Config | None = None) -> list[Outcome]:
     return Transformer(config or Config()).transform(records)
 
 
-def fate(data: Any, config: Config | None = None) -> tuple[str, str, list[str]]:
-    """Return one record's result, reason and lines."""
+def fate(data: Any, config: Config | None = None) -> tuple[object, ...]:
+    """Return one record's result, reason and lines, and the messages that go back if any do."""
     (outcome,) = transform(data, config=config)
-    return outcome.result, outcome.reason.value, outcome.lines()
+    found = outcome.result, outcome.reason.value, outcome.lines()
+    return found if outcome.put_back is None else (*found, messages_in(outcome.put_back))
 
 
 def gz(data: bytes) -> bytes:

@@ -3,12 +3,14 @@
 import os
 from typing import Any
 
-from transformer.batch import Outcome, Transformer, response
+from transformer.batch import Outcome, Transformer, put_back, response
 from transformer.config import Config
 from transformer.firehose import Response, parse_event
+from transformer.put_back import PutBack
 from transformer.report import report
 
 _transformer = Transformer(Config.from_environment(os.environ))
+_putter = PutBack()
 
 
 def lambda_handler(event: Any, context: Any) -> Response:
@@ -20,7 +22,13 @@ def lambda_handler(event: Any, context: Any) -> Response:
 
 
 def handle(event: Any, context: Any) -> list[Outcome]:
-    """Transform and report an event's records; return each one's fate and the reason for it."""
-    outcomes = _transformer.transform(parse_event(event))
-    report(outcomes, event.get("invocationId"), context.aws_request_id)
+    """Transform records, put back what does not fit, report; return each one's fate."""
+
+    def seconds_left() -> float:
+        return float(context.get_remaining_time_in_millis() / 1000)
+
+    firehose_event = parse_event(event)
+    outcomes = _transformer.transform(firehose_event.records, seconds_left)
+    put_back(outcomes, firehose_event.stream_name, _putter, seconds_left)
+    report(outcomes, firehose_event.invocation_id, context.aws_request_id)
     return outcomes

@@ -47,6 +47,12 @@ def grants(resolved: template.Stack) -> Iterator[tuple[str, str, dict[str, Any]]
         for policy in properties["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, policy["PolicyName"], statement
+    names = {role: resolved.resources[role].physical_id for role in roles(resolved)}
+    for policy in resolved.of_type("AWS::IAM::Policy").values():
+        (name,) = policy.properties["Roles"]
+        (role,) = [role for role, physical_id in names.items() if physical_id == name]
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            yield role, policy.properties["PolicyName"], statement
 
 
 def trust(role: str, name: str = "trail") -> dict[str, Any]:
@@ -135,6 +141,8 @@ def test_the_roles_may_do_exactly_this() -> None:
             ),
             (LOGS_KEY_ACTIONS, ["KEY"]),
         ],
+        # On exactly this stream.
+        ("TransformRole", "PutBackIntoStream"): [(["firehose:PutRecordBatch"], [STREAM_ARN])],
         ("TrailRole", "WriteEventsToLogGroup"): [
             (
                 ["logs:CreateLogStream", "logs:PutLogEvents"],

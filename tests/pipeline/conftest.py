@@ -10,6 +10,7 @@ import pytest
 from console_login import local, state, template
 from console_login.clock import SimulatedClock
 from console_login.faults import Faults
+from console_login.firehose import FirehoseClient
 
 # 2024-03-30 09:48:22 UTC, 18:48:22 in Tokyo.
 START = 1711792102.0
@@ -45,8 +46,10 @@ def run() -> Iterator[Callable[..., Run]]:
             stack.close()
             started = stack.enter_context(state.started(template.load(), parameters))
             clock = SimulatedClock(start)
-            function = function or local.in_process(started.stack, io.StringIO())
-            pipeline = local.Pipeline(started, function, clock, Faults(faults, seed), seed)
+            made = Faults(faults, seed)
+            client = FirehoseClient(made)
+            function = function or local.in_process(started.stack, io.StringIO(), client)
+            pipeline = local.Pipeline(started, function, clock, made, seed, client)
             local.run(pipeline, clock, messages, lambda: None)
             return Run(pipeline)
 

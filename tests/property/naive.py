@@ -6,26 +6,31 @@ import json
 from typing import Any
 
 
-def read(data: str, event_names: frozenset[str] | None) -> tuple[str, list[str]]:
-    """Return the result and the lines of a record that holds one well-formed envelope."""
+def read(data: str, event_names: frozenset[str] | None) -> tuple[str, list[str], list[str]]:
+    """Return a record's result, its lines, and the damaged messages that must go back.
+
+    The record holds one well-formed envelope, and its lines fit into an answer.
+    """
     document = base64.b64decode(data)
     if document[:2] == b"\x1f\x8b":
         document = gzip.decompress(document)
     envelope = json.loads(document)
     if envelope["messageType"] == "CONTROL_MESSAGE":
-        return "Dropped", []
-    lines = []
+        return "Dropped", [], []
+    lines, damaged = [], []
     for log_event in envelope["logEvents"]:
         message = log_event["message"]
         event = _object(message)
         if event is None:
             if event_names is None or any(name in _unescaped(message) for name in event_names):
-                return "ProcessingFailed", []
+                damaged.append(message)
         elif event_names is None or (
             isinstance(event.get("eventName"), str) and event["eventName"] in event_names
         ):
             lines.append(message.replace("\r", " ").replace("\n", " "))
-    return ("Ok", lines) if lines else ("Dropped", [])
+    if lines:
+        return "Ok", lines, damaged
+    return ("ProcessingFailed" if damaged else "Dropped"), [], []
 
 
 def _object(message: str) -> dict[str, Any] | None:

@@ -12,7 +12,9 @@ from console_login import generate, local, state, template
 from console_login.clock import SimulatedClock
 from console_login.emulator import RuntimeEmulator
 from console_login.faults import Faults
+from console_login.firehose import FirehoseClient
 from console_login.function import FunctionError
+from console_login.service import Service
 from console_login.stream import FunctionFailure
 
 START = 1711792102.0
@@ -28,13 +30,20 @@ def test_the_emulator_gives_the_same_objects_byte_for_byte(
         with state.started(template.load(), {"Compression": "GZIP"}) as started:
             clock = SimulatedClock(START)
             if runtime == "rie":
-                with local.under_emulator(started.stack, build("x86_64")) as function:
+                with (
+                    Service(0) as service,
+                    local.under_emulator(
+                        started.stack, service.endpoint_url, build("x86_64")
+                    ) as function,
+                ):
                     pipeline = local.Pipeline(started, function, clock, faults, 9)
+                    service.serve(pipeline, in_real_time=False)
                     local.run(pipeline, clock, events, lambda: None)
             else:
                 with Path(os.devnull).open("w") as log:
-                    in_process = local.in_process(started.stack, log)
-                    pipeline = local.Pipeline(started, in_process, clock, faults, 9)
+                    client = FirehoseClient(faults)
+                    in_process = local.in_process(started.stack, log, client)
+                    pipeline = local.Pipeline(started, in_process, clock, faults, 9, client)
                     local.run(pipeline, clock, events, lambda: None)
             keys = [*pipeline.stream.keys, *pipeline.stream.error_keys]
             objects.append({key: started.get(key) for key in keys})

@@ -49,7 +49,10 @@ def test_a_repeated_record_id_is_answered_as_often(logged: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [None, [], "text", {}, {"records": None}, {"records": {}}, {"awslogs": {"data": ""}}]
-    + [{"records": [record]} for record in (None, [], {}, {"recordId": 1}, {"recordId": None})],
+    + [{"records": [record]} for record in (None, [], {}, {"recordId": 1}, {"recordId": None})]
+    + [
+        {"records": [], "sourceKinesisStreamArn": "arn:aws:kinesis:us-east-1:111122223333:stream/s"}
+    ],
 )
 def test_what_is_no_firehose_event_is_refused(wrong: Any) -> None:
     with pytest.raises(NotAFirehoseEventError, match="not a Firehose transformation event"):
@@ -70,8 +73,8 @@ def test_an_unexpected_error_fails_its_record_alone(monkeypatch: pytest.MonkeyPa
         return line(selection, message)
 
     monkeypatch.setattr(Selection, "line", fail)
-    records = parse_event(event(envelope([TOKYO]), envelope([OSAKA]), envelope([TOKYO])))
-    outcomes = Transformer(app.Config()).transform(records)
+    parsed = parse_event(event(envelope([TOKYO]), envelope([OSAKA]), envelope([TOKYO])))
+    outcomes = Transformer(app.Config()).transform(parsed.records)
     assert [outcome.reason for outcome in outcomes] == [
         "delivered",
         "unexpected_error",
@@ -90,6 +93,7 @@ def test_one_summary_line_carries_every_count(logged: Any) -> None:
         "records_dropped": 2,
         "records_control_message": 1,
         "records_no_match": 1,
+        "records_put_back": 0,
         "records_failed": 3,
         "failed_by_reason": {"undecodable": 1, "corrupt_gzip": 2},
         "events_in": 4,
@@ -100,6 +104,7 @@ def test_one_summary_line_carries_every_count(logged: Any) -> None:
         + len(envelope([CHECK_MFA]))
         + 1,
         "bytes_out": len(TOKYO) + len(OSAKA) + 2,
+        "bytes_put_back": 0,
         "invocation_id": "invocation-1",
         "function_request_id": CONTEXT.aws_request_id,
         "service": "test-stack",

@@ -123,6 +123,9 @@ def test_every_character_of_a_name_is_found_escaped(case: str) -> None:
 def test_a_star_selects_every_object() -> None:
     messages = [TOKYO, "{}", '{"eventName":7}', '{"eventName":NaN}']
     assert fate(envelope(messages), EVERY) == ("Ok", "delivered", messages)
-    for damaged in ("text", "[]", "", None):
-        expected = ("ProcessingFailed", "malformed_event", [])
-        assert fate(envelope([TOKYO, damaged]), EVERY) == expected
+    failed = ("ProcessingFailed", "malformed_event", [])
+    for damaged in ("text", "[]", ""):
+        assert fate(envelope([damaged]), EVERY) == failed
+        # Beside a good one it goes back, to fail alone.
+        assert fate(envelope([TOKYO, damaged]), EVERY) == ("Ok", "delivered", [TOKYO], [damaged])
+    assert fate(envelope([TOKYO, None]), EVERY) == failed

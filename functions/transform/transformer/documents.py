@@ -74,8 +74,10 @@ class RecordReader:
     def messages(self, text: bytes) -> Iterator[str]:
         """Yield, in order, the messages in UTF-8 `text` that may be selected.
 
-        Raises RecordError: `undecodable` for an envelope of unknown shape or where nothing is a
-        JSON object, `malformed_event` for damaged text that names a selected event.
+        A damaged line that names a selected event is yielded like any other: no line can be made
+        of it, which Selection says. Raises RecordError: `undecodable` for an envelope of unknown
+        shape or where nothing is a JSON object, `malformed_event` for a message that is no string
+        and names a selected event.
         """
         if text.count(b"\n") > _MAX_LINES:
             raise RecordError(Reason.UNDECODABLE)
@@ -152,7 +154,6 @@ class RecordReader:
         # Asked of all the text at once: of millions of lines, one by one, they take minutes.
         may_be_named = self._selection.may_be_in(text)
         may_be_cut_envelope = any(key in text for key in _ENVELOPE_KEYS)
-        damaged_sign_in = False
         damaged_objects = 0
         for _, line in _lines(text):
             source = line.strip(_JSON_WHITESPACE)
@@ -168,16 +169,14 @@ class RecordReader:
             self._other_text = True
             if may_be_cut_envelope and any(key in source for key in _ENVELOPE_KEYS):
                 raise RecordError(Reason.UNDECODABLE)
-            if may_be_named:
-                damaged_sign_in |= self._selection.is_named_in(source)
+            if may_be_named and self._selection.is_named_in(source):
+                yield source.decode()
             # What follows an object that is left open here may be part of it: no event of its own.
             left_open = source.startswith(b"{") and source.endswith((b"{", b"[", b",", b":"))
             if left_open or damaged_objects > _MAX_DAMAGED_OBJECTS:
                 raise RecordError(Reason.UNDECODABLE)
         if not self._objects:
             raise RecordError(Reason.UNDECODABLE)
-        if damaged_sign_in:
-            raise RecordError(Reason.MALFORMED_EVENT)
 
     def _read_odd_line(self, source: bytes) -> Iterable[str] | None:
         """Read a line that is one object to `json` alone; None if it is not."""

@@ -9,10 +9,12 @@ class Reason(StrEnum):
     DELIVERED = "delivered"
     CONTROL_MESSAGE = "control_message"
     NO_MATCH = "no_match"
+    PUT_BACK = "put_back"
     UNDECODABLE = "undecodable"
     CORRUPT_GZIP = "corrupt_gzip"
     TOO_LARGE = "too_large"
     MALFORMED_EVENT = "malformed_event"
+    PUT_BACK_FAILED = "put_back_failed"
     UNEXPECTED_ERROR = "unexpected_error"
 
 

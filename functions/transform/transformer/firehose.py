@@ -12,6 +12,17 @@ class NotAFirehoseEventError(Exception):
     """The function was invoked with something that no answer could be given to."""
 
 
+class Event(NamedTuple):
+    """What invokes the function.
+
+    stream_name: of the stream that the records come from, None where the event does not say.
+    """
+
+    records: list["InputRecord"]
+    stream_name: str | None
+    invocation_id: object
+
+
 class InputRecord(NamedTuple):
     """One record of the event. `data` is base64 text, unless the sender made it something else."""
 
@@ -33,15 +44,31 @@ class Response(TypedDict):
     records: list[OutputRecord]
 
 
-def parse_event(event: Any) -> list[InputRecord]:
-    """Return the records of a transformation event; NotAFirehoseEventError if it is none."""
+def parse_event(event: Any) -> Event:
+    """Return a transformation event; NotAFirehoseEventError if it is none that can be answered."""
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise NotAFirehoseEventError(
             "not a Firehose transformation event: it has no list of records. "
             "Only a Firehose stream's Lambda processor can invoke this function."
         )
-    return [_parse_record(number, record) for number, record in enumerate(records)]
+    if event.get("sourceKinesisStreamArn") is not None:
+        raise NotAFirehoseEventError(
+            "not a Firehose transformation event of a Direct PUT stream: this one reads from a "
+            "Kinesis stream, into which the function could put nothing back."
+        )
+    return Event(
+        [_parse_record(number, record) for number, record in enumerate(records)],
+        _stream_name(event.get("deliveryStreamArn")),
+        event.get("invocationId"),
+    )
+
+
+def _stream_name(arn: object) -> str | None:
+    if not isinstance(arn, str):
+        return None
+    _, found, name = arn.partition(":deliverystream/")
+    return name if found else None
 
 
 def _parse_record(number: int, record: Any) -> InputRecord:

@@ -16,6 +16,14 @@ _logger = Logger(location=None)
 _metrics = Metrics()
 
 
+# A metric costs for every month in which it has a value: a quiet one is not sent.
+_METRICS = {
+    "EventsDelivered": "events_delivered",
+    "RecordsFailed": "records_failed",
+    "RecordsPutBack": "records_put_back",
+}
+
+
 def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
     """Log a warning per failed record, capped, and one summary; publish what the alarms need."""
     ids = {"invocation_id": invocation_id, "function_request_id": request_id}
@@ -25,10 +33,8 @@ def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -
         _logger.warning("record failed", extra=record | ids)
     counts: dict[str, Any] = summary(outcomes)
     _logger.info("batch transformed", extra=counts | ids)
-    # A metric costs for every month in which it has a value: a quiet one is not sent.
-    if counts["events_delivered"]:
-        _metrics.add_metric("EventsDelivered", MetricUnit.Count, counts["events_delivered"])
-    if counts["records_failed"]:
-        _metrics.add_metric("RecordsFailed", MetricUnit.Count, counts["records_failed"])
-    if counts["events_delivered"] or counts["records_failed"]:
+    valued = {name: counts[count] for name, count in _METRICS.items() if counts[count]}
+    for name, value in valued.items():
+        _metrics.add_metric(name, MetricUnit.Count, value)
+    if valued:
         _metrics.flush_metrics()

@@ -1,0 +1,138 @@
+"""Firehose's API before the stand-in: PutRecord, PutRecordBatch and DescribeDeliveryStream.
+
+https://docs.aws.amazon.com/firehose/latest/APIReference/
+"""
+
+from typing import Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from console_login.faults import Faults
+from console_login.stream import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, DeliveryStream, StreamError
+from console_login.template import Stack
+
+
+class ApiError(Exception):
+    """An error that Firehose's API answers, with its code and HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class FirehoseApi:
+    """One stream behind Firehose's API."""
+
+    def __init__(self, stream: DeliveryStream, stack: Stack) -> None:
+        self._stream = stream
+        self._stack = stack
+
+    def put_record(self, stream_name: str, record: bytes) -> dict[str, Any]:
+        """Answer PutRecord."""
+        self._check(stream_name)
+        return {"RecordId": self._put(record), "Encrypted": True}
+
+    def put_record_batch(self, stream_name: str, records: list[bytes]) -> dict[str, Any]:
+        """Answer PutRecordBatch."""
+        self._check(stream_name)
+        if not 0 < len(records) <= MAX_BATCH_RECORDS:
+            raise ApiError("ValidationException", f"1 to {MAX_BATCH_RECORDS} records are allowed")
+        if sum(map(len, records)) > MAX_BATCH_BYTES:
+            raise ApiError("InvalidArgumentException", "Records size exceeds 4 MB limit")
+        try:
+            for record in records:
+                self._stream.check(record)
+        except StreamError as error:
+            raise ApiError("ValidationException", str(error)) from error
+        responses = [{"RecordId": self._put(record)} for record in records]
+        return {"FailedPutCount": 0, "Encrypted": True, "RequestResponses": responses}
+
+    def describe_delivery_stream(self, stream_name: str) -> dict[str, Any]:
+        """Answer DescribeDeliveryStream."""
+        self._check(stream_name)
+        (stream,) = self._stack.of_type("AWS::KinesisFirehose::DeliveryStream").values()
+        s3 = stream.properties["ExtendedS3DestinationConfiguration"]
+        hints = {key: int(value) for key, value in s3["BufferingHints"].items()}
+        destination = {
+            "DestinationId": "destinationId-000000000001",
+            "ExtendedS3DestinationDescription": {**s3, "BufferingHints": hints},
+        }
+        encryption = stream.properties["DeliveryStreamEncryptionConfigurationInput"]
+        return {
+            "DeliveryStreamDescription": {
+                "DeliveryStreamName": stream_name,
+                "DeliveryStreamARN": self._stream.configuration.arn,
+                "DeliveryStreamStatus": "ACTIVE",
+                "DeliveryStreamType": "DirectPut",
+                "DeliveryStreamEncryptionConfiguration": {**encryption, "Status": "ENABLED"},
+                "VersionId": "1",
+                "Destinations": [destination],
+                "HasMoreDestinations": False,
+            }
+        }
+
+    def _put(self, record: bytes) -> str:
+        try:
+            return self._stream.put(record)
+        except StreamError as error:
+            raise ApiError("ValidationException", str(error)) from error
+
+    def _check(self, stream_name: str) -> None:
+        configuration = self._stream.configuration
+        if stream_name != configuration.name:
+            raise ApiError(
+                "ResourceNotFoundException",
+                f"Firehose {stream_name} under account {configuration.account_id} not found.",
+            )
+
+
+class FirehoseClient:
+    """A boto3 client's PutRecordBatch over the stand-in, for the function in this process.
+
+    faults: of the kinds `put-record-batch:...`.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.api: FirehoseApi | None = None
+
+    def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: N803
+        """Answer as boto3 does; ClientError, or ReadTimeoutError by request."""
+        if self.api is None:
+            raise _client_error(ApiError("ResourceNotFoundException", "There is no stream yet."))
+        if self._faults.strikes("put-record-batch:outage"):
+            raise _client_error(ApiError("InternalFailure", "Out of order (by request).", 500))
+        if self._faults.strikes("put-record-batch:throttle"):
+            raise _client_error(ApiError("ServiceUnavailableException", "Slow down.", 503))
+        refused = {
+            index
+            for index in range(len(Records))
+            if self._faults.strikes("put-record-batch:partial")
+        }
+        sent = [each["Data"] for index, each in enumerate(Records) if index not in refused]
+        try:
+            answer = self.api.put_record_batch(DeliveryStreamName, sent) if sent else {}
+        except ApiError as error:
+            raise _client_error(error) from error
+        if self._faults.strikes("put-record-batch:lie"):
+            raise ReadTimeoutError(endpoint_url="by request")
+        accepted = iter(answer.get("RequestResponses", ()))
+        responses = [
+            {"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}
+            if index in refused
+            else next(accepted)
+            for index in range(len(Records))
+        ]
+        return {"FailedPutCount": len(refused), "RequestResponses": responses}
+
+
+def _client_error(error: ApiError) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": error.code, "Message": error.message},
+            "ResponseMetadata": {"HTTPStatusCode": error.status},  # type: ignore[typeddict-item]
+        },
+        "PutRecordBatch",
+    )

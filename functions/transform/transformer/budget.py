@@ -1,0 +1,40 @@
+"""The size of an answer, counted as the JSON that the runtime sends."""
+
+import json
+from collections.abc import Iterable
+
+# Lambda's limit for a synchronous answer is 6 MB (6,291,456 bytes by AWS's quotas,
+# 6,291,556 in its runtime emulator). What the runtime adds around the handler's answer is not
+# documented: some 290 KB are left for it.
+MAX_ANSWER_BYTES = 6_000_000
+
+_EMPTY_ANSWER = len('{"records": []}')
+# The longest answer without data, and the comma after it.
+_RECORD = len('{"recordId": , "result": "ProcessingFailed"}, ')
+_DATA = len(', "data": ""')
+
+
+class AnswerBudget:
+    """What still fits into an answer that will name all of `record_ids`.
+
+    Bytes of lines are counted before base64.
+    """
+
+    def __init__(self, record_ids: Iterable[str], max_bytes: int = MAX_ANSWER_BYTES) -> None:
+        # Escaped, as the runtime does or does not: no id is longer than that.
+        ids = sum(len(json.dumps(record_id)) + _RECORD for record_id in record_ids)
+        self._room = max_bytes - _EMPTY_ANSWER - ids
+
+    @property
+    def room(self) -> int:
+        """How many bytes of lines one more record may deliver, 0 for none."""
+        return max(0, (self._room - _DATA) // 4 * 3)
+
+    def take(self, line_bytes: int) -> None:
+        """Count a record that delivers so many bytes of lines."""
+        self._room -= _DATA + (line_bytes + 2) // 3 * 4
+
+
+def empty_answer_room(record_id: str, max_bytes: int = MAX_ANSWER_BYTES) -> int:
+    """Return how many bytes of lines a record could deliver if it were alone."""
+    return AnswerBudget([record_id], max_bytes).room

@@ -1,0 +1,160 @@
+"""Records back into their own stream: PutRecordBatch, until accepted, refused or out of time.
+
+https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
+MAX_BATCH_RECORDS = 500
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+CONNECT_SECONDS = 2
+READ_SECONDS = 8
+# What an invocation needs after its last call: the log, the metrics, six megabytes of answer.
+RESERVE_SECONDS = 5
+
+_FIRST_DELAY_SECONDS = 0.1
+_LAST_DELAY_SECONDS = 5.0
+
+# Throttled, or the service's own fault: nothing was accepted. Any other refusal is final, such as
+# InvalidSourceException (a stream with native decompression) and AccessDeniedException.
+_RETRYABLE = frozenset(
+    {
+        "InternalFailure",
+        "InternalServerError",
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+
+def firehose_client() -> Any:
+    """Return a client that tries once: one place decides on retries, and it is here."""
+    # The managed runtime's; importing it costs several times the rest of a cold start.
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "firehose",
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": 1},
+        ),
+    )
+
+
+class PutBack:
+    """Puts records back into a stream.
+
+    make_client: called on first use; the client is kept between invocations.
+    """
+
+    def __init__(
+        self,
+        make_client: Callable[[], Any] = firehose_client,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._make_client = make_client
+        self._client: Any = None
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def put(
+        self, stream_name: str, records: Sequence[bytes], seconds_left: Callable[[], float]
+    ) -> list[bool]:
+        """Return for each record whether the stream has certainly accepted it.
+
+        An accepted record is never sent again. One whose call timed out may have been accepted:
+        it is not sent again either, and counts as not accepted. Never raises.
+        """
+        accepted = [False] * len(records)
+        try:
+            for batch in _batches(records):
+                if not self._put_batch(stream_name, records, batch, accepted, seconds_left):
+                    break
+        # Past here it would make Firehose retry a batch of which a part lies in the stream again:
+        # what is not accepted fails instead, and is kept under the error prefix.
+        except Exception:  # noqa: BLE001, S110
+            pass
+        return accepted
+
+    def _put_batch(
+        self,
+        stream_name: str,
+        records: Sequence[bytes],
+        waiting: list[int],
+        accepted: list[bool],
+        seconds_left: Callable[[], float],
+    ) -> bool:
+        """Put the records of these indexes; whether it makes sense to go on with others."""
+        for delay in self._delays():
+            if seconds_left() < RESERVE_SECONDS + CONNECT_SECONDS + READ_SECONDS:
+                return False
+            responses = self._call(stream_name, [records[index] for index in waiting])
+            if responses is None:
+                return False
+            for index, response in zip(waiting, responses, strict=True):
+                accepted[index] = "ErrorCode" not in response
+            waiting = [index for index in waiting if not accepted[index]]
+            if not waiting:
+                return True
+            self._sleep(min(delay, max(0.0, seconds_left() - RESERVE_SECONDS)))
+        return False
+
+    def _call(self, stream_name: str, records: list[bytes]) -> list[dict[str, Any]] | None:
+        """Return the answer for each record; None where trying again is wrong or useless."""
+        from botocore.exceptions import (
+            ClientError,
+            ConnectTimeoutError,
+            EndpointConnectionError,
+        )
+
+        not_accepted = [{"ErrorCode": "NotSent"}] * len(records)
+        try:
+            if self._client is None:
+                self._client = self._make_client()
+            answer = self._client.put_record_batch(
+                DeliveryStreamName=stream_name, Records=[{"Data": record} for record in records]
+            )
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            code = error.response.get("Error", {}).get("Code")
+            return not_accepted if status >= 500 or code in _RETRYABLE else None
+        # Nothing was sent. After any other error of the connection, a time-out while reading above
+        # all, the records may have been accepted: the caller must not send them again.
+        except (ConnectTimeoutError, EndpointConnectionError):
+            return not_accepted
+        responses: list[dict[str, Any]] = answer["RequestResponses"]
+        return responses
+
+    def _delays(self) -> Iterator[float]:
+        """Yield exponential delays with full jitter, without end: time is the limit."""
+        longest = _FIRST_DELAY_SECONDS
+        while True:
+            yield self._jitter(0, longest)
+            longest = min(longest * 2, _LAST_DELAY_SECONDS)
+
+
+def _batches(records: Sequence[bytes]) -> Iterator[list[int]]:
+    """Yield the indexes of the records that one call can take, in order."""
+    batch: list[int] = []
+    size = 0
+    for index, record in enumerate(records):
+        if batch and (len(batch) == MAX_BATCH_RECORDS or size + len(record) > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(index)
+        size += len(record)
+    if batch:
+        yield batch

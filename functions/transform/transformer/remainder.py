@@ -1,0 +1,58 @@
+"""One envelope with the events of a record that are left over, in CloudWatch Logs' own format."""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+_GZIP_WRAPPER = 31
+_LEVEL = 6  # CloudWatch Logs' own
+
+
+class _LogEvent(msgspec.Struct, gc=False):
+    id: str = ""
+    timestamp: int = 0
+    message: str = ""
+
+
+class _Envelope(msgspec.Struct):
+    messageType: str = ""  # noqa: N815 - CloudWatch Logs' spelling
+    owner: str = ""
+    logGroup: str = ""  # noqa: N815
+    logStream: str = ""  # noqa: N815
+    subscriptionFilters: list[str] = []  # noqa: N815
+    logEvents: list[_LogEvent] = []  # noqa: N815
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def remainder(text: bytes, messages: Iterable[str]) -> bytes:
+    """Return the gzip of one envelope with these messages of a record's `text`.
+
+    Each keeps its id and timestamp, and the envelope its owner and log group, where `text` has
+    them: extracted lines do not.
+    """
+    # UTF-8 has no bytes for a lone surrogate: it becomes the JSON escape that it was.
+    left = Counter(message.encode("utf-8", "backslashreplace").decode() for message in messages)
+    whole: _Envelope | None = None
+    found: list[_LogEvent] = []
+    for line in text.split(b"\n"):
+        try:
+            envelope = _decode(line)
+        except msgspec.MsgspecError:
+            continue
+        if envelope.messageType != "DATA_MESSAGE":
+            continue
+        whole = whole or envelope
+        for log_event in envelope.logEvents:
+            if left[log_event.message] > 0:
+                left[log_event.message] -= 1
+                found.append(log_event)
+    found += [_LogEvent(message=message) for message in left.elements()]
+    whole = whole or _Envelope()
+    whole.messageType = "DATA_MESSAGE"
+    whole.logEvents = found
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WRAPPER)
+    return compressor.compress(msgspec.json.encode(whole)) + compressor.flush()
