@@ -12,6 +12,8 @@ from typing import Any
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "test-stack")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
 
+from botocore.exceptions import ClientError, ReadTimeoutError
+
 from transformer.batch import Outcome, Transformer
 from transformer.config import Config
 from transformer.firehose import InputRecord
@@ -28,14 +30,28 @@ CONTEXT = SimpleNamespace(
 )
 
 
+# An answer of FakeFirehose: everything is accepted, and nobody hears of it.
+LIE = "lie"
+
+
+def client_error(code: str, status: int = 400) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": "x"},
+            "ResponseMetadata": {"HTTPStatusCode": status},  # type: ignore[typeddict-item]
+        },
+        "PutRecordBatch",
+    )
+
+
 class FakeFirehose:
     """A Firehose client that keeps what it accepts.
 
-    answers: for each call to come, an exception to raise, or which of its records to refuse by
-    error code; after them everything is accepted.
+    answers: for each call to come, an exception to raise, LIE, or which of its records to refuse
+    by error code; after them everything is accepted.
     """
 
-    def __init__(self, *answers: Exception | dict[int, str]) -> None:
+    def __init__(self, *answers: Exception | str | dict[int, str]) -> None:
         self.answers = list(answers)
         self.calls: list[list[bytes]] = []
         self.streams: list[str] = []
@@ -52,6 +68,9 @@ class FakeFirehose:
         answer = self.answers.pop(0) if self.answers else {}
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, str):
+            self.accepted += records
+            raise ReadTimeoutError(endpoint_url="a lie")
         self.accepted += [record for index, record in enumerate(records) if index not in answer]
         responses = [
             {"ErrorCode": answer[index], "ErrorMessage": "x"}

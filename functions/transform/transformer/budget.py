@@ -9,9 +9,9 @@ from collections.abc import Iterable
 MAX_ANSWER_BYTES = 6_000_000
 
 _EMPTY_ANSWER = len('{"records": []}')
-# The longest answer without data, and the comma after it.
+# The longest answer without data, and the comma after it; what one with data has more than that.
 _RECORD = len('{"recordId": , "result": "ProcessingFailed"}, ')
-_DATA = len(', "data": ""')
+_DATA = len('{"recordId": , "result": "Ok", "data": ""}, ') - _RECORD
 
 
 class AnswerBudget:

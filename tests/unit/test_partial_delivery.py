@@ -1,0 +1,250 @@
+"""What goes back: records that do not fit, what is left of them, and the damaged alone."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from support import (
+    CONTEXT,
+    CONTROL_MESSAGE,
+    OSAKA,
+    TOKYO,
+    FakeFirehose,
+    b64,
+    client_error,
+    envelope,
+    event,
+    gz,
+    messages_in,
+)
+
+import app
+from transformer.batch import SECONDS_FOR_A_RECORD, Outcome, Transformer, put_back
+from transformer.config import Config
+from transformer.firehose import InputRecord, NotAFirehoseEventError
+from transformer.put_back import MAX_RECORD_BYTES, PutBack
+
+CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
+DAMAGED = TOKYO[:-1]
+
+
+def sign_in(number: int, size: int = 100) -> str:
+    return json.dumps({"eventName": "ConsoleLogin", "eventID": str(number), "a": "x" * size})
+
+
+def transform(limit: int, *records: bytes, config: Config | None = None) -> list[Outcome]:
+    inputs = [InputRecord(f"record-{number}", b64(data)) for number, data in enumerate(records)]
+    return Transformer(config or Config(), limit).transform(inputs)
+
+
+def fates(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+    return [(outcome.result, outcome.reason.value) for outcome in outcomes]
+
+
+def test_a_record_that_does_not_fit_goes_back_as_it_came() -> None:
+    records = [gz(envelope([CHECK_MFA, sign_in(number, 600)])) for number in range(4)]
+    outcomes = transform(2400, *records)
+    assert fates(outcomes) == [("Ok", "delivered")] * 2 + [("Dropped", "put_back")] * 2
+    assert [outcome.put_back for outcome in outcomes] == [None, None, *records[2:]]
+    assert [outcome.data for outcome in outcomes[2:]] == [None, None]
+
+
+def test_what_follows_a_record_that_does_not_fit_may_still_fit() -> None:
+    records = [gz(envelope([sign_in(number, size)])) for number, size in enumerate([500, 900, 10])]
+    outcomes = transform(1700, *records)
+    assert [outcome.reason for outcome in outcomes] == ["delivered", "put_back", "delivered"]
+
+
+def test_a_record_too_large_for_an_empty_answer_delivers_the_longest_prefix_that_fits() -> None:
+    events = [sign_in(number, 200) for number in range(20)]
+    (outcome,) = transform(2000, gz(envelope([CHECK_MFA, *events, CHECK_MFA])))
+    assert (outcome.result, outcome.reason) == ("Ok", "delivered")
+    lines = outcome.lines()
+    assert lines == events[: len(lines)]
+    assert messages_in(outcome.put_back) == events[len(lines) :]
+    # One more would not have fitted.
+    one_more = b64("".join(f"{line}\n" for line in events[: len(lines) + 1]).encode())
+    assert len(json.dumps({"recordId": "record-0", "result": "Ok", "data": one_more})) > 1950
+
+
+def test_the_remainder_is_an_envelope_of_cloudwatch_logs() -> None:
+    events = [sign_in(number, 200) for number in range(9)]
+    source = json.loads(envelope(events, policyLevel="ACCOUNT", logGroup="/aws/cloudtrail/x"))
+    for number, log_event in enumerate(source["logEvents"]):
+        log_event |= {"id": f"{number:056d}", "timestamp": 1711792102369 + number}
+    (outcome,) = transform(1500, json.dumps(source).encode())
+    assert outcome.put_back is not None
+    left = json.loads(gzip.decompress(outcome.put_back))
+    delivered = outcome.events_delivered
+    assert 0 < delivered < 9
+    assert left == {
+        "messageType": "DATA_MESSAGE",
+        "owner": "111122223333",
+        "logGroup": "/aws/cloudtrail/x",
+        "logStream": "111122223333_CloudTrail_ap-northeast-1",
+        "subscriptionFilters": ["console-login"],
+        "logEvents": source["logEvents"][delivered:],
+    }
+
+
+def test_a_remainder_of_several_envelopes_or_of_lines_is_one_envelope() -> None:
+    events = [sign_in(number, 200) for number in range(9)]
+    together = envelope(events[:2]) + b"\n" + envelope(events[2:])
+    for text in (together, gz(together), "".join(f"{each}\n" for each in events).encode()):
+        (outcome,) = transform(1500, text)
+        assert outcome.lines() + messages_in(outcome.put_back) == events
+
+
+def test_the_good_are_delivered_and_only_the_damaged_go_back() -> None:
+    (outcome,) = transform(10**6, gz(envelope([DAMAGED, TOKYO, CHECK_MFA, OSAKA, DAMAGED])))
+    assert (outcome.result, outcome.lines()) == ("Ok", [TOKYO, OSAKA])
+    assert messages_in(outcome.put_back) == [DAMAGED, DAMAGED]
+
+
+def test_the_damaged_fail_alone_the_next_time() -> None:
+    (first,) = transform(10**6, gz(envelope([DAMAGED, TOKYO])))
+    assert first.put_back is not None
+    (second,) = transform(10**6, first.put_back)
+    assert fates([second]) == [("ProcessingFailed", "malformed_event")]
+    assert second.put_back is None
+
+
+def test_too_large_and_damaged_at_once() -> None:
+    events = [sign_in(number, 200) for number in range(9)]
+    (outcome,) = transform(1500, envelope([DAMAGED, *events[:5], DAMAGED, *events[5:]]))
+    lines = outcome.lines()
+    left = messages_in(outcome.put_back)
+    assert sorted(lines + left) == sorted([*events, DAMAGED, DAMAGED])
+
+
+def test_an_event_that_no_answer_can_hold_is_too_large_and_costs_no_other() -> None:
+    huge = sign_in(1, 2000)
+    (outcome,) = transform(2000, envelope([huge, TOKYO]))
+    assert outcome.lines() == [TOKYO]
+    assert outcome.put_back is not None
+    assert messages_in(outcome.put_back) == [huge]
+    (alone,) = transform(2000, outcome.put_back)
+    assert fates([alone]) == [("ProcessingFailed", "too_large")]
+
+
+def test_a_message_that_is_no_string_fails_its_record_whole() -> None:
+    (outcome,) = transform(10**6, envelope([TOKYO, json.loads(OSAKA)]))
+    assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
+    assert outcome.put_back is None
+
+
+def test_surrogates_and_japanese_go_back_as_they_were() -> None:
+    odd = ['{"eventName":"ConsoleLogin","a":"日本"', '{"eventName":"ConsoleLogin","a":"\ud800"']
+    (outcome,) = transform(10**6, envelope([TOKYO, *odd]))
+    assert messages_in(outcome.put_back) == [odd[0], odd[1].replace("\ud800", "\\ud800")]
+
+
+def test_equal_events_are_told_apart_by_their_number() -> None:
+    events = [sign_in(1, 200)] * 9
+    (outcome,) = transform(1500, envelope(events))
+    assert len(outcome.lines()) + len(messages_in(outcome.put_back)) == 9
+
+
+def test_a_star_splits_too() -> None:
+    events = [f'{{"n":{number},"a":"{"x" * 200}"}}' for number in range(9)]
+    (outcome,) = transform(1500, envelope([*events, "damaged"]), config=Config(event_names=None))
+    assert outcome.lines() + messages_in(outcome.put_back) == [*events, "damaged"]
+
+
+def test_a_remainder_larger_than_a_record_fails_its_source_whole() -> None:
+    # Random text that was compressed once is no smaller the second time.
+    noise = "".join(map(str, range(500_000)))
+    assert len(gz(noise.encode())) > MAX_RECORD_BYTES // 2
+    damaged = [f'{{"eventName":"ConsoleLogin","a":"{seed}{noise}"' for seed in range(3)]
+    (outcome,) = transform(10**6, envelope([TOKYO, *damaged]))
+    assert fates([outcome]) == [("ProcessingFailed", "put_back_failed")]
+    assert (outcome.data, outcome.put_back, outcome.events_delivered) == (None, None, 0)
+
+
+def test_without_progress_the_first_record_that_goes_back_fails() -> None:
+    # Ids alone fill the answer, and what is dropped is no progress.
+    control = [CONTROL_MESSAGE.encode()] * 40
+    limit = 15 + 41 * 65 + 100
+    outcomes = transform(limit, *control, envelope([TOKYO]), envelope([OSAKA]))
+    assert fates(outcomes[-2:]) == [
+        ("ProcessingFailed", "put_back_failed"),
+        ("Dropped", "put_back"),
+    ]
+
+
+def test_late_records_go_back_as_they_came_and_the_first_is_always_read() -> None:
+    left = [SECONDS_FOR_A_RECORD, SECONDS_FOR_A_RECORD - 0.1, 0, 0]
+    records = [InputRecord(str(number), b64(envelope([TOKYO]))) for number in range(4)]
+    outcomes = Transformer(Config()).transform(records, lambda: left.pop(0))
+    assert [outcome.reason for outcome in outcomes] == [
+        "delivered",
+        "delivered",
+        "put_back",
+        "put_back",
+    ]
+    assert outcomes[2].put_back == envelope([TOKYO])
+
+
+# Answers ------------------------------------------------------------------------------------------
+
+
+def handled(*records: bytes, answers: list[Any], **keys: Any) -> tuple[list[Outcome], FakeFirehose]:
+    firehose = FakeFirehose(*answers)
+    outcomes = transform(2400, *records)
+    putter = PutBack(lambda: firehose, firehose.sleep)
+    put_back(outcomes, keys.get("stream", "s"), putter, lambda: 100)
+    return outcomes, firehose
+
+
+MIXED = [gz(envelope([TOKYO, DAMAGED])), gz(envelope([OSAKA]))]
+
+
+def test_put_back_and_accepted_is_dropped_or_ok() -> None:
+    outcomes, firehose = handled(*MIXED, answers=[])
+    assert fates(outcomes) == [("Ok", "delivered"), ("Dropped", "put_back")]
+    assert [messages_in(record) for record in firehose.accepted] == [[DAMAGED], [OSAKA]]
+    assert firehose.streams == ["s"]
+
+
+@pytest.mark.parametrize(
+    "answer", [client_error("InvalidSourceException"), RuntimeError("unknown"), "lie"]
+)
+def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answer: Any) -> None:
+    outcomes, _ = handled(*MIXED, answers=[answer])
+    assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
+    assert [outcome.data for outcome in outcomes] == [None, None]
+    assert [outcome.events_delivered for outcome in outcomes] == [0, 0]
+
+
+def test_an_event_without_its_streams_name_cannot_put_back() -> None:
+    outcomes, firehose = handled(*MIXED, answers=[], stream=None)
+    assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
+    assert firehose.calls == []
+
+
+def test_the_stream_is_the_one_of_the_event(put_back: FakeFirehose, logged: Any) -> None:
+    firehose_event = event(envelope([TOKYO, DAMAGED]))
+    firehose_event["deliveryStreamArn"] = (
+        "arn:aws:firehose:ap-northeast-1:111122223333:deliverystream/of-the-event"
+    )
+    answer, lines = logged(firehose_event)
+    assert answer["records"][0]["result"] == "Ok"
+    assert put_back.streams == ["of-the-event"]
+    (summary,) = [line for line in lines if line.get("message") == "batch transformed"]
+    assert summary["records_put_back"] == 1
+    assert summary["bytes_put_back"] == len(put_back.accepted[0])
+    assert lines[-1]["RecordsPutBack"] == [1.0]
+
+
+def test_nothing_raises_out_of_the_handler(put_back: FakeFirehose, logged: Any) -> None:
+    put_back.answers = [RuntimeError("nobody foresaw it")]
+    answer, lines = logged(event(envelope([TOKYO, DAMAGED]), envelope([OSAKA])))
+    assert [record["result"] for record in answer["records"]] == ["ProcessingFailed", "Ok"]
+    assert lines[0]["reason"] == "put_back_failed"
+
+
+def test_a_kinesis_sourced_stream_is_refused_clearly() -> None:
+    firehose_event = event(envelope([TOKYO])) | {"sourceKinesisStreamArn": "arn:aws:kinesis:x"}
+    with pytest.raises(NotAFirehoseEventError, match="Kinesis stream"):
+        app.lambda_handler(firehose_event, CONTEXT)

@@ -1,0 +1,199 @@
+"""PutRecordBatch: its limits, what is tried again, what is final, and when time is over."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from support import LIE, FakeFirehose, client_error
+
+from transformer import put_back
+from transformer.put_back import PutBack
+
+THROTTLED = client_error("ServiceUnavailableException", 503)
+
+
+class Time:
+    """Seconds of an invocation, of which waiting and calls take some."""
+
+    def __init__(self, seconds: float = 120) -> None:
+        self.left = seconds
+
+    def seconds_left(self) -> float:
+        return self.left
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.left -= seconds
+
+
+def put(
+    records: list[bytes],
+    *answers: Any,
+    time: Time | None = None,
+    jitter: Callable[[float, float], float] | None = None,
+) -> tuple[list[bool], FakeFirehose]:
+    firehose, time = FakeFirehose(*answers), time or Time()
+    putter = PutBack(lambda: firehose, time.sleep, jitter or random.Random(1).uniform)
+    return putter.put("stream", records, time.seconds_left), firehose
+
+
+def test_everything_is_accepted_at_once() -> None:
+    accepted, firehose = put([b"a", b"b"])
+    assert accepted == [True, True]
+    assert firehose.calls == [[b"a", b"b"]]
+    assert firehose.streams == ["stream"]
+
+
+def test_nothing_makes_no_call_and_no_client() -> None:
+    def fail() -> Any:
+        raise AssertionError
+
+    assert PutBack(fail).put("stream", [], lambda: 1000) == []
+
+
+def test_the_client_is_made_once() -> None:
+    made: list[FakeFirehose] = []
+
+    def make() -> FakeFirehose:
+        made.append(FakeFirehose())
+        return made[-1]
+
+    putter = PutBack(make)
+    for _ in range(3):
+        putter.put("stream", [b"a"], lambda: 1000)
+    assert len(made) == 1
+
+
+def test_a_call_has_500_records_at_most() -> None:
+    records = [str(number).encode() for number in range(1201)]
+    accepted, firehose = put(records)
+    assert accepted == [True] * 1201
+    assert [len(call) for call in firehose.calls] == [500, 500, 201]
+    assert firehose.accepted == records
+
+
+def test_a_call_has_4_mib_at_most() -> None:
+    records = [bytes(1000 * 1024)] * 9
+    _, firehose = put(records)
+    assert [len(call) for call in firehose.calls] == [4, 4, 1]
+    assert all(sum(map(len, call)) <= 4 * 1024 * 1024 for call in firehose.calls)
+
+
+def test_only_what_was_refused_is_sent_again() -> None:
+    refused: dict[int, str] = {1: "ServiceUnavailableException", 3: "InternalFailure"}
+    accepted, firehose = put([b"a", b"b", b"c", b"d"], refused, {0: "InternalFailure"})
+    assert accepted == [True] * 4
+    assert firehose.calls == [[b"a", b"b", b"c", b"d"], [b"b", b"d"], [b"b"]]
+    assert sorted(firehose.accepted) == [b"a", b"b", b"c", b"d"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        THROTTLED,
+        client_error("ThrottlingException"),
+        client_error("LimitExceededException"),
+        client_error("InternalFailure", 500),
+        client_error("Unknown", 502),
+        ConnectTimeoutError(endpoint_url="x"),
+        EndpointConnectionError(endpoint_url="x"),
+    ],
+    ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
+)
+def test_throttling_and_the_services_own_faults_are_tried_again(error: Exception) -> None:
+    accepted, firehose = put([b"a"], error, error)
+    assert accepted == [True]
+    assert len(firehose.calls) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("InvalidSourceException"),
+        client_error("AccessDeniedException"),
+        client_error("ValidationException"),
+        client_error("InvalidArgumentException"),
+        client_error("ResourceNotFoundException"),
+        client_error("InvalidKMSResourceException"),
+        NoCredentialsError(),
+    ],
+    ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
+)
+def test_a_refusal_is_final_at_once(error: Exception) -> None:
+    accepted, firehose = put([b"a"] * 501, error)
+    assert accepted == [False] * 501
+    assert len(firehose.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(endpoint_url="x"),
+        ConnectionClosedError(endpoint_url="x"),
+        RuntimeError("nobody knows"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_unknown_outcome_is_not_sent_again_and_not_accepted(error: Exception) -> None:
+    accepted, firehose = put([b"a", b"b"], error)
+    assert accepted == [False, False]
+    assert len(firehose.calls) == 1
+
+
+def test_what_was_accepted_before_an_unknown_outcome_stays_accepted() -> None:
+    accepted, firehose = put([b"a", b"b"], {1: "InternalFailure"}, LIE)
+    assert accepted == [True, False]
+    assert firehose.calls == [[b"a", b"b"], [b"b"]]
+
+
+@pytest.mark.parametrize("answer", [{}, {"RequestResponses": []}, None])
+def test_an_answer_that_makes_no_sense_accepts_nothing(answer: Any) -> None:
+    class Odd:
+        def put_record_batch(self, **_: Any) -> Any:
+            return answer
+
+    assert PutBack(Odd).put("stream", [b"a"], lambda: 1000) == [False]
+
+
+def test_delays_grow_with_full_jitter_up_to_five_seconds() -> None:
+    asked: list[tuple[float, float]] = []
+
+    def jitter(low: float, high: float) -> float:
+        asked.append((low, high))
+        return high
+
+    put([b"a"], *[THROTTLED] * 9, jitter=jitter)
+    assert [low for low, _ in asked] == [0] * len(asked)
+    assert [high for _, high in asked[:9]] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+
+
+def test_an_outage_ends_before_the_invocation_does() -> None:
+    time = Time(60)
+    accepted, firehose = put([b"a"], *[THROTTLED] * 1000, time=time)
+    assert accepted == [False]
+    assert len(firehose.calls) > 10
+    # Time for a call that hangs, and then for the answer.
+    needed = put_back.CONNECT_SECONDS + put_back.READ_SECONDS + put_back.RESERVE_SECONDS
+    assert put_back.RESERVE_SECONDS <= time.left < needed
+
+
+def test_without_time_nothing_is_sent() -> None:
+    accepted, firehose = put([b"a"], time=Time(14.9))
+    assert accepted == [False]
+    assert firehose.calls == []
+
+
+def test_the_client_tries_once_with_its_own_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-1")
+    client = put_back.firehose_client()
+    config = client.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert (config.connect_timeout, config.read_timeout) == (2, 8)
