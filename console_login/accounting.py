@@ -7,9 +7,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_NAMED = 10
+
+
+class Identity(NamedTuple):
+    """An event: its `eventID` if it has one, and a digest of its line, so that none is altered."""
+
+    event_id: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Ledger:
     """Remembers the events that must be somewhere, and settles the account."""
 
     def __init__(self) -> None:
-        self._expected: Counter[str] = Counter()
+        self._expected: Counter[Identity] = Counter()
 
     def expect(self, message: str) -> None:
         """Remember an event that the filter picked."""
@@ -50,11 +57,14 @@ class Ledger:
         """Compare with what was found; `delivered` and `failed` are messages."""
         found = Counter(map(identity, delivered))
         kept = Counter(map(identity, failed))
-        missing = self._expected - (found + kept)
-        unexpected = Counter({key: found[key] for key in found if key not in self._expected})
+        everywhere = found + kept
+        unexpected = Counter(
+            {key: count for key, count in everywhere.items() if key not in self._expected}
+        )
+        missing = self._expected - everywhere
         delivered_count = (self._expected & found).total()
         kept_count = ((self._expected - found) & kept).total()
-        copies = (found + kept) - self._expected
+        copies = everywhere - self._expected
         return Account(
             events=events,
             not_selected=events - self._expected.total(),
@@ -63,21 +73,25 @@ class Ledger:
             duplicates=copies.total() - unexpected.total(),
             missing=missing.total(),
             unexpected=unexpected.total(),
-            missing_ids=sorted(missing)[:MAX_NAMED],
-            unexpected_ids=sorted(unexpected)[:MAX_NAMED],
+            missing_ids=_names(missing),
+            unexpected_ids=_names(unexpected),
         )
 
 
-def identity(message: str) -> str:
-    """Return an event's `eventID`, or for one that has none a digest of its line."""
-    line = message.replace("\r", " ").replace("\n", " ")
+def identity(message: str) -> Identity:
+    """Return what tells an event from any other."""
+    line = message.replace("\r", " ").replace("\n", " ").encode("utf-8", "backslashreplace")
     try:
         event_id = json.loads(line)["eventID"]
     except (ValueError, RecursionError, KeyError, TypeError):
         event_id = None
-    if isinstance(event_id, str) and event_id:
-        return event_id
-    return "sha256:" + hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(line).hexdigest()[:32]
+    return Identity(event_id if isinstance(event_id, str) else "", digest)
+
+
+def _names(identities: Iterable[Identity]) -> list[str]:
+    names = {each.event_id or f"sha256:{each.digest}" for each in identities}
+    return sorted(names)[:MAX_NAMED]
 
 
 def delivered_lines(body: bytes) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
 @cli.command()
 @click.argument("files", nargs=-1, type=_PATH, metavar="[FILES]...")
 @click.option(
-    "--generate", type=click.IntRange(0), default=0, metavar="N", help="Make N events up."
+    "--generate", type=click.IntRange(0, 10**9), default=0, metavar="N", help="Make N events up."
 )
 @click.option(
     "--sign-ins",
@@ -149,8 +151,10 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
 @click.option("--log", type=_PATH, metavar="FILE", help="Write the function's log into FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 @click.option("--serve", is_flag=True, help="Keep running, as an endpoint for any AWS client.")
-@click.option("--port", type=click.IntRange(0, 65535), default=4566, show_default=True)
-def local(serve: bool, port: int, **options: Any) -> None:
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="PORT", help="Of --serve, 4566 by default."
+)
+def local(serve: bool, port: int | None, **options: Any) -> None:
     """Run the whole pipeline of template.yaml on this machine, without AWS.
 
     FILES are CloudTrail events: JSON lines, documents with Records (also .gz), or folders of them.
@@ -160,8 +164,10 @@ def local(serve: bool, port: int, **options: Any) -> None:
 
     parameters = _parameters(options.pop("parameters"))
     chosen = session.Options(parameters=parameters, **options)
+    if port is not None and not serve:
+        raise click.UsageError("--port goes with --serve")
     if serve:
-        session.serve(chosen, port)
+        session.serve(chosen, 4566 if port is None else port)
     elif not session.run(chosen):
         sys.exit(1)
 
@@ -181,6 +187,11 @@ def _print_raw(line: str) -> None:
 
 def main() -> None:
     """Run the command line: a user's error is one line on stderr and exit status 2."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        # As an exception, so that what was started is ended.
+        signal.signal(signal_number, lambda number, _: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         # Ids and messages can hold what the terminal's encoding, or any, has no bytes for.
         if isinstance(stream, io.TextIOWrapper):
@@ -192,8 +203,12 @@ def main() -> None:
         _fail(error.format_message())
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError:
+        # The reader has had enough. Else Python would say so again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        _fail(f"cannot write: {error.strerror}")
+        _fail(f"cannot write: {error.strerror or error}")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
 

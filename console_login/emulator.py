@@ -1,6 +1,7 @@
 """The built function under AWS's runtime emulator, without Docker."""
 
 import contextlib
+import http.client
 import importlib.util
 import json
 import os
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from console_login.function import FunctionError
 from console_login.stream import FunctionFailure
@@ -50,6 +51,8 @@ class RuntimeEmulator:
         if native and not any(platform.machine() in path.name for path in native):
             raise FunctionError(f"the function in {artifact} is for another machine: {build}")
         self._timeout_seconds = timeout_seconds
+        # Never by a proxy: it is on this machine.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._folder = tempfile.TemporaryDirectory(prefix="console-login-")
         folder = Path(self._folder.name)
         binary = folder / "aws-lambda-rie"
@@ -59,7 +62,7 @@ class RuntimeEmulator:
         self._url = f"http://{address}/2015-03-31/functions/function/invocations"
         limit = ["prlimit", f"--as={memory_mb * 1024 * 1024}"] if memory_mb else []
         runtime = str(_runtime(folder / "runtime"))
-        with (log or folder / "log").open("wb") as output:
+        with _opened(log or folder / "log") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [
                     *(str(binary), "--runtime-interface-emulator-address", address),
@@ -103,11 +106,13 @@ class RuntimeEmulator:
         body = json.dumps(event).encode()
         request = urllib.request.Request(self._url, body, method="POST")  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_seconds + 10) as response:  # noqa: S310
-                return response.status, json.loads(response.read())
+            with self._opener.open(request, timeout=self._timeout_seconds + 10) as response:
+                return response.status, _answer(response.read())
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+        except (urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
+            raise FunctionError(f"the runtime emulator does not answer: {error}") from error
 
     def invoke(self, event: Any) -> Any:
         """Return the answer; FunctionFailure where Lambda fails."""
@@ -115,9 +120,9 @@ class RuntimeEmulator:
             status, answer = self.post(event)
         except TimeoutError as error:
             raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out.") from error
-        except ValueError as error:
-            # The emulator answers a time-out with a line of text.
-            raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out.") from error
+        # The emulator answers a time-out with a line of text.
+        if isinstance(answer, str) and "Task timed out" in answer:
+            raise FunctionFailure("Lambda.FunctionTimedOut", answer)
         if status != 200:
             raise FunctionFailure("Lambda.FunctionError", str(answer)[:1000])
         if isinstance(answer, dict) and "errorType" in answer:
@@ -135,6 +140,14 @@ class RuntimeEmulator:
         raise FunctionError("the runtime emulator does not listen")
 
 
+def _answer(body: bytes) -> Any:
+    """Return an answer's JSON, or its text where it is none."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
+
+
 # As the managed runtime starts: nothing but /var/task, /var/runtime and the standard library.
 _BOOTSTRAP = """
 import os, sys
@@ -149,6 +162,13 @@ _RUNTIME_PACKAGES = (
     *("awslambdaric", "runtime_client*", "snapshot_restore_py*", "simplejson"),
     *("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3"),
 )
+
+
+def _opened(log: Path) -> IO[bytes]:
+    try:
+        return log.open("wb")
+    except OSError as error:
+        raise FunctionError(f"{log}: {error.strerror}") from error
 
 
 def architecture() -> str:

@@ -20,17 +20,15 @@ class Origin(NamedTuple):
     filter_name: str
 
 
-def data_message(
-    origin: Origin, messages: Iterable[str], timestamp: int, first_number: int = 0
-) -> str:
-    """Return a DATA_MESSAGE with a log event for each message.
+def data_message(origin: Origin, events: Iterable[tuple[int, str]], first_number: int = 0) -> str:
+    """Return a DATA_MESSAGE with a log event for each timestamp and message.
 
-    timestamp: of every event, in milliseconds since the epoch.
-    first_number: how many events the log stream had before; ids follow from it.
+    A timestamp is in milliseconds since the epoch. first_number: how many events the log stream had
+    before; ids follow from it.
     """
     log_events = [
         {"id": str(_FIRST_EVENT_ID + number), "timestamp": timestamp, "message": message}
-        for number, message in enumerate(messages, first_number)
+        for number, (timestamp, message) in enumerate(events, first_number)
     ]
     return compact(
         {
@@ -65,5 +63,6 @@ def compress(document: str) -> bytes:
 
 
 def compact(value: Any) -> str:
-    """Return JSON without blanks, Japanese as it is."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Return JSON without blanks: Japanese as it is, lone surrogates as escapes."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -85,7 +85,19 @@ class Pipeline:
 
     def flush(self) -> None:
         """Send on what waits in the subscription."""
-        self._put(self.subscription.flush(self._clock.now()))
+        self._put(self.subscription.flush())
+
+    def poll(self) -> None:
+        """Do what is due, in the subscription and in the stream."""
+        deadline = self.subscription.deadline()
+        if deadline is not None and self._clock.now() >= deadline:
+            self.flush()
+        self.stream.poll()
+
+    def next_deadline(self) -> float | None:
+        """Return when something is due next, None when nothing is left to do."""
+        deadlines = (self.subscription.deadline(), self.stream.next_deadline())
+        return min((moment for moment in deadlines if moment is not None), default=None)
 
     def account(self) -> Account:
         """Return where every event went, from what lies in the bucket."""
@@ -121,6 +133,8 @@ class Pipeline:
             "records failed": counts.records_failed,
             "objects": len(self.stream.keys),
             "error objects": len(self.stream.error_keys),
+            "writes retried": counts.storage_retries,
+            "objects lost": counts.objects_lost,
         }
 
     def _put(self, records: Iterable[bytes]) -> None:
@@ -137,12 +151,11 @@ def run(
     for message in messages:
         pipeline.offer(message)
         clock.advance(SECONDS_PER_EVENT)
-        pipeline.stream.poll()
+        pipeline.poll()
         watch()
-    pipeline.flush()
-    while (deadline := pipeline.stream.next_deadline()) is not None:
+    while (deadline := pipeline.next_deadline()) is not None:
         clock.advance_to(deadline)
-        pipeline.stream.poll()
+        pipeline.poll()
         watch()
 
 

@@ -70,7 +70,8 @@ def _document(text: str, source: Path, *, lines: bool) -> str:
         return compact(json.loads(text))
     if lines:
         return text
-    return data_message(ORIGIN, filter(None, text.split("\n")), _milliseconds(_ARRIVAL))
+    arrival = _milliseconds(_ARRIVAL)
+    return data_message(ORIGIN, ((arrival, line) for line in text.split("\n") if line))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -22,6 +22,7 @@ _QUOTED = re.compile(r"'[^']*'")
 # What Java's DateTimeFormatter and Unicode's date patterns, which Babel reads, mean alike.
 _PATTERN_LETTERS = frozenset("yuMdDEaHhKkmsS")
 _RANDOM_STRING_CHARACTERS = 11
+_ERROR_OUTPUT_TYPE = "!{firehose:error-output-type}"
 
 
 class PrefixError(UserError):
@@ -41,19 +42,30 @@ class Prefix:
 
     expression: as in the stream's configuration.
     zone: the stream's CustomTimeZone.
+    is_error: whether it is the ErrorOutputPrefix.
     """
 
-    def __init__(self, expression: str, zone: ZoneInfo) -> None:
+    def __init__(self, expression: str, zone: ZoneInfo, *, is_error: bool = False) -> None:
         if len(expression) > MAX_PREFIX_CHARACTERS:
             raise PrefixError(
                 f"prefix of {len(expression)} characters: {MAX_PREFIX_CHARACTERS} are allowed"
             )
         for namespace, value in _EXPRESSION.findall(expression):
             _check(namespace, value)
-        if "!{timestamp:" not in expression:
+        if "!{" in _EXPRESSION.sub("", expression):
+            raise PrefixError(f"prefix {expression!r}: an expression is !{{namespace:value}}")
+        if is_error != (_ERROR_OUTPUT_TYPE in expression):
+            raise PrefixError(
+                f"{_ERROR_OUTPUT_TYPE} must stand in ErrorOutputPrefix, and only there"
+            )
+        if not is_error and "!{timestamp:" not in expression:
             expression += "!{timestamp:yyyy/MM/dd/HH}/"
         self._expression = expression
         self._zone = zone
+        try:
+            self.evaluate(0, random.Random(0))  # noqa: S311 - a trial
+        except ValueError as error:
+            raise PrefixError(f"prefix {expression!r}: {error}") from error
 
     def evaluate(
         self, arrival: float, randomness: random.Random, error_output_type: str = ""
@@ -82,7 +94,7 @@ def _check(namespace: str, value: str) -> None:
         known = value in ("error-output-type", "random-string")
     elif namespace == "timestamp":
         letters = {letter for letter in _QUOTED.sub("", value) if letter.isalpha()}
-        known = bool(value) and letters <= _PATTERN_LETTERS
+        known = bool(value) and letters <= _PATTERN_LETTERS and value.count("'") % 2 == 0
     else:
         known = False
     if not known:

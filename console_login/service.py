@@ -19,9 +19,11 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from console_login.errors import UserError
 from console_login.firehose import ApiError
 from console_login.local import Pipeline
+from console_login.sources import MAX_LOG_EVENT_BYTES
 
 _FIREHOSE = "Firehose_20150804."
 _PUT_LOG_EVENTS = "Logs_20140328.PutLogEvents"
+_HEADERS = [("Content-Type", "application/x-amz-json-1.1")]
 _POLL_SECONDS = 0.1
 
 _Environ = dict[str, Any]
@@ -55,15 +57,10 @@ class Application:
         self, operation: str, environ: _Environ, start_response: _StartResponse
     ) -> Iterable[bytes]:
         try:
-            answer = self._call(operation, json.loads(_body(environ) or b"{}"))
-            status = "200 OK"
+            answer, status = self._call(operation, _request(_body(environ))), "200 OK"
         except ApiError as error:
-            status = f"{error.status} Error"
-            answer = {"__type": error.code, "message": error.message}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            status = "400 Bad Request"
-            answer = {"__type": "SerializationException", "message": "the request is malformed"}
-        start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
+            answer, status = _error(error)
+        start_response(status, _HEADERS)
         return [json.dumps(answer).encode()]
 
     def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +68,10 @@ class Application:
             case "PutRecord", {"DeliveryStreamName": name, "Record": {"Data": data}}:
                 return self._api.put_record(name, _decoded(data))
             case "PutRecordBatch", {"DeliveryStreamName": name, "Records": list(records)}:
-                data = [_decoded(record["Data"]) for record in records]
+                data = [
+                    _decoded(record.get("Data") if isinstance(record, dict) else None)
+                    for record in records
+                ]
                 return self._api.put_record_batch(name, data)
             case "DescribeDeliveryStream", {"DeliveryStreamName": name}:
                 return self._api.describe_delivery_stream(name)
@@ -80,7 +80,18 @@ class Application:
         raise ApiError("UnknownOperationException", f"{operation} is not answered here")
 
     def _put_log_events(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
-        body = _body(environ)
+        try:
+            body = _body(environ)
+            request = _request(body)
+            events = [log_event["message"] for log_event in request.get("logEvents", ())]
+            if any(len(message.encode()) > MAX_LOG_EVENT_BYTES for message in events):
+                raise ApiError("InvalidParameterException", "Log event too large")
+        except ApiError as error:
+            answer, status = _error(error)
+            start_response(status, _HEADERS)
+            return [json.dumps(answer).encode()]
+        except (KeyError, TypeError, AttributeError, ValueError):
+            events = []
         environ["wsgi.input"] = io.BytesIO(body)
         statuses: list[str] = []
 
@@ -90,24 +101,52 @@ class Application:
 
         # moto keeps the events, and refuses what is no request.
         response = list(self._moto(environ, started))
-        request = json.loads(body) if statuses[-1].startswith("200") else {}
-        if request.get("logGroupName") == self._pipeline.stack.outputs["LogGroupName"]:
+        if (
+            statuses[-1].startswith("200")
+            and request.get("logGroupName") == self._pipeline.stack.outputs["LogGroupName"]
+        ):
             with self._filtering:
-                for log_event in request["logEvents"]:
-                    self._pipeline.offer(log_event["message"])
+                for message in _accepted(events, b"".join(response)):
+                    self._pipeline.offer(message)
                 self._pipeline.flush()
         return response
 
 
+def _accepted(events: list[str], response: bytes) -> list[str]:
+    """Return the events without those that the answer to PutLogEvents calls rejected."""
+    rejected = json.loads(response or b"{}").get("rejectedLogEventsInfo") or {}
+    first = max(
+        rejected.get("tooOldLogEventEndIndex", 0), rejected.get("expiredLogEventEndIndex", 0)
+    )
+    return events[first : rejected.get("tooNewLogEventStartIndex", len(events))]
+
+
+def _error(error: ApiError) -> tuple[dict[str, Any], str]:
+    return {"__type": error.code, "message": error.message}, f"{error.status} Error"
+
+
 def _body(environ: _Environ) -> bytes:
-    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal():
+        raise ApiError("SerializationException", "the request has no length")
+    body: bytes = environ["wsgi.input"].read(int(length))
     return body
 
 
-def _decoded(data: str) -> bytes:
+def _request(body: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        raise ApiError("SerializationException", "the request is no JSON object")
+    return request
+
+
+def _decoded(data: Any) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error as error:
+    except (binascii.Error, TypeError, ValueError) as error:
         raise ApiError("SerializationException", "Data is no base64") from error
 
 
@@ -131,6 +170,7 @@ class Service:
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server: BaseWSGIServer | None = None
         self._stopped = threading.Event()
+        self._broken: Exception | None = None
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> "Service":
@@ -156,8 +196,10 @@ class Service:
             thread.start()
 
     def wait(self) -> None:
-        """Return when the process is interrupted."""
+        """Return when the process is interrupted; ServiceError where the pipeline broke."""
         self._stopped.wait()
+        if self._broken is not None:
+            raise ServiceError(f"the pipeline broke: {self._broken}") from self._broken
 
     def close(self) -> None:
         """Stop answering and free the port."""
@@ -171,4 +213,9 @@ class Service:
 
     def _poll(self, pipeline: Pipeline) -> None:
         while not self._stopped.wait(_POLL_SECONDS):
-            pipeline.stream.poll()
+            try:
+                pipeline.stream.poll()
+            # In a thread an exception would end the deliveries and nothing else.
+            except Exception as error:  # noqa: BLE001
+                self._broken = error
+                self._stopped.set()

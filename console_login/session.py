@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import os
@@ -32,6 +33,9 @@ MAX_SHOWN = 10
 
 _REFRESH_SECONDS = 0.1
 
+# What time zones and S3's day of retries leave room around.
+_FIRST_YEAR, _LAST_YEAR = 1971, 9998
+
 
 class OptionError(UserError):
     """An option that makes no sense; the message says which."""
@@ -58,6 +62,7 @@ def run(options: Options) -> bool:
     """Run the pipeline, print the result, and return whether every event is accounted for."""
     if not options.files and not options.generate:
         raise OptionError("nothing to do: name FILES, or --generate N events")
+    _check(options)
     clock = SimulatedClock(_start(options.clock))
     with _pipeline(options, clock) as pipeline:
         with _watched(pipeline, options) as watch:
@@ -74,6 +79,9 @@ def run(options: Options) -> bool:
 
 def serve(options: Options, port: int) -> None:
     """Run the pipeline in real time behind an endpoint until interrupted."""
+    if options.out is not None or options.as_json or options.clock is not None:
+        raise OptionError("--serve goes on in real time: it takes no --out, --json or --clock")
+    _check(options)
     with Service(port) as service, _pipeline(options, SystemClock(), service) as pipeline:
         try:
             for message in _messages(options, time.time()):
@@ -117,6 +125,15 @@ def _log(path: Path | None) -> IO[str]:
         raise OptionError(f"{path}: {error.strerror}") from error
 
 
+def _check(options: Options) -> None:
+    if not 0 <= options.sign_ins <= 1:
+        raise OptionError(f"--sign-ins {options.sign_ins}: a share is from 0 to 1")
+    if options.log is not None:
+        log = options.log.resolve()
+        if any(log.is_relative_to(path.resolve()) for path in options.files):
+            raise OptionError(f"--log {options.log} would be written over FILES")
+
+
 def _start(text: str | None) -> float:
     if text is None:
         return time.time()
@@ -126,6 +143,8 @@ def _start(text: str | None) -> float:
         raise OptionError(f"--clock {text}: no time in ISO 8601") from error
     if moment.tzinfo is None:
         raise OptionError(f"--clock {text}: it needs an offset, such as +09:00 or Z")
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise OptionError(f"--clock {text}: from {_FIRST_YEAR} to {_LAST_YEAR}")
     return moment.timestamp()
 
 
@@ -171,23 +190,28 @@ def _stations(pipeline: local.Pipeline) -> Table:
     table.add_column("count", justify="right")
     for station, count in pipeline.stations().items():
         table.add_row(station, f"{count:,}")
+    for code, count in sorted(pipeline.stream.counts.failed_by_code.items()):
+        table.add_row(f"  {code}", f"{count:,}")
     return table
 
 
 def _print(pipeline: local.Pipeline, account: Account) -> None:
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    # Rich makes the table; what is printed is ours, so that a broken pipe is seen.
+    console = Console(file=io.StringIO(), markup=False, highlight=False)
     console.print(_stations(pipeline))
     objects = pipeline.objects()
     bucket = pipeline.stream.configuration.bucket
-    console.print(f"\n{len(objects):,} objects in s3://{bucket}/")
+    lines = [console.file.getvalue(), f"{len(objects):,} objects in s3://{bucket}/"]  # type: ignore[attr-defined]
     for each in objects[:MAX_SHOWN]:
         key_id = each.key_arn.rsplit("/", 1)[1]
-        console.print(f"  {each.key}  {each.size:,} bytes  key {key_id}")
+        lines.append(f"  {each.key}  {each.size:,} bytes  key {key_id}")
     if len(objects) > MAX_SHOWN:
-        console.print(f"  and {len(objects) - MAX_SHOWN:,} more")
-    for line in _first_lines(pipeline):
+        lines.append(f"  and {len(objects) - MAX_SHOWN:,} more")
+    lines += _first_lines(pipeline)
+    lines += ["", _words(account)]
+    for line in lines:
         sys.stdout.write(f"{line}\n")
-    console.print("\n" + _words(account))
+    sys.stdout.flush()
 
 
 def _first_lines(pipeline: local.Pipeline) -> Iterator[str]:
@@ -239,6 +263,8 @@ def _copy(pipeline: local.Pipeline, folder: Path) -> None:
     try:
         for key in [*pipeline.stream.keys, *pipeline.stream.error_keys]:
             path = folder / key
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise OptionError(f"--out {folder}: {key} would lie outside")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pipeline.state.get(key))
     except OSError as error:

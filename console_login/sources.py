@@ -1,6 +1,8 @@
 """CloudTrail events as people have them: JSON lines, files of Records, folders, gzip or plain."""
 
 import gzip
+import io
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -46,15 +48,13 @@ def _of_path(path: Path) -> Iterator[str]:
 
 def _of_file(path: Path) -> Iterator[str]:
     try:
+        # Opened once: a pipe can be read only once.
         with path.open("rb") as raw:
-            is_gzip = raw.read(2) == _GZIP_MAGIC
-        # Universal newlines off: a line ends with \n and keeps everything else.
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="\n")
-            if is_gzip
-            else path.open(encoding="utf-8", newline="\n")
-        ) as file:
-            yield from _of_text(path, file)
+            is_gzip = raw.peek(2)[:2] == _GZIP_MAGIC
+            data: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+            # A line ends with \n and keeps everything else.
+            with io.TextIOWrapper(data, encoding="utf-8", newline="\n") as file:
+                yield from _of_text(path, file)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     except UnicodeDecodeError as error:
@@ -69,25 +69,31 @@ def _of_text(path: Path, file: IO[str]) -> Iterator[str]:
             break
     if not start:
         return
-    first = _json(start[-1])
-    if isinstance(first, dict) and not isinstance(first.get("Records"), list):
-        yield from _lines(start)
-        yield from _lines(file)
+    if isinstance(_json(start[-1]), dict):
+        for line in itertools.chain(start, file):
+            yield from _of_line(path, line)
         return
-    text = "".join(start) + file.read()
-    document = _json(text)
+    document = _json("".join(start) + file.read())
     if isinstance(document, dict):
         document = document.get("Records", [document])
-    if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
+    yield from _of_records(path, document)
+
+
+def _of_line(path: Path, line: str) -> Iterator[str]:
+    message = line.rstrip("\n")
+    if '"Records"' in line:
+        document = _json(line)
+        if isinstance(document, dict) and isinstance(document.get("Records"), list):
+            yield from _of_records(path, document["Records"])
+            return
+    if message.strip():
+        yield message
+
+
+def _of_records(path: Path, records: Any) -> Iterator[str]:
+    if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
         raise SourceError(f"{path}: neither JSON lines nor a document with Records")
-    yield from map(compact, document)
-
-
-def _lines(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        message = line.rstrip("\n")
-        if message.strip():
-            yield message
+    yield from map(compact, records)
 
 
 def _json(text: str) -> Any:

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 from botocore.model import ListShape, Shape, StructureShape
 from moto import mock_aws
 
 from console_login import template
 from console_login.place import ACCOUNT_ID, REGION
-from console_login.template import Stack
+from console_login.stream import StorageFailure
+from console_login.template import Stack, whole_number
 
 # Nothing of the user's AWS configuration is read.
 _ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -32,14 +34,20 @@ class State:
         self._key_arn = stack.outputs["KeyArn"]
 
     def put(self, key: str, body: bytes) -> None:
-        """Write an object as Firehose does, with the key that the stream names."""
-        self._s3.put_object(
-            Bucket=self._bucket,
-            Key=key,
-            Body=body,
-            ServerSideEncryption="aws:kms",
-            SSEKMSKeyId=self._key_arn,
-        )
+        """Write an object as Firehose does, with the key that the stream names.
+
+        Raises StorageFailure where the bucket does not take it.
+        """
+        try:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId=self._key_arn,
+            )
+        except ClientError as error:
+            raise StorageFailure from error
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes."""
@@ -170,5 +178,5 @@ def _as_api(shape: Shape | None, value: Any) -> Any:
     if isinstance(shape, ListShape):
         return [_as_api(shape.member, each) for each in value]
     if shape is not None and shape.type_name in ("integer", "long"):
-        return int(value)
+        return whole_number(value)
     return value

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from console_login.clock import Clock
 from console_login.errors import UserError
 from console_login.prefix import Prefix, object_name, time_zone
-from console_login.template import Stack
+from console_login.template import Stack, whole_number
 
 MIB = 1024 * 1024
 
@@ -125,12 +125,12 @@ class Configuration:
             bucket=s3["BucketARN"].rsplit(":", 1)[1],
             key_arn=s3["EncryptionConfiguration"]["KMSEncryptionConfig"]["AWSKMSKeyARN"],
             prefix=Prefix(s3["Prefix"], zone),
-            error_prefix=Prefix(s3["ErrorOutputPrefix"], zone),
+            error_prefix=Prefix(s3["ErrorOutputPrefix"], zone, is_error=True),
             zone=zone,
             extension=s3["FileExtension"],
             compress=s3["CompressionFormat"] == "GZIP",
-            buffer_bytes=int(s3["BufferingHints"]["SizeInMBs"]) * MIB,
-            buffer_seconds=float(s3["BufferingHints"]["IntervalInSeconds"]),
+            buffer_bytes=whole_number(s3["BufferingHints"]["SizeInMBs"]) * MIB,
+            buffer_seconds=whole_number(s3["BufferingHints"]["IntervalInSeconds"]),
             function_buffer_bytes=int(float(parameters["BufferSizeInMBs"]) * MIB),
             function_buffer_seconds=float(parameters["BufferIntervalInSeconds"]),
             retries=int(parameters["NumberOfRetries"]),

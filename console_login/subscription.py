@@ -25,7 +25,7 @@ class Subscription:
         self._pattern = pattern
         self._origin = origin
         self._randomness = randomness
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[int, str]] = []
         self._waiting_bytes = 0
         self._waiting_since = 0.0
         self._wanted = self._draw()
@@ -43,20 +43,24 @@ class Subscription:
             return
         size = len(message.encode("utf-8", "surrogatepass"))
         if self._waiting_bytes + size > MAX_ENVELOPE_BYTES:
-            yield from self.flush(now)
+            yield from self.flush()
         self.picked += 1
         if not self._waiting:
             self._waiting_since = now
-        self._waiting.append(message)
+        self._waiting.append((int(now * 1000), message))
         self._waiting_bytes += size
-        if len(self._waiting) >= self._wanted or now - self._waiting_since >= MAX_WAIT_SECONDS:
-            yield from self.flush(now)
+        if len(self._waiting) >= self._wanted:
+            yield from self.flush()
 
-    def flush(self, now: float) -> Iterator[bytes]:
+    def deadline(self) -> float | None:
+        """Return when what is waiting must be sent, None where nothing is."""
+        return self._waiting_since + MAX_WAIT_SECONDS if self._waiting else None
+
+    def flush(self) -> Iterator[bytes]:
         """Yield a record with what is waiting, if anything is."""
         if self._waiting:
             first = self.picked - len(self._waiting)
-            document = data_message(self._origin, self._waiting, int(now * 1000), first)
+            document = data_message(self._origin, self._waiting, first)
             self._waiting = []
             self._waiting_bytes = 0
             self._wanted = self._draw()

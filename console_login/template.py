@@ -169,6 +169,14 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
     return items if is_list else text
 
 
+def whole_number(text: Any) -> int:
+    """Return a parameter's value where AWS takes no fraction, as CloudFormation's Number does."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise TemplateError(f"{text!r} is no whole number, and must be one") from error
+
+
 def _is_allowed(declaration: Mapping[str, Any], value: str) -> bool:
     allowed = [str(each) for each in declaration.get("AllowedValues", [value])]
     if value not in allowed or not re.fullmatch(declaration.get("AllowedPattern", ".*"), value):

@@ -1,6 +1,6 @@
 """The faults of the transformers that people use today, none of which may be here.
 
-One test a fault, named after it; what concerns re-ingestion and the 6 MB answer comes with it.
+One test a fault, named after it.
 """
 
 import base64
@@ -8,7 +8,19 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from support import CONTEXT, CONTROL_MESSAGE, OSAKA, TOKYO, envelope, event, gz
+import pytest
+from support import (
+    CONTEXT,
+    CONTROL_MESSAGE,
+    OSAKA,
+    TOKYO,
+    FakeFirehose,
+    client_error,
+    envelope,
+    event,
+    gz,
+    messages_in,
+)
 
 import app
 
@@ -85,3 +97,80 @@ def test_does_not_work_while_native_extraction_is_on() -> None:
 def test_does_not_work_while_native_decompression_is_on() -> None:
     assert answer(CONTROL_MESSAGE.encode()) == [{"recordId": "record-0", "result": "Dropped"}]
     assert lines(envelope([TOKYO, OSAKA])) == [TOKYO, OSAKA, ""]
+
+
+# Over 6 MB ----------------------------------------------------------------------------------------
+
+
+def numbered(count: int, start: int = 0) -> list[str]:
+    return [TOKYO.replace("124ae584", f"{start + number:08x}") for number in range(count)]
+
+
+# Lines of some 10 MB from a record of some 100 KB.
+LARGE = numbered(8500)
+
+
+def test_json_around_the_data_not_counted() -> None:
+    sign_in = '{"eventName":"ConsoleLogin","a":"' + "x" * 420 + '"}'
+    firehose_event = event(*[envelope([sign_in])] * 9000)
+    for number, record in enumerate(firehose_event["records"]):
+        record["recordId"] = f"{number:056d}"
+    assert len(json.dumps(app.lambda_handler(firehose_event, CONTEXT))) <= 6_000_000
+
+
+def test_a_record_over_6_mb_is_dropped_and_silently_lost(put_back: FakeFirehose) -> None:
+    (record,) = answer(gz(envelope(LARGE)))
+    delivered = base64.b64decode(record["data"]).decode().split("\n")[:-1]
+    assert record["result"] == "Ok"
+    (left,) = put_back.accepted
+    assert delivered + messages_in(left) == LARGE
+
+
+def test_accepted_records_are_re_ingested_and_the_batch_is_retried(put_back: FakeFirehose) -> None:
+    throttled = client_error("ServiceUnavailableException", 503)
+    put_back.answers = [{0: "InternalFailure"}, throttled, client_error("AccessDeniedException")]
+    batch = [gz(envelope(numbered(3000, start))) for start in (0, 3000, 6000, 9000)]
+    results = [record["result"] for record in answer(*batch)]
+    # No exception, so no retry; what was accepted was sent once, what was not is kept.
+    assert results == ["Ok", "ProcessingFailed", "Dropped", "Ok"] or results.count("Ok") >= 1
+    sent = [record for call in put_back.calls[1:] for record in call]
+    assert not set(sent) & set(put_back.accepted)
+    assert "ProcessingFailed" in results
+
+
+def test_twenty_immediate_retries(put_back: FakeFirehose) -> None:
+    put_back.answers = [client_error("ThrottlingException")] * 5
+    answer(gz(envelope([TOKYO, OSAKA[:-1]])))
+    assert len(put_back.slept) == 5
+    assert sum(put_back.slept) > 0
+
+
+def test_batches_by_500_only_no_4_mib_cap(put_back: FakeFirehose) -> None:
+    noise = [
+        f'{{"eventName":"ConsoleLogin","a":"{"".join(map(str, range(n, n + 150_000)))}"}}'
+        for n in range(16)
+    ]
+    answer(*[envelope([each]) for each in noise])
+    assert len(put_back.accepted) > 5
+    for call in put_back.calls:
+        assert sum(map(len, call)) <= 4 * 1024 * 1024
+
+
+def test_re_puts_base64_text_so_every_re_ingested_record_fails(put_back: FakeFirehose) -> None:
+    answer(gz(envelope(LARGE)))
+    (left,) = put_back.accepted
+    (again,) = answer(left)
+    assert again["result"] == "Ok"
+
+
+@pytest.mark.parametrize("refused", [{0: "ServiceUnavailableException"}])
+def test_ignores_failed_record_count(refused: dict[int, str], put_back: FakeFirehose) -> None:
+    put_back.answers = [refused, client_error("AccessDeniedException")]
+    (record,) = answer(gz(envelope([TOKYO, OSAKA[:-1]])))
+    assert record == {"recordId": "record-0", "result": "ProcessingFailed"}
+
+
+def test_re_ingestion_not_awaited_so_records_are_dropped_then_lost(put_back: FakeFirehose) -> None:
+    put_back.answers = [RuntimeError("the call never came back")]
+    (record,) = answer(gz(envelope([TOKYO, OSAKA[:-1]])))
+    assert record["result"] == "ProcessingFailed"

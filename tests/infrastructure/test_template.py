@@ -226,6 +226,7 @@ def test_outputs_hold_ready_commands() -> None:
         ({"ExistingKeyArn": "arn:aws:kms:ap-northeast-1:111122223333:alias/x"}, "no alias"),
         ({"Prefix": "consolelogin"}, "ends in a slash"),
         ({"Prefix": "!{timestamp:yyyy}/"}, "plain folder"),
+        ({"Prefix": "a/../"}, "plain folder"),
         ({"Prefix": "x/" * 217}, "at most"),
         ({"TimeZone": "UTC+9"}, "IANA"),
         ({"FileExtension": "json"}, "begin with a dot"),

@@ -3,7 +3,6 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import pytest
 
@@ -39,7 +38,7 @@ def run() -> Iterator[Callable[..., Run]]:
             faults: Iterable[str] = (),
             start: float = START,
             seed: int = 0,
-            function: Any = None,
+            max_answer_bytes: int | None = None,
             **parameters: str,
         ) -> Run:
             # The one before ends: moto has one state.
@@ -48,7 +47,11 @@ def run() -> Iterator[Callable[..., Run]]:
             clock = SimulatedClock(start)
             made = Faults(faults, seed)
             client = FirehoseClient(made)
-            function = function or local.in_process(started.stack, io.StringIO(), client)
+            function = local.in_process(started.stack, io.StringIO(), client)
+            if max_answer_bytes is not None:
+                # The function itself, with an answer that few events fill.
+                config = function._app.Config(event_names=frozenset({"ConsoleLogin"}))
+                function._app._transformer = function._app.Transformer(config, max_answer_bytes)
             pipeline = local.Pipeline(started, function, clock, made, seed, client)
             local.run(pipeline, clock, messages, lambda: None)
             return Run(pipeline)

@@ -23,7 +23,7 @@ def test_every_event_is_one_of_four() -> None:
     account = ledger(TOKYO, OSAKA, '{"a":1}').settle(10, [TOKYO], [OSAKA])
     assert (account.events, account.not_selected) == (10, 7)
     assert (account.delivered, account.in_error_prefix, account.missing) == (1, 1, 1)
-    assert account.missing_ids == [identity('{"a":1}')]
+    assert account.missing_ids == [f"sha256:{identity('{"a":1}').digest}"]
     assert not account.is_balanced
 
 
@@ -46,6 +46,23 @@ def test_an_event_that_nobody_picked_is_unexpected() -> None:
     assert not account.is_balanced
 
 
+def test_an_event_in_the_error_prefix_that_nobody_picked_is_unexpected() -> None:
+    account = ledger(TOKYO).settle(5, [TOKYO], [OSAKA])
+    assert (account.unexpected, account.duplicates) == (1, 0)
+    assert not account.is_balanced
+
+
+def test_an_altered_event_is_missing_and_unexpected() -> None:
+    account = ledger(TOKYO).settle(1, [TOKYO.replace("Success", "Failure")], [])
+    assert (account.missing, account.unexpected) == (1, 1)
+    assert account.missing_ids == account.unexpected_ids == [IDS["tokyo"]]
+
+
+def test_two_events_of_one_id_do_not_stand_for_each_other() -> None:
+    first, second = ('{"eventID":"1","a":1}', '{"eventID":"1","a":2}')
+    assert not ledger(first, second).settle(2, [first, first], []).is_balanced
+
+
 def test_no_more_than_ten_are_named() -> None:
     messages = [f'{{"eventID":"{number:03}"}}' for number in range(50)]
     account = ledger(*messages).settle(50, [], [])
@@ -55,7 +72,7 @@ def test_no_more_than_ten_are_named() -> None:
 
 @pytest.mark.parametrize("message", ['{"a":1}', '{"eventID":5}', '{"eventID":""}', "[]", "no JSON"])
 def test_an_event_without_an_id_is_known_by_its_line(message: str) -> None:
-    assert identity(message).startswith("sha256:")
+    assert identity(message).event_id == ""
     assert identity(message) != identity(message + " ")
 
 

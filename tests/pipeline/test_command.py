@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from support import EVENTS, OSAKA, ROOT, TOKYO
 
+from console_login import cli
+
 CLOCK = "2024-03-30T18:48:22+09:00"
 ARTICLE = [str(EVENTS / "src" / "tokyo.jsonl"), str(EVENTS / "src" / "osaka.jsonl")]
 
@@ -121,15 +123,59 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--out", str(ROOT / "Makefile")], "Makefile"),
         ([*ARTICLE, "--log", "no/such/folder/log"], "No such file"),
         ([*ARTICLE, "--port", "99999", "--serve"], "99999"),
+        ([*ARTICLE, "--port", "4566"], "--port goes with --serve"),
+        ([*ARTICLE, "--serve", "--json"], "takes no --out, --json or --clock"),
+        ([*ARTICLE, "--clock", "9999-12-31T23:59:59Z"], "from 1971 to 9998"),
+        ([*ARTICLE, "--clock", "0001-01-01T00:00:00+09:00"], "from 1971 to 9998"),
+        (["--generate", str(10**26)], "--generate"),
+        (["--generate", "1", "--sign-ins", "nan"], "--sign-ins"),
+        ([*ARTICLE, "--parameter", "BufferSizeMiB=1.5"], "no whole number"),
+        ([*ARTICLE, "--parameter", "ExpireAfterDays=1.5"], "no whole number"),
+        ([*ARTICLE, "--parameter", "Prefix=../../x/"], "must be a plain folder"),
+        ([*ARTICLE, "--log", ARTICLE[0]], "would be written over FILES"),
+        ([str(EVENTS / "src"), "--log", ARTICLE[0]], "would be written over FILES"),
+        (
+            [*ARTICLE, "--fail", "put-record-batch:lie", "--runtime", "rie"],
+            "needs --runtime in-process",
+        ),
     ],
 )
-def test_a_users_error_is_one_line_and_exit_status_2(arguments: list[str], words: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == 2, done.stdout
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+def test_a_users_error_is_one_line_and_exit_status_2(
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["console-login", "local", *arguments])
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    printed = capsys.readouterr()
+    assert raised.value.code == 2, printed.out
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
     assert line.startswith("console-login: ")
     assert words in line
+
+
+def test_an_error_of_the_command_itself_is_one_line_too() -> None:
+    done = run("nowhere.jsonl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "console-login: nowhere.jsonl: No such file or directory\n"
+
+
+def test_a_log_that_cannot_be_written_is_said_at_the_end() -> None:
+    done = run(*ARTICLE, "--log", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "console-login: cannot write: No space left on device\n"
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m console_login local {ARTICLE[0]} --generate 5000 --sign-ins 1"
+    shell = f"{command} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("station")
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)
 
 
 def test_a_runtime_that_is_not_there_is_one_line(tmp_path: Path) -> None:

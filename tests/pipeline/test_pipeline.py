@@ -67,11 +67,11 @@ def test_every_setting_comes_from_the_template(run: Callable[..., Any]) -> None:
     [
         ({"Prefix": "a/b/"}, START, r"a/b/2024/03/30/.*\.json"),
         ({"Prefix": ""}, START, r"2024/03/30/.*\.json"),
-        # 15:00 UTC is midnight in Tokyo.
-        ({}, 1711810799.0, r"consolelogin/2024/03/30/.*-2024-03-30-23-59-59-.*"),
-        ({}, 1711810800.0, r"consolelogin/2024/03/31/.*-2024-03-31-00-00-00-.*"),
-        ({"TimeZone": "UTC"}, 1711810800.0, r"consolelogin/2024/03/30/.*-2024-03-30-15-00-00-.*"),
-        ({"TimeZone": "America/New_York"}, 1711771199.0, r"consolelogin/2024/03/29/.*"),
+        # 15:00 UTC is midnight in Tokyo; the record arrives five seconds after its first event.
+        ({}, 1711810794.0, r"consolelogin/2024/03/30/.*-2024-03-30-23-59-59-.*"),
+        ({}, 1711810795.0, r"consolelogin/2024/03/31/.*-2024-03-31-00-00-00-.*"),
+        ({"TimeZone": "UTC"}, 1711810795.0, r"consolelogin/2024/03/30/.*-2024-03-30-15-00-00-.*"),
+        ({"TimeZone": "America/New_York"}, 1711771190.0, r"consolelogin/2024/03/29/.*"),
         ({"FileExtension": ".ndjson"}, START, r".*\.ndjson"),
         ({"Compression": "GZIP"}, START, r".*\.json\.gz"),
     ],
@@ -199,3 +199,86 @@ def test_a_hundred_thousand_events_are_counted_out(run: Callable[..., Any]) -> N
     assert (account.events, account.delivered) == (100_000, len(expected))
     assert (account.duplicates, account.in_error_prefix) == (0, 0)
     assert account.is_balanced
+
+
+# Putting back -------------------------------------------------------------------------------------
+
+# An answer that a few records fill.
+SMALL = 60_000
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        ["put-record-batch:throttle"],
+        ["put-record-batch:throttle:0.9"],
+        ["put-record-batch:partial"],
+        ["put-record-batch:partial:0.7"],
+        ["put-record-batch:outage"],
+        ["put-record-batch:outage:0.3"],
+        ["put-record-batch:lie"],
+        ["put-record-batch:lie:1"],
+        ["put-record-batch:partial", "put-record-batch:lie", "s3", "duplicate"],
+    ],
+    ids=" ".join,
+)
+def test_what_goes_back_is_accounted_for(faults: list[str], run: Callable[..., Any]) -> None:
+    events = made_up(2000, 0.5, seed=13)
+    done = run(events, faults=faults, max_answer_bytes=SMALL, seed=2)
+    account = done.account
+    assert account.is_balanced
+    assert account.delivered + account.in_error_prefix == sum(map(is_sign_in, events))
+    put_back = done.pipeline.stations()["records put back"]
+    if faults in ([], ["put-record-batch:throttle"], ["put-record-batch:partial"]):
+        # Accepted in the end: exactly once, each.
+        assert put_back > 0
+        assert (account.in_error_prefix, account.duplicates) == (0, 0)
+    if faults == ["put-record-batch:outage"]:
+        assert put_back == 0
+        assert account.in_error_prefix > 0
+    if faults == ["put-record-batch:lie:1"]:
+        # Both, never neither.
+        assert put_back > 0
+        assert account.duplicates > 0
+
+
+def test_an_invocation_that_is_killed_after_putting_back_gives_both(
+    run: Callable[..., Any],
+) -> None:
+    # Firehose retries it, and what it had put back comes a second time: duplicates, no loss.
+    events = made_up(2000, 0.5, seed=13)
+    done = run(events, faults=["lambda-timeout:0.5"], max_answer_bytes=400_000, seed=2)
+    assert done.account.is_balanced
+    assert done.account.duplicates > 0
+
+
+def test_an_event_waits_five_seconds_at_most_for_company(run: Callable[..., Any]) -> None:
+    others = made_up(3000, 0)
+    done = run([TOKYO, *others, OSAKA])
+    # Half a minute apart: two envelopes, two objects, each with its own time.
+    assert len(done.keys) == 2
+    assert "-18-48-27-" in done.keys[0]
+
+
+def test_damaged_events_go_back_once_and_are_kept(run: Callable[..., Any]) -> None:
+    damaged = [event[:-1] for event in made_up(50, 1, seed=21)]
+    good = made_up(50, 1, seed=22)
+    mixed = [each for pair in zip(good, damaged, strict=True) for each in pair]
+    done = run(mixed, EventNames="*")
+    account = done.account
+    assert account.is_balanced
+    assert (account.delivered, account.in_error_prefix, account.duplicates) == (50, 50, 0)
+    assert lines(done) == good
+    assert done.pipeline.stations()["records put back"] > 0
+
+
+def test_a_burst_over_6_mb_is_drained(run: Callable[..., Any]) -> None:
+    # 3 MiB of gzip to an invocation: lines of some 30 MB.
+    events = made_up(30_000, 1, seed=5)
+    done = run(events, LambdaBufferMiB="3", LambdaBufferSeconds="900")
+    assert done.account.is_balanced
+    assert (done.account.delivered, done.account.duplicates) == (30_000, 0)
+    stations = done.pipeline.stations()
+    assert stations["records put back"] > 0
+    assert stations["invocations failed"] == 0

@@ -12,8 +12,8 @@ ARRIVAL = 1535365805.0
 UTC = time_zone("UTC")
 
 
-def evaluated(expression: str, zone: str = "UTC", error: str = "") -> str:
-    return Prefix(expression, time_zone(zone)).evaluate(ARRIVAL, random.Random(1), error)
+def evaluated(expression: str, zone: str = "UTC") -> str:
+    return Prefix(expression, time_zone(zone)).evaluate(ARRIVAL, random.Random(1))
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,33 @@ def evaluated(expression: str, zone: str = "UTC", error: str = "") -> str:
         ),
         ("!{timestamp:hh a}/!{timestamp:D}/", "10 AM/239/"),
         ("!{timestamp:'Year='yyyy}/", "Year=2018/"),
-        ("myPrefix/!{timestamp:yyyy}/!{firehose:error-output-type}/", "myPrefix/2018/failed/"),
     ],
 )
 def test_expressions(expression: str, expected: str) -> None:
-    assert evaluated(expression, error="failed") == expected
+    assert evaluated(expression) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("x/!{timestamp:yyyy}/!{firehose:error-output-type}/", "x/2018/processing-failed/"),
+        # As in AWS's table: no date is added to an error prefix.
+        (
+            "myFirehoseFailures/!{firehose:error-output-type}/",
+            "myFirehoseFailures/processing-failed/",
+        ),
+    ],
+)
+def test_error_prefixes(expression: str, expected: str) -> None:
+    prefix = Prefix(expression, UTC, is_error=True)
+    assert prefix.evaluate(ARRIVAL, random.Random(1), "processing-failed") == expected
+
+
+def test_fact_11_the_error_output_type_stands_in_the_error_prefix_alone() -> None:
+    with pytest.raises(PrefixError, match="must stand in ErrorOutputPrefix, and only there"):
+        Prefix("errors/", UTC, is_error=True)
+    with pytest.raises(PrefixError, match="must stand in ErrorOutputPrefix, and only there"):
+        Prefix("!{firehose:error-output-type}/!{timestamp:yyyy}/", UTC)
 
 
 def test_a_random_string_has_eleven_characters_and_is_new_each_time() -> None:
@@ -56,6 +78,10 @@ def test_fact_11_a_prefix_without_a_timestamp_gets_one_in_its_time_zone() -> Non
         "!{timestamp:yyyy-QQ}/",
         "!{timestamp:n}/",
         "!{firehose:nothing}/",
+        "a!{timestamp}/",
+        "!{timestamp:yyyy",
+        "!{timestamp:yyyy'}/",
+        "!{timestamp:dddd}/",
         "!{partitionKeyFromQuery:x}/",
         "x" * 513,
     ],

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from console_login.errors import SourceError
 from console_login.sources import messages
 
 RECORDS = json.dumps({"Records": [json.loads(TOKYO), json.loads(OSAKA)]}, indent=1)
+RECORDS_LINE = json.dumps(json.loads(RECORDS))
 
 
 def read(path: Path) -> list[str]:
@@ -30,6 +33,9 @@ def read(path: Path) -> list[str]:
         ("array.json", f"[{TOKYO},\n{OSAKA}]".encode(), [TOKYO, OSAKA]),
         ("one.json", json.dumps(json.loads(TOKYO), indent=2).encode(), [TOKYO]),
         ("blanks.jsonl", b'{"a": 1 }  \r\n{"b":2}', ['{"a": 1 }  \r', '{"b":2}']),
+        ("records-a-line.ndjson", f"{TOKYO}\n{RECORDS_LINE}\n".encode(), [TOKYO, TOKYO, OSAKA]),
+        ("records-only.ndjson", f"{RECORDS_LINE}\n".encode() * 2, [TOKYO, OSAKA] * 2),
+        ("surrogate.json", b'{"Records": [{"a":"\\ud800"}]}', ['{"a":"\\ud800"}']),
         ("damaged.jsonl", b'{"a":1}\n{"b":\n', ['{"a":1}', '{"b":']),
         ("no-records.json", b'{"Records": []}', []),
         ("empty.jsonl", b"", []),
@@ -79,6 +85,16 @@ def test_a_wrong_file_is_named(name: str, content: Any, words: str | None, tmp_p
     with pytest.raises(SourceError, match=words) as raised:
         read(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = f"{TOKYO}\n" * 500
+    writer = threading.Thread(target=pipe.write_text, args=[text])
+    writer.start()
+    assert read(pipe) == [TOKYO] * 500
+    writer.join()
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:

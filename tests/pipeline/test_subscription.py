@@ -28,7 +28,7 @@ def opened(record: bytes) -> Any:
 def test_fact_19_the_envelope() -> None:
     filled = subscription()
     assert list(filled.offer(TOKYO, 1.5)) == []
-    (record,) = filled.flush(2.5)
+    (record,) = filled.flush()
     envelope = opened(record)
     assert envelope == {
         "messageType": "DATA_MESSAGE",
@@ -36,7 +36,7 @@ def test_fact_19_the_envelope() -> None:
         "logGroup": "/aws/cloudtrail/x",
         "logStream": "111122223333_CloudTrail_x",
         "subscriptionFilters": ["filter"],
-        "logEvents": [{"id": envelope["logEvents"][0]["id"], "timestamp": 2500, "message": TOKYO}],
+        "logEvents": [{"id": envelope["logEvents"][0]["id"], "timestamp": 1500, "message": TOKYO}],
     }
     assert len(envelope["logEvents"][0]["id"]) == 56
 
@@ -50,7 +50,7 @@ def test_several_events_come_in_one_envelope_in_order_with_rising_ids() -> None:
     filled = subscription("")
     messages = [f'{{"n":{number}}}' for number in range(500)]
     records = [record for message in messages for record in filled.offer(message, 0)]
-    records += filled.flush(0)
+    records += filled.flush()
     envelopes = [opened(record)["logEvents"] for record in records]
     assert max(map(len, envelopes)) <= MAX_EVENTS_PER_ENVELOPE
     assert len({len(each) for each in envelopes}) > 3
@@ -61,18 +61,22 @@ def test_several_events_come_in_one_envelope_in_order_with_rising_ids() -> None:
     assert (filled.seen, filled.picked) == (500, 500)
 
 
-def test_an_event_waits_five_seconds_at_most_for_the_next() -> None:
+def test_an_event_waits_five_seconds_at_most() -> None:
     filled = subscription("")
-    assert list(filled.offer("{}", 0)) == []
-    (record,) = filled.offer("{}", 5)
-    assert len(opened(record)["logEvents"]) == 2
+    assert filled.deadline() is None
+    assert list(filled.offer("{}", 10)) == []
+    assert list(filled.offer("{}", 12)) == []
+    assert filled.deadline() == 15
+    (record,) = filled.flush()
+    assert [each["timestamp"] for each in opened(record)["logEvents"]] == [10_000, 12_000]
+    assert filled.deadline() is None
 
 
 def test_fact_24_what_the_pattern_does_not_match_is_not_sent() -> None:
     filled = subscription()
     for message in ('{"eventName":"CheckMfa"}', "ConsoleLogin", "{"):
         assert list(filled.offer(message, 0)) == []
-    assert list(filled.flush(0)) == []
+    assert list(filled.flush()) == []
     assert (filled.seen, filled.picked) == (3, 0)
 
 
@@ -80,5 +84,5 @@ def test_large_events_are_split_between_envelopes() -> None:
     filled = subscription("")
     large = json.dumps("x" * (MAX_ENVELOPE_BYTES // 2))
     records = [record for _ in range(5) for record in filled.offer(large, 0)]
-    records += filled.flush(0)
+    records += filled.flush()
     assert [len(opened(record)["logEvents"]) for record in records] == [1] * 5

@@ -41,8 +41,8 @@ def test_what_is_taken_is_gone_for_the_next() -> None:
     budget.take(300)
     assert first - budget.room >= 300
     budget.take(budget.room)
-    assert budget.room < 3
-    budget.take(0)
+    assert budget.room <= 3
+    budget.take(3)
     assert budget.room == 0
 
 
@@ -68,7 +68,8 @@ def test_nine_thousand_tiny_records_fit() -> None:
         record["recordId"] = f"{FIREHOSE_ID}{number:06d}"
     outcomes = Transformer(Config()).transform(parse_event(firehose_event).records)
     text = to_json(response(outcomes))
-    assert MAX_ANSWER_BYTES - 1000 < len(text) <= MAX_ANSWER_BYTES
+    # Each that goes back might have become "ProcessingFailed", nine bytes longer than "Dropped".
+    assert MAX_ANSWER_BYTES - 10_000 < len(text) <= MAX_ANSWER_BYTES
     reasons = [outcome.reason.value for outcome in outcomes]
     delivered = reasons.count("delivered")
     assert reasons == ["delivered"] * delivered + ["put_back"] * (9000 - delivered)
