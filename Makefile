@@ -49,8 +49,9 @@ demo: setup ## Run the whole pipeline on the tutorial's sign-ins among other eve
 	@console-login local events/src/tokyo.jsonl events/src/osaka.jsonl --generate 100 --sign-ins 0
 
 .PHONY: soak
-soak: setup ## Run the whole pipeline on a million events and count each of them out
-	@$(VENV)/bin/python -X dev -W error::ResourceWarning benchmarks/soak.py
+soak: setup ## Run a million events through the pipeline, count each of them out, and drain bursts
+	@$(VENV)/bin/python benchmarks/soak.py
+	@$(VENV)/bin/python benchmarks/put_back.py
 
 .PHONY: test
 test: lint ## Run the linters and every test, without AWS and without Docker

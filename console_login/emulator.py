@@ -54,6 +54,20 @@ class RuntimeEmulator:
         # Never by a proxy: it is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._folder = tempfile.TemporaryDirectory(prefix="console-login-")
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._start(artifact, environment, memory_mb, log)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(
+        self,
+        artifact: Path,
+        environment: Mapping[str, str],
+        memory_mb: int | None,
+        log: Path | None,
+    ) -> None:
         folder = Path(self._folder.name)
         binary = folder / "aws-lambda-rie"
         shutil.copy(_emulator(), binary)
@@ -77,16 +91,12 @@ class RuntimeEmulator:
                 start_new_session=True,
                 env={
                     "PATH": os.environ["PATH"],
-                    "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_seconds),
+                    "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self._timeout_seconds),
                     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb or 3008),
                     **environment,
                 },
             )
-        try:
-            self._wait_for(address)
-        except BaseException:
-            self.close()
-            raise
+        self._wait_for(address)
 
     def __enter__(self) -> "RuntimeEmulator":
         return self
@@ -96,9 +106,10 @@ class RuntimeEmulator:
 
     def close(self) -> None:
         """End the emulator and the function."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._folder.cleanup()
 
     def post(self, event: Any) -> tuple[int, Any]:

@@ -10,6 +10,7 @@ import io
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,6 +26,10 @@ _FIREHOSE = "Firehose_20150804."
 _PUT_LOG_EVENTS = "Logs_20140328.PutLogEvents"
 _HEADERS = [("Content-Type", "application/x-amz-json-1.1")]
 _POLL_SECONDS = 0.1
+
+# What PutLogEvents rejects is not delivered (CloudWatch Logs API reference).
+_OLDEST_MS = 14 * 24 * 3600 * 1000
+_NEWEST_MS = 2 * 3600 * 1000
 
 _Environ = dict[str, Any]
 _StartResponse = Callable[..., Any]
@@ -83,15 +88,15 @@ class Application:
         try:
             body = _body(environ)
             request = _request(body)
-            events = [log_event["message"] for log_event in request.get("logEvents", ())]
-            if any(len(message.encode()) > MAX_LOG_EVENT_BYTES for message in events):
+            messages = _accepted(request.get("logEvents", []))
+            if any(len(message.encode()) > MAX_LOG_EVENT_BYTES for message in messages):
                 raise ApiError("InvalidParameterException", "Log event too large")
         except ApiError as error:
             answer, status = _error(error)
             start_response(status, _HEADERS)
             return [json.dumps(answer).encode()]
         except (KeyError, TypeError, AttributeError, ValueError):
-            events = []
+            messages = []
         environ["wsgi.input"] = io.BytesIO(body)
         statuses: list[str] = []
 
@@ -106,19 +111,20 @@ class Application:
             and request.get("logGroupName") == self._pipeline.stack.outputs["LogGroupName"]
         ):
             with self._filtering:
-                for message in _accepted(events, b"".join(response)):
+                for message in messages:
                     self._pipeline.offer(message)
                 self._pipeline.flush()
         return response
 
 
-def _accepted(events: list[str], response: bytes) -> list[str]:
-    """Return the events without those that the answer to PutLogEvents calls rejected."""
-    rejected = json.loads(response or b"{}").get("rejectedLogEventsInfo") or {}
-    first = max(
-        rejected.get("tooOldLogEventEndIndex", 0), rejected.get("expiredLogEventEndIndex", 0)
-    )
-    return events[first : rejected.get("tooNewLogEventStartIndex", len(events))]
+def _accepted(log_events: list[dict[str, Any]]) -> list[str]:
+    """Return the messages that CloudWatch Logs takes: of the last 14 days and the next 2 hours."""
+    now = time.time() * 1000
+    return [
+        log_event["message"]
+        for log_event in log_events
+        if now - _OLDEST_MS <= log_event["timestamp"] <= now + _NEWEST_MS
+    ]
 
 
 def _error(error: ApiError) -> tuple[dict[str, Any], str]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ def run() -> Iterator[Callable[..., Run]]:
             start: float = START,
             seed: int = 0,
             max_answer_bytes: int | None = None,
+            wrap: Callable[[Any], Any] = lambda function: function,
             **parameters: str,
         ) -> Run:
             # The one before ends: moto has one state.
@@ -52,7 +54,7 @@ def run() -> Iterator[Callable[..., Run]]:
                 # The function itself, with an answer that few events fill.
                 config = function._app.Config(event_names=frozenset({"ConsoleLogin"}))
                 function._app._transformer = function._app.Transformer(config, max_answer_bytes)
-            pipeline = local.Pipeline(started, function, clock, made, seed, client)
+            pipeline = local.Pipeline(started, wrap(function), clock, made, seed, client)
             local.run(pipeline, clock, messages, lambda: None)
             return Run(pipeline)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import OSAKA, TOKYO, envelope, event, gz
 
 from console_login import generate, local, state, template
 from console_login.clock import SimulatedClock
@@ -58,11 +57,15 @@ def test_a_handler_that_raises_is_a_function_error(emulator: RuntimeEmulator) ->
     assert raised.value.code == "Lambda.FunctionError"
 
 
-def test_an_answer_over_6_mb_is_a_function_error(emulator: RuntimeEmulator) -> None:
-    dense = gz(envelope([TOKYO, OSAKA] * 400))
-    firehose_event = event(*[dense] * 8)
-    with pytest.raises(FunctionFailure) as raised:
-        emulator.invoke(firehose_event)
+def test_an_answer_over_6_mb_is_a_function_error(tmp_path: Path, here: None) -> None:
+    (tmp_path / "app.py").write_text(
+        "def lambda_handler(event, context):\n    return 'x' * (6 * 1024 * 1024 + 200)\n"
+    )
+    with (
+        RuntimeEmulator(tmp_path, {}, timeout_seconds=5) as running,
+        pytest.raises(FunctionFailure) as raised,
+    ):
+        running.invoke({"records": []})
     assert raised.value.code == "Lambda.FunctionError"
 
 
