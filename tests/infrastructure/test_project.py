@@ -91,6 +91,6 @@ def test_readme_names_every_reason_setting_and_parameter() -> None:
 
     readme = (ROOT / "README.md").read_text()
     names = {reason.value for reason in Reason} | {"EVENT_NAMES", "MAX_DECOMPRESSED_BYTES"}
-    names |= {"EventsDelivered", "RecordsFailed"}
+    names |= {"EventsDelivered", "RecordsFailed", "RecordsPutBack"}
     names |= set(DOCUMENT["Parameters"])
     assert not {name for name in names if f"`{name}`" not in readme}
