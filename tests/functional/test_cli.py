@@ -142,13 +142,20 @@ def test_a_wrong_event_file_is_one_line(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
-    deep, surrogate = b"[" * 200_000 + b"]" * 200_000, b'{"a":"\\ud800"}'
-    wrong = {"a.json": b"{", "b.jsonl": b"\xff", "c.json": deep, "d.json": surrogate}
+    wrong = {"a.json": b"{", "b.jsonl": b"\xff", "c.json": b"[" * 200_000 + b"]" * 200_000}
     for name, content in wrong.items():
         (tmp_path / name).write_bytes(content)
         done = run("pack", str(tmp_path / name), "-o", str(tmp_path / "out"))
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_lone_surrogate_is_packed_as_the_escape_that_it_was(tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_bytes(b'{"a":"\\ud800"}')
+    done = run("pack", "--plain", str(tmp_path / "d.json"), "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads((tmp_path / "out").read_text())["records"]
+    assert base64.b64decode(record["data"]) == b'{"a":"\\ud800"}'
 
 
 def test_a_wrong_configuration_is_one_line() -> None:
