@@ -40,11 +40,14 @@ contents = st.lists(
 
 
 class Strict(FakeFirehose):
-    """Notices an accepted record that is sent again in the same invocation."""
+    """Notices accepted records that are sent again in the same invocation."""
+
+    sent_again = 0
 
     def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: N803
+        # Counted and not asserted here: what is raised here never leaves the handler.
         again = Counter(self.accepted) & Counter(record["Data"] for record in Records)
-        assert not again, "an accepted record is sent again"
+        self.sent_again += again.total()
         refused = self.answers[0] if self.answers else {}
         if isinstance(refused, dict):
             self.answers[:1] = [{k: v for k, v in refused.items() if k < len(Records)}]
@@ -115,6 +118,7 @@ class Loop(RuleBasedStateMachine):
             outcomes, "s", PutBack(lambda: firehose, sleep, lambda _, high: high), lambda: clock[0]
         )
 
+        assert not firehose.sent_again
         assert len(json.dumps(response(outcomes))) <= LIMIT
         before = ids_in(batch)
         delivered = Counter(
