@@ -127,6 +127,9 @@ class FirehoseClient:
         ]
         return {"FailedPutCount": len(refused), "RequestResponses": responses}
 
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
 
 def _client_error(error: ApiError) -> ClientError:
     return ClientError(

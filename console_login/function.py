@@ -37,6 +37,9 @@ class AcceptingFirehose:
     def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: ARG002, N803
         return {"FailedPutCount": 0, "RequestResponses": [{"RecordId": ""} for _ in Records]}
 
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
 
 class InProcess:
     """The function, imported from its CodeUri as Lambda imports it.

@@ -57,6 +57,11 @@ class FakeFirehose:
         self.streams: list[str] = []
         self.accepted: list[bytes] = []
         self.slept: list[float] = []
+        self.lied = False
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -69,6 +74,7 @@ class FakeFirehose:
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, str):
+            self.lied = True
             self.accepted += records
             raise ReadTimeoutError(endpoint_url="a lie")
         self.accepted += [record for index, record in enumerate(records) if index not in answer]

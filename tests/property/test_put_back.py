@@ -74,9 +74,9 @@ class Loop(RuleBasedStateMachine):
             text = envelope(messages)
             self.stream.append(gz(text) if form == "gzip" else text)
 
-    @rule()
-    def a_control_message_arrives(self) -> None:
-        self.stream.append(gz(CONTROL_MESSAGE.encode()))
+    @rule(record=st.sampled_from([gz(CONTROL_MESSAGE.encode()), b"\0", b"", gz(b"{")[:-1]]))
+    def a_record_without_an_event_arrives(self, record: bytes) -> None:
+        self.stream.append(record)
 
     def message(self, kind: str, size: int) -> str:
         self.number += 1
@@ -90,19 +90,22 @@ class Loop(RuleBasedStateMachine):
             return text[:-1]
         return text
 
-    @rule(size=st.integers(1, 6), scripted=st.lists(answers, max_size=5))
-    def the_function_is_invoked(self, size: int, scripted: list[Any]) -> None:
-        self.invoke(size, scripted)
+    @rule(
+        size=st.integers(1, 6),
+        scripted=st.lists(answers, max_size=5),
+        late_after=st.integers(0, 6),
+    )
+    def the_function_is_invoked(self, size: int, scripted: list[Any], late_after: int) -> None:
+        self.invoke(size, scripted, late_after)
 
     @rule(size=st.integers(1, 6), scripted=st.lists(honest_answers, max_size=5))
     def the_function_is_invoked_on_a_good_day(self, size: int, scripted: list[Any]) -> None:
         self.invoke(size, scripted)
 
-    def invoke(self, size: int, scripted: list[Any]) -> None:
+    def invoke(self, size: int, scripted: list[Any], late_after: int = 6) -> None:
         batch, self.stream = self.stream[:size], self.stream[size:]
         if not batch:
             return
-        self.lied |= LIE in scripted
         firehose = Strict(
             *(ERRORS.get(each, each) if isinstance(each, str) else each for each in scripted)
         )
@@ -112,12 +115,14 @@ class Loop(RuleBasedStateMachine):
             clock[0] -= seconds
 
         records = [InputRecord(str(number), b64(data)) for number, data in enumerate(batch)]
-        outcomes = Transformer(Config(), LIMIT).transform(records)
+        asked = iter([1000.0] * late_after)
+        outcomes = Transformer(Config(), LIMIT).transform(records, lambda: next(asked, 0.0))
         going_back = [outcome.put_back for outcome in outcomes if outcome.put_back is not None]
         put_back(
             outcomes, "s", PutBack(lambda: firehose, sleep, lambda _, high: high), lambda: clock[0]
         )
 
+        self.lied |= firehose.lied
         assert not firehose.sent_again
         assert len(json.dumps(response(outcomes))) <= LIMIT
         before = ids_in(batch)
@@ -173,7 +178,10 @@ def ids_in(records: list[bytes]) -> Counter[str]:
     """Return the selected events in records, the damaged included, by their ids."""
     found: Counter[str] = Counter()
     for record in records:
-        text = gzip.decompress(record) if record.startswith(b"\x1f\x8b") else record
+        try:
+            text = gzip.decompress(record) if record.startswith(b"\x1f\x8b") else record
+        except EOFError:
+            continue
         if text.startswith(b'{"messageType"'):
             messages = [each["message"] for each in json.loads(text)["logEvents"]]
         else:

@@ -20,6 +20,7 @@ from support import (
 )
 
 import app
+from transformer import report
 from transformer.batch import SECONDS_FOR_A_RECORD, Outcome, Transformer, put_back
 from transformer.config import Config
 from transformer.firehose import InputRecord, NotAFirehoseEventError
@@ -173,17 +174,66 @@ def test_without_progress_the_first_record_that_goes_back_fails() -> None:
     ]
 
 
-def test_late_records_go_back_as_they_came_and_the_first_is_always_read() -> None:
-    left = [SECONDS_FOR_A_RECORD, SECONDS_FOR_A_RECORD - 0.1, 0, 0]
-    records = [InputRecord(str(number), b64(envelope([TOKYO]))) for number in range(4)]
+def test_late_records_go_back_as_they_came_once_there_is_progress() -> None:
+    left = [SECONDS_FOR_A_RECORD, SECONDS_FOR_A_RECORD - 0.1, 0]
+    texts = [CHECK_MFA, TOKYO, OSAKA, TOKYO, OSAKA]
+    records = [InputRecord(str(n), b64(envelope([text]))) for n, text in enumerate(texts)]
     outcomes = Transformer(Config()).transform(records, lambda: left.pop(0))
     assert [outcome.reason for outcome in outcomes] == [
+        "no_match",
         "delivered",
         "delivered",
         "put_back",
         "put_back",
     ]
-    assert outcomes[2].put_back == envelope([TOKYO])
+    assert outcomes[3].put_back == envelope([TOKYO])
+    assert outcomes[3].bytes_in == len(envelope([TOKYO]))
+
+
+def test_a_record_that_is_late_before_anything_was_delivered_is_read() -> None:
+    records = [
+        InputRecord(str(n), b64(envelope([text])))
+        for n, text in enumerate([CHECK_MFA, CHECK_MFA, TOKYO, OSAKA])
+    ]
+    outcomes = Transformer(Config()).transform(records, lambda: 0)
+    assert [outcome.reason for outcome in outcomes] == [
+        "no_match",
+        "no_match",
+        "delivered",
+        "put_back",
+    ]
+
+
+def test_beside_junk_the_first_good_record_is_delivered_as_far_as_it_fits() -> None:
+    # Alone it would fit to the byte; the ids of others leave less.
+    events = [sign_in(number, 200) for number in range(4)]
+    dense = envelope(events)
+    limit = next(limit for limit in range(500, 5000) if transform(limit, dense)[0].put_back is None)
+    outcomes = transform(limit, dense, b"\0", b"\0")
+    assert fates(outcomes[1:]) == [("ProcessingFailed", "undecodable")] * 2
+    assert outcomes[0].lines() == events[:3]
+    assert messages_in(outcomes[0].put_back) == events[3:]
+
+
+@pytest.mark.parametrize("depth", [900, 3000, 9000, 9990, 9995, 10_000, 12_000])
+@pytest.mark.parametrize("form", ["envelope", "lines"])
+def test_deep_nesting_costs_no_other_event(depth: int, form: str) -> None:
+    deep = '{"eventName":"ConsoleLogin","a":' + "[" * depth + "]" * depth + "}"
+    events = [deep, *(sign_in(number, 50) for number in range(60))]
+    text = envelope(events) if form == "envelope" else "".join(f"{e}\n" for e in events).encode()
+    # Whatever the decoders make of it: an answer that is full, or one that is not.
+    for limit in (5_000, 100_000):
+        (outcome,) = transform(limit, text)
+        assert outcome.result == "Ok"
+        left = messages_in(outcome.put_back) if outcome.put_back is not None else []
+        assert sorted(outcome.lines() + left) == sorted(events)
+
+
+def test_more_damaged_events_than_any_record_has_fail_it_whole() -> None:
+    (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * 1001]))
+    assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
+    (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * 1000]))
+    assert outcome.lines() == [TOKYO]
 
 
 # Answers ------------------------------------------------------------------------------------------
@@ -242,6 +292,17 @@ def test_nothing_raises_out_of_the_handler(put_back: FakeFirehose, logged: Any) 
     answer, lines = logged(event(envelope([TOKYO, DAMAGED]), envelope([OSAKA])))
     assert [record["result"] for record in answer["records"]] == ["ProcessingFailed", "Ok"]
     assert lines[0]["reason"] == "put_back_failed"
+
+
+def test_a_report_that_fails_does_not_raise_out_of_the_handler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(report._logger, "info", fail)
+    answer = app.lambda_handler(event(envelope([TOKYO, DAMAGED])), CONTEXT)
+    assert answer["records"][0]["result"] == "Ok"
 
 
 def test_a_kinesis_sourced_stream_is_refused_clearly() -> None:

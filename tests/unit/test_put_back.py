@@ -9,7 +9,6 @@ from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
-    NoCredentialsError,
     ReadTimeoutError,
 )
 from support import LIE, FakeFirehose, client_error
@@ -101,14 +100,15 @@ def test_only_what_was_refused_is_sent_again() -> None:
         THROTTLED,
         client_error("ThrottlingException"),
         client_error("LimitExceededException"),
-        client_error("InternalFailure", 500),
-        client_error("Unknown", 502),
+        client_error("ThrottledException", 429),
+        client_error("Unknown", 429),
+        client_error("Unknown", 503),
         ConnectTimeoutError(endpoint_url="x"),
         EndpointConnectionError(endpoint_url="x"),
     ],
     ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
 )
-def test_throttling_and_the_services_own_faults_are_tried_again(error: Exception) -> None:
+def test_throttling_and_what_was_not_sent_is_tried_again(error: Exception) -> None:
     accepted, firehose = put([b"a"], error, error)
     assert accepted == [True]
     assert len(firehose.calls) == 3
@@ -123,7 +123,6 @@ def test_throttling_and_the_services_own_faults_are_tried_again(error: Exception
         client_error("InvalidArgumentException"),
         client_error("ResourceNotFoundException"),
         client_error("InvalidKMSResourceException"),
-        NoCredentialsError(),
     ],
     ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
 )
@@ -148,6 +147,27 @@ def test_an_unknown_outcome_is_not_sent_again_and_not_accepted(error: Exception)
     assert len(firehose.calls) == 1
 
 
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_another_5xx_is_tried_three_times_for_it_may_have_been_accepted(status: int) -> None:
+    error = client_error("InternalFailure", status)
+    assert put([b"a"], error, error)[0] == [True]
+    accepted, firehose = put([b"a"] * 501, error, error, error)
+    # The next batch is tried all the same.
+    assert accepted == [False] * 500 + [True]
+    assert [len(call) for call in firehose.calls] == [500] * 3 + [1]
+
+
+def test_an_unknown_outcome_does_not_keep_other_batches_from_being_put() -> None:
+    accepted, firehose = put([b"a"] * 1200, ConnectionClosedError(endpoint_url="x"))
+    assert accepted == [False] * 500 + [True] * 700
+    assert [len(call) for call in firehose.calls] == [500, 500, 200]
+
+
+def test_connections_end_with_the_invocation() -> None:
+    for answers in ([], [LIE], [client_error("AccessDeniedException")]):
+        assert put([b"a"], *answers)[1].closed == 1
+
+
 def test_what_was_accepted_before_an_unknown_outcome_stays_accepted() -> None:
     accepted, firehose = put([b"a", b"b"], {1: "InternalFailure"}, LIE)
     assert accepted == [True, False]
@@ -159,6 +179,9 @@ def test_an_answer_that_makes_no_sense_accepts_nothing(answer: Any) -> None:
     class Odd:
         def put_record_batch(self, **_: Any) -> Any:
             return answer
+
+        def close(self) -> None:
+            pass
 
     assert PutBack(Odd).put("stream", [b"a"], lambda: 1000) == [False]
 

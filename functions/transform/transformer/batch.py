@@ -2,7 +2,7 @@
 
 import binascii
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget, empty_answer_room
@@ -22,9 +22,15 @@ _RESULTS: dict[Reason, Result] = {
     Reason.PUT_BACK: "Dropped",
 }
 
-# The slowest record known takes 23 seconds of one core: with less time left the next one goes back
-# instead, and there is time to put it.
+# Of the errors that end a record, those that it takes a selected event for.
+_FAILS_EVENTS = frozenset({Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED})
+
+# The slowest record known takes some 23 seconds of one core, and the function has 0.58 of one: with
+# less time left the next record goes back unread, and there is time to put it back.
 SECONDS_FOR_A_RECORD = 60
+
+# An exception takes microseconds: four million damaged messages, in 130 KB of gzip, a minute.
+_MAX_DAMAGED_EVENTS = 1_000
 
 
 @dataclass(slots=True)
@@ -35,6 +41,7 @@ class Outcome:
     bytes_in, bytes_decompressed, bytes_out: of the record, of the text inside it, of the lines.
     data: the lines in base64, None where nothing is delivered.
     put_back: what goes back into the stream: the record as it came, or what is left of it.
+    events_failed: whether selected events are known to fail with it.
     """
 
     record_id: str
@@ -46,6 +53,7 @@ class Outcome:
     bytes_decompressed: int = 0
     bytes_out: int = 0
     put_back: bytes | None = None
+    events_failed: bool = False
 
     @property
     def result(self) -> Result:
@@ -78,28 +86,35 @@ class Transformer:
     ) -> list[Outcome]:
         """Return every record's fate, in order; what has a `put_back` must still go there.
 
-        Records are delivered in order while the answer holds them. Some event is always delivered
-        or failed where something goes back, and nothing that is delivered goes back.
+        Records are delivered in order while the answer holds them. Some event is delivered or
+        failed wherever something goes back, and nothing that is delivered goes back.
         """
         budget = AnswerBudget((record.record_id for record in records), self._max_answer_bytes)
         outcomes: list[Outcome] = []
+        has_progress = False
         for record in records:
-            in_time = not outcomes or seconds_left() >= SECONDS_FOR_A_RECORD
-            outcomes.append(self._transform_record(record, budget, in_time=in_time))
-        _make_progress(outcomes)
+            is_late = has_progress and seconds_left() < SECONDS_FOR_A_RECORD
+            outcome = self._transform_record(record, budget, is_late=is_late)
+            has_progress = has_progress or outcome.data is not None or outcome.events_failed
+            outcomes.append(outcome)
+        if not has_progress:
+            _make_progress(outcomes)
         return outcomes
 
     def _transform_record(
-        self, record: InputRecord, budget: AnswerBudget, *, in_time: bool
+        self, record: InputRecord, budget: AnswerBudget, *, is_late: bool
     ) -> Outcome:
         outcome = Outcome(record.record_id)
         try:
-            if in_time:
-                self._deliver(record, outcome, budget)
+            source = decode_base64(record.data)
+            outcome.bytes_in = len(source)
+            if is_late:
+                _put_back(outcome, source)
             else:
-                _put_back(outcome, decode_base64(record.data))
+                self._deliver(source, outcome, budget)
         except RecordError as error:
             outcome.fail(error.reason)
+            outcome.events_failed = error.reason in _FAILS_EVENTS
         # An exception past here would make Firehose retry the whole batch and then fail all of
         # it; this way only the record that raised goes to the error prefix, where it is kept.
         except Exception:  # noqa: BLE001
@@ -108,69 +123,60 @@ class Transformer:
             budget.take(outcome.bytes_out)
         return outcome
 
-    def _deliver(self, record: InputRecord, outcome: Outcome, budget: AnswerBudget) -> None:
-        source = decode_base64(record.data)
-        outcome.bytes_in = len(source)
+    def _deliver(self, source: bytes, outcome: Outcome, budget: AnswerBudget) -> None:
         text = decompress(source, self._max_decompressed_bytes)
         outcome.bytes_decompressed = len(text)
         check_utf8(text)
         room = budget.room
-        most = empty_answer_room(record.record_id, self._max_answer_bytes)
+        most = empty_answer_room(outcome.record_id, self._max_answer_bytes)
         lines = bytearray()
-        delivered = total = 0
+        delivered = total = damaged = 0
+        # Selected messages that are not delivered now, and why some of them never can be.
+        left: list[str] = []
         undeliverable: Reason | None = None
         reader = RecordReader(self._selection)
         try:
-            for _, line in self._selected(reader, text, most):
-                if isinstance(line, Reason):
-                    undeliverable = undeliverable or line
+            for message in reader.messages(text):
+                try:
+                    line = self._selection.line(message)
+                except RecordError as error:
+                    undeliverable = undeliverable or error.reason
+                    left.append(message)
+                    damaged += 1
+                    if damaged > _MAX_DAMAGED_EVENTS:
+                        raise
                     continue
-                total += len(line) + 1
+                if line is None:
+                    continue
+                size = len(line) + 1
+                if size > most:
+                    undeliverable = undeliverable or Reason.TOO_LARGE
+                    left.append(message)
+                    continue
+                total += size
                 if total <= room:
                     lines += line
                     lines += b"\n"
                     delivered += 1
+                else:
+                    left.append(message)
         finally:
             outcome.events_in = reader.events
-        if not total:
-            outcome.reason = undeliverable or (
-                Reason.CONTROL_MESSAGE if reader.only_control else Reason.NO_MATCH
-            )
-        elif not delivered or room < total <= most:
-            # It fits into an answer of its own, or nothing of it fits into this one any more.
+        if undeliverable and not total:
+            outcome.reason = undeliverable
+            outcome.events_failed = True
+        elif not total:
+            outcome.reason = Reason.CONTROL_MESSAGE if reader.only_control else Reason.NO_MATCH
+        elif not delivered or (room < total <= most and not budget.is_untouched):
+            # Nothing of it fits any more, or all of it would fit into an answer of its own.
             _put_back(outcome, source)
         else:
-            if undeliverable or total > room:
-                left = self._left(text, most, delivered)
+            if left:
                 _put_back(outcome, remainder(text, left))
             outcome.reason = Reason.DELIVERED
             outcome.data = binascii.b2a_base64(lines, newline=False).decode("ascii")
             outcome.events_delivered = delivered
             outcome.bytes_out = len(lines)
-
-    def _selected(
-        self, reader: RecordReader, text: bytes, most: int
-    ) -> Iterator[tuple[str, bytes | Reason]]:
-        """Yield each selected message of a record with its line, or why it can have none."""
-        for message in reader.messages(text):
-            try:
-                line = self._selection.line(message)
-            except RecordError as error:
-                yield message, error.reason
-                continue
-            if line is None:
-                continue
-            yield message, line if len(line) < most else Reason.TOO_LARGE
-
-    def _left(self, text: bytes, most: int, delivered: int) -> Iterator[str]:
-        """Yield the selected messages after the first `delivered` that have a line."""
-        for message, line in self._selected(RecordReader(self._selection), text, most):
-            if isinstance(line, Reason):
-                yield message
-            elif delivered:
-                delivered -= 1
-            else:
-                yield message
 
 
 def _put_back(outcome: Outcome, data: bytes) -> None:
@@ -182,16 +188,16 @@ def _put_back(outcome: Outcome, data: bytes) -> None:
 
 
 def _make_progress(outcomes: Iterable[Outcome]) -> None:
-    """Fail the first record that goes back if no event of the batch was delivered or failed.
+    """Fail the first record that goes back: no event of the batch was delivered or failed.
 
-    Else the same records could come again for ever. It takes tens of thousands of records without
-    an event, whose ids alone fill the answer, beside an event of half a megabyte.
+    Else the same records could come again for ever. The first deliverable event finds the answer
+    empty but for the ids of the batch, so it takes ids that fill it: tens of thousands of records
+    without an event, beside an event of half a megabyte.
     """
-    going_back = [outcome for outcome in outcomes if outcome.reason is Reason.PUT_BACK]
-    if going_back and not any(
-        outcome.data is not None or outcome.result == "ProcessingFailed" for outcome in outcomes
-    ):
-        going_back[0].fail(Reason.PUT_BACK_FAILED)
+    for outcome in outcomes:
+        if outcome.reason is Reason.PUT_BACK:
+            outcome.fail(Reason.PUT_BACK_FAILED)
+            return
 
 
 def put_back(

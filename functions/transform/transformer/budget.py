@@ -17,24 +17,36 @@ _DATA = len('{"recordId": , "result": "Ok", "data": ""}, ') - _RECORD
 class AnswerBudget:
     """What still fits into an answer that will name all of `record_ids`.
 
-    Bytes of lines are counted before base64.
+    Bytes of lines are counted before base64. is_untouched: nothing is delivered yet.
     """
 
     def __init__(self, record_ids: Iterable[str], max_bytes: int = MAX_ANSWER_BYTES) -> None:
-        # Escaped, as the runtime does or does not: no id is longer than that.
-        ids = sum(len(json.dumps(record_id)) + _RECORD for record_id in record_ids)
-        self._room = max_bytes - _EMPTY_ANSWER - ids
+        self._room = max_bytes - _EMPTY_ANSWER - sum(map(_bare_bytes, record_ids))
+        self.is_untouched = True
 
     @property
     def room(self) -> int:
         """How many bytes of lines one more record may deliver, 0 for none."""
-        return max(0, (self._room - _DATA) // 4 * 3)
+        return _line_bytes(self._room)
 
     def take(self, line_bytes: int) -> None:
         """Count a record that delivers so many bytes of lines."""
         self._room -= _DATA + (line_bytes + 2) // 3 * 4
+        self.is_untouched = False
 
 
 def empty_answer_room(record_id: str, max_bytes: int = MAX_ANSWER_BYTES) -> int:
     """Return how many bytes of lines a record could deliver if it were alone."""
-    return AnswerBudget([record_id], max_bytes).room
+    return _line_bytes(max_bytes - _EMPTY_ANSWER - _bare_bytes(record_id))
+
+
+def _bare_bytes(record_id: str) -> int:
+    """Return the size of a record's answer without data."""
+    if record_id.isascii() and record_id.isalnum():
+        return len(record_id) + 2 + _RECORD
+    # Escaped, as the runtime does or does not: no id is longer than that.
+    return len(json.dumps(record_id)) + _RECORD
+
+
+def _line_bytes(room: int) -> int:
+    return max(0, (room - _DATA) // 4 * 3)

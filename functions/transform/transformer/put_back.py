@@ -20,21 +20,24 @@ RESERVE_SECONDS = 5
 _FIRST_DELAY_SECONDS = 0.1
 _LAST_DELAY_SECONDS = 5.0
 
-# Throttled, or the service's own fault: nothing was accepted. Any other refusal is final, such as
-# InvalidSourceException (a stream with native decompression) and AccessDeniedException.
-_RETRYABLE = frozenset(
+# Nothing was accepted. Any other refusal is final, such as InvalidSourceException (a stream with
+# native decompression) and AccessDeniedException.
+_THROTTLED = frozenset(
     {
-        "InternalFailure",
-        "InternalServerError",
         "LimitExceededException",
         "RequestLimitExceeded",
         "ServiceUnavailable",
         "ServiceUnavailableException",
         "Throttling",
+        "ThrottledException",
         "ThrottlingException",
         "TooManyRequestsException",
     }
 )
+_THROTTLED_STATUSES = frozenset({429, 503})
+
+# Any other 5xx may hide that the records were accepted: each further try may double them.
+_MAX_SERVER_ERRORS = 3
 
 
 def firehose_client() -> Any:
@@ -51,6 +54,14 @@ def firehose_client() -> Any:
             retries={"total_max_attempts": 1},
         ),
     )
+
+
+class _RefusedError(Exception):
+    """A refusal that stays one."""
+
+
+class _ServerError(Exception):
+    """An answer of 5xx."""
 
 
 class PutBack:
@@ -79,14 +90,16 @@ class PutBack:
         it is not sent again either, and counts as not accepted. Never raises.
         """
         accepted = [False] * len(records)
-        try:
-            for batch in _batches(records):
+        for batch in _batches(records):
+            # Past here it would make Firehose retry a batch of which a part lies in the stream
+            # again: what is not accepted fails instead, and is kept under the error prefix.
+            try:
                 if not self._put_batch(stream_name, records, batch, accepted, seconds_left):
                     break
-        # Past here it would make Firehose retry a batch of which a part lies in the stream again:
-        # what is not accepted fails instead, and is kept under the error prefix.
-        except Exception:  # noqa: BLE001, S110
-            pass
+            # A time-out while reading above all, but whatever happened: it may have been accepted.
+            except Exception:  # noqa: BLE001, S112
+                continue
+        self._close()
         return accepted
 
     def _put_batch(
@@ -98,13 +111,20 @@ class PutBack:
         seconds_left: Callable[[], float],
     ) -> bool:
         """Put the records of these indexes; whether it makes sense to go on with others."""
+        server_errors = 0
         for delay in self._delays():
             if seconds_left() < RESERVE_SECONDS + CONNECT_SECONDS + READ_SECONDS:
                 return False
-            responses = self._call(stream_name, [records[index] for index in waiting])
-            if responses is None:
+            try:
+                responses = self._call(stream_name, [records[index] for index in waiting])
+            except _RefusedError:
                 return False
-            for index, response in zip(waiting, responses, strict=True):
+            except _ServerError:
+                server_errors += 1
+                if server_errors == _MAX_SERVER_ERRORS:
+                    return True
+                responses = []
+            for index, response in zip(waiting, responses, strict=False):
                 accepted[index] = "ErrorCode" not in response
             waiting = [index for index in waiting if not accepted[index]]
             if not waiting:
@@ -112,31 +132,42 @@ class PutBack:
             self._sleep(min(delay, max(0.0, seconds_left() - RESERVE_SECONDS)))
         return False
 
-    def _call(self, stream_name: str, records: list[bytes]) -> list[dict[str, Any]] | None:
-        """Return the answer for each record; None where trying again is wrong or useless."""
+    def _call(self, stream_name: str, records: list[bytes]) -> list[dict[str, Any]]:
+        """Return the answer for each record, or none if nothing was accepted.
+
+        Raises _RefusedError where trying again is useless, _ServerError where it may double the
+        records, and anything else where their fate is unknown.
+        """
         from botocore.exceptions import (
             ClientError,
             ConnectTimeoutError,
             EndpointConnectionError,
         )
 
-        not_accepted = [{"ErrorCode": "NotSent"}] * len(records)
+        if self._client is None:
+            self._client = self._make_client()
         try:
-            if self._client is None:
-                self._client = self._make_client()
             answer = self._client.put_record_batch(
                 DeliveryStreamName=stream_name, Records=[{"Data": record} for record in records]
             )
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code")
-            return not_accepted if status >= 500 or code in _RETRYABLE else None
-        # Nothing was sent. After any other error of the connection, a time-out while reading above
-        # all, the records may have been accepted: the caller must not send them again.
+            if code in _THROTTLED or status in _THROTTLED_STATUSES:
+                return []
+            raise (_ServerError if status >= 500 else _RefusedError) from error
+        # Nothing was sent.
         except (ConnectTimeoutError, EndpointConnectionError):
-            return not_accepted
+            return []
         responses: list[dict[str, Any]] = answer["RequestResponses"]
+        if len(responses) != len(records):
+            raise ValueError
         return responses
+
+    def _close(self) -> None:
+        """End the connections: Lambda freezes between invocations, and they would be stale."""
+        if self._client is not None:
+            self._client.close()
 
     def _delays(self) -> Iterator[float]:
         """Yield exponential delays with full jitter, without end: time is the limit."""

@@ -31,8 +31,8 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 def remainder(text: bytes, messages: Iterable[str]) -> bytes:
     """Return the gzip of one envelope with these messages of a record's `text`.
 
-    Each keeps its id and timestamp, and the envelope its owner and log group, where `text` has
-    them: extracted lines do not.
+    Each keeps its id and timestamp where `text` has whole envelopes a line, as CloudWatch Logs
+    writes them; owner and log group are those of the first.
     """
     # UTF-8 has no bytes for a lone surrogate: it becomes the JSON escape that it was.
     left = Counter(message.encode("utf-8", "backslashreplace").decode() for message in messages)
@@ -41,7 +41,7 @@ def remainder(text: bytes, messages: Iterable[str]) -> bytes:
     for line in text.split(b"\n"):
         try:
             envelope = _decode(line)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             continue
         if envelope.messageType != "DATA_MESSAGE":
             continue

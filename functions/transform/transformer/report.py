@@ -1,5 +1,6 @@
 """What an invocation leaves in its log and its metrics: ids, counts and reasons, nothing else."""
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -26,6 +27,12 @@ _METRICS = {
 
 def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
     """Log a warning per failed record, capped, and one summary; publish what the alarms need."""
+    # What was put back lies in the stream: an exception now would make Firehose run it all again.
+    with contextlib.suppress(Exception):
+        _report(outcomes, invocation_id, request_id)
+
+
+def _report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
     ids = {"invocation_id": invocation_id, "function_request_id": request_id}
     failed = (outcome for outcome in outcomes if outcome.result == "ProcessingFailed")
     for outcome in itertools.islice(failed, MAX_WARNINGS):
