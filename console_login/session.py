@@ -109,12 +109,14 @@ def _pipeline(
             return
         if any(fault.startswith("put-record-batch") for fault in options.faults):
             raise OptionError("--fail put-record-batch:... needs --runtime in-process")
-        own = None if service else stack.enter_context(Service(0))
-        url = (service or own).endpoint_url  # type: ignore[union-attr]
-        function = stack.enter_context(local.under_emulator(started.stack, url, log=options.log))
+        # What the function puts back comes over HTTP.
+        endpoint = service or stack.enter_context(Service(0))
+        function = stack.enter_context(
+            local.under_emulator(started.stack, endpoint.endpoint_url, log=options.log)
+        )
         pipeline = local.Pipeline(started, function, clock, faults, options.seed)
-        if own:
-            own.serve(pipeline, in_real_time=False)
+        if service is None:
+            endpoint.serve(pipeline, in_real_time=False)
         yield pipeline
 
 

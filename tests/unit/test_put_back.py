@@ -163,6 +163,14 @@ def test_an_unknown_outcome_does_not_keep_other_batches_from_being_put() -> None
     assert [len(call) for call in firehose.calls] == [500, 500, 200]
 
 
+def test_a_client_that_cannot_be_closed_does_not_raise() -> None:
+    class Stuck(FakeFirehose):
+        def close(self) -> None:
+            raise OSError
+
+    assert PutBack(Stuck).put("stream", [b"a"], lambda: 1000) == [True]
+
+
 def test_connections_end_with_the_invocation() -> None:
     for answers in ([], [LIE], [client_error("AccessDeniedException")]):
         assert put([b"a"], *answers)[1].closed == 1

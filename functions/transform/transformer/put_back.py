@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 """
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -167,7 +168,8 @@ class PutBack:
     def _close(self) -> None:
         """End the connections: Lambda freezes between invocations, and they would be stale."""
         if self._client is not None:
-            self._client.close()
+            with contextlib.suppress(Exception):
+                self._client.close()
 
     def _delays(self) -> Iterator[float]:
         """Yield exponential delays with full jitter, without end: time is the limit."""
