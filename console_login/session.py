@@ -17,16 +17,17 @@ from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from console_login import generate, local, sources, state, template
+from console_login import generate, local, state, template
 from console_login.accounting import Account, delivered_lines
 from console_login.clock import SimulatedClock, SystemClock
 from console_login.errors import UserError
 from console_login.faults import Faults
 from console_login.firehose import FirehoseClient
 from console_login.service import Service
+from console_login.sources import Sources
 from console_login.stream import Function
 
 MAX_SHOWN = 10
@@ -64,9 +65,10 @@ def run(options: Options) -> bool:
         raise OptionError("nothing to do: name FILES, or --generate N events")
     _check(options)
     clock = SimulatedClock(_start(options.clock))
+    files = Sources(options.files)
     with _pipeline(options, clock) as pipeline:
-        with _watched(pipeline, options) as watch:
-            local.run(pipeline, clock, _messages(options, clock.now()), watch)
+        with _watched(pipeline, options, files) as watch:
+            local.run(pipeline, clock, _messages(options, files, clock.now()), watch)
         account = pipeline.account()
         if options.out is not None:
             _copy(pipeline, options.out)
@@ -84,14 +86,14 @@ def serve(options: Options, port: int) -> None:
     _check(options)
     with Service(port) as service, _pipeline(options, SystemClock(), service) as pipeline:
         try:
-            for message in _messages(options, time.time()):
+            for message in _messages(options, Sources(options.files), time.time()):
                 pipeline.offer(message)
             pipeline.flush()
             service.serve(pipeline, in_real_time=True)
             _print_endpoint(pipeline, service.endpoint_url)
             service.wait()
         except KeyboardInterrupt:
-            sys.stdout.write("\n")
+            sys.stdout.write(f"\n{_stations_text(pipeline)}")
 
 
 @contextlib.contextmanager
@@ -150,12 +152,12 @@ def _start(text: str | None) -> float:
     return moment.timestamp()
 
 
-def _messages(options: Options, start: float) -> Iterator[str]:
+def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:
     """Yield half of the events made up, those of the files, and the other half."""
     randomness = random.Random(f"events {options.seed}")  # noqa: S311 - made up, no secret
     made_up = generate.events(options.generate, options.sign_ins, randomness, start)
     yield from itertools.islice(made_up, options.generate // 2)
-    yield from sources.messages(options.files)
+    yield from files
     yield from made_up
 
 
@@ -163,16 +165,16 @@ def _messages(options: Options, start: float) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _watched(pipeline: local.Pipeline, options: Options) -> Iterator[Any]:
+def _watched(pipeline: local.Pipeline, options: Options, files: Sources) -> Iterator[Any]:
     """Yield what to call often; on a terminal it shows the stations and a bar meanwhile."""
     console = Console(stderr=True)
     if not console.is_terminal or options.as_json:
         yield lambda: None
         return
-    # How many events files hold, nobody knows before they are read.
-    total = options.generate if not options.files else None
-    progress = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
-    task = progress.add_task("events", total=total)
+    # In bytes: how many events files hold, nobody knows before they are read.
+    total = None if options.files and not files.size else files.size + _made_up(options.generate)
+    progress = Progress(BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console)
+    task = progress.add_task("bytes", total=total)
     shown = 0.0
     with Live(console=console, transient=True, auto_refresh=False) as live:
 
@@ -180,10 +182,16 @@ def _watched(pipeline: local.Pipeline, options: Options) -> Iterator[Any]:
             nonlocal shown
             if time.monotonic() - shown >= _REFRESH_SECONDS:
                 shown = time.monotonic()
-                progress.update(task, completed=pipeline.subscription.seen)
+                made_up = _made_up(pipeline.subscription.seen - files.count)
+                progress.update(task, completed=files.position + made_up)
                 live.update(Group(_stations(pipeline), progress), refresh=True)
 
         yield watch
+
+
+def _made_up(events: int) -> int:
+    """Return about how many bytes made-up events have, for the bar."""
+    return events * 900
 
 
 def _stations(pipeline: local.Pipeline) -> Table:
@@ -198,12 +206,9 @@ def _stations(pipeline: local.Pipeline) -> Table:
 
 
 def _print(pipeline: local.Pipeline, account: Account) -> None:
-    # Rich makes the table; what is printed is ours, so that a broken pipe is seen.
-    console = Console(file=io.StringIO(), markup=False, highlight=False)
-    console.print(_stations(pipeline))
     objects = pipeline.objects()
     bucket = pipeline.stream.configuration.bucket
-    lines = [console.file.getvalue(), f"{len(objects):,} objects in s3://{bucket}/"]  # type: ignore[attr-defined]
+    lines = [_stations_text(pipeline), f"{len(objects):,} objects in s3://{bucket}/"]
     for each in objects[:MAX_SHOWN]:
         key_id = each.key_arn.rsplit("/", 1)[1]
         lines.append(f"  {each.key}  {each.size:,} bytes  key {key_id}")
@@ -214,6 +219,13 @@ def _print(pipeline: local.Pipeline, account: Account) -> None:
     for line in lines:
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _stations_text(pipeline: local.Pipeline) -> str:
+    """Return the table as text: what rich prints itself hides a broken pipe."""
+    text = io.StringIO()
+    Console(file=text, markup=False, highlight=False).print(_stations(pipeline))
+    return text.getvalue()
 
 
 def _first_lines(pipeline: local.Pipeline) -> Iterator[str]:

@@ -19,46 +19,60 @@ MAX_LOG_EVENT_BYTES = 1024 * 1024  # CloudWatch Logs quotas
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def messages(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield the events of files and folders, each as a log event's message.
+class Sources:
+    """The events of files and folders, each as a log event's message.
 
     A line of JSON lines stays byte for byte; an element of `Records` is written without blanks.
-    Raises SourceError naming the file.
+    Iteration raises SourceError naming the file.
+
+    size: bytes of all files, 0 where that cannot be known, as of a pipe.
+    position: how many of them are read; count: how many events they gave.
     """
-    for path in paths:
-        for number, message in enumerate(_of_path(path), 1):
-            if len(message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
-                raise SourceError(
-                    f"{path}: event {number} is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
-                    " that CloudWatch Logs takes"
-                )
-            yield message
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._files = [file for path in paths for file in _files(path)]
+        sizes = [file.stat().st_size for file in self._files if file.is_file()]
+        self.size = sum(sizes) if len(sizes) == len(self._files) else 0
+        self.position = 0
+        self.count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for file in self._files:
+            for number, message in enumerate(self._of_file(file), 1):
+                if len(message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
+                    raise SourceError(
+                        f"{file}: event {number} is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
+                        " that CloudWatch Logs takes"
+                    )
+                self.count += 1
+                yield message
+
+    def _of_file(self, path: Path) -> Iterator[str]:
+        before = self.position
+        try:
+            # Opened once: a pipe can be read only once.
+            with path.open("rb") as raw:
+                is_gzip = raw.peek(2)[:2] == _GZIP_MAGIC
+                data: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+                # A line ends with \n and keeps everything else.
+                with io.TextIOWrapper(data, encoding="utf-8", newline="\n") as file:
+                    for message in _of_text(path, file):
+                        if self.size:
+                            self.position = before + raw.tell()
+                        yield message
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{path}: not UTF-8: {error}") from error
 
 
-def _of_path(path: Path) -> Iterator[str]:
+def _files(path: Path) -> list[Path]:
     if not path.is_dir():
-        yield from _of_file(path)
-        return
+        return [path]
     files = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
     if not files:
         raise SourceError(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
-    for each in files:
-        yield from _of_file(each)
-
-
-def _of_file(path: Path) -> Iterator[str]:
-    try:
-        # Opened once: a pipe can be read only once.
-        with path.open("rb") as raw:
-            is_gzip = raw.peek(2)[:2] == _GZIP_MAGIC
-            data: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-            # A line ends with \n and keeps everything else.
-            with io.TextIOWrapper(data, encoding="utf-8", newline="\n") as file:
-                yield from _of_text(path, file)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: not UTF-8: {error}") from error
+    return files
 
 
 def _of_text(path: Path, file: IO[str]) -> Iterator[str]:

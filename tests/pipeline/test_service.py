@@ -265,6 +265,7 @@ def test_files_are_put_in_before_it_serves_and_ctrl_c_ends_it() -> None:
         body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         assert gzip.decompress(body).decode() == f"{TOKYO}\n"
         running.process.send_signal(signal.SIGINT)
-        _, errors = running.process.communicate(timeout=20)
+        output, errors = running.process.communicate(timeout=20)
         assert running.process.returncode == 0
+        assert re.search(r"^records delivered +1 *$", output, re.MULTILINE)
         assert errors == ""

@@ -11,14 +11,14 @@ import pytest
 from support import EVENTS, OSAKA, TOKYO
 
 from console_login.errors import SourceError
-from console_login.sources import messages
+from console_login.sources import Sources
 
 RECORDS = json.dumps({"Records": [json.loads(TOKYO), json.loads(OSAKA)]}, indent=1)
 RECORDS_LINE = json.dumps(json.loads(RECORDS))
 
 
 def read(path: Path) -> list[str]:
-    return list(messages([path]))
+    return list(Sources([path]))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_folder_is_read_whole_in_order(tmp_path: Path) -> None:
 
 def test_the_projects_own_sources_are_read() -> None:
     paths = sorted((EVENTS / "src").glob("*.jsonl"))
-    assert len(list(messages(paths))) > 20
+    assert len(list(Sources(paths))) > 20
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,21 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     writer.start()
     assert read(pipe) == [TOKYO] * 500
     writer.join()
+
+
+def test_how_far_it_has_read_is_known(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(f"{TOKYO}\n" * 100)
+    sources = Sources([tmp_path])
+    assert sources.size == 2 * 100 * (len(TOKYO) + 1)
+    positions = [sources.position for _ in sources]
+    assert positions == sorted(positions)
+    assert positions[-1] == sources.size
+    assert sources.count == 200
+    gzipped = tmp_path / "c.jsonl.gz"
+    gzipped.write_bytes(gzip.compress(f"{TOKYO}\n".encode()))
+    sources = Sources([gzipped])
+    assert (list(sources), sources.position) == ([TOKYO], sources.size)
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
