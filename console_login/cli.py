@@ -72,7 +72,11 @@ def transform(event: Path, as_json: bool) -> None:
     Prints each record's fate and the reason for it, then the lines that Firehose would write. The
     function's own log goes to stderr.
     """
-    response, outcomes = function.InProcess().handle(packing.read_event(event))
+    firehose_event = packing.read_event(event)
+    try:
+        response, outcomes = function.InProcess().handle(firehose_event)
+    except function.FunctionError as error:
+        raise function.FunctionError(f"{event}: {error}") from error
     if as_json:
         click.echo(json.dumps(response))
         return
@@ -142,7 +146,8 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
     "faults",
     multiple=True,
     metavar="FAULT[:SHARE]",
-    help="lambda, lambda-timeout, s3 or duplicate, in a share of the cases (0.2); may be repeated.",
+    help="lambda, lambda-timeout, s3, duplicate, put-record-batch:throttle, :partial, :outage or"
+    " :lie, in a share of the cases (0.2; outage always); may be repeated.",
 )
 @click.option("--clock", metavar="TIME", help="When it begins, in ISO 8601; now by default.")
 @click.option(
