@@ -73,8 +73,9 @@ def transform(event: Path, as_json: bool) -> None:
     function's own log goes to stderr.
     """
     firehose_event = packing.read_event(event)
+    in_process = function.InProcess()
     try:
-        response, outcomes = function.InProcess().handle(firehose_event)
+        response, outcomes = in_process.handle(firehose_event)
     except function.FunctionError as error:
         raise function.FunctionError(f"{event}: {error}") from error
     if as_json:
