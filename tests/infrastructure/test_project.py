@@ -94,3 +94,12 @@ def test_readme_names_every_reason_setting_and_parameter() -> None:
     names |= {"EventsDelivered", "RecordsFailed", "RecordsPutBack"}
     names |= set(DOCUMENT["Parameters"])
     assert not {name for name in names if f"`{name}`" not in readme}
+
+
+def test_readmes_parameters_and_defaults_are_the_templates() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.split("### Parameters\n")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| ", table, re.MULTILINE)
+    parameters = {name: str(each["Default"]) for name, each in DOCUMENT["Parameters"].items()}
+    assert dict(rows) == parameters
+    assert [name for name, _ in rows] == list(parameters)
