@@ -52,7 +52,7 @@ class FirehoseApi:
     def describe_delivery_stream(self, stream_name: str) -> dict[str, Any]:
         """Answer DescribeDeliveryStream."""
         self._check(stream_name)
-        (stream,) = self._stack.of_type("AWS::KinesisFirehose::DeliveryStream").values()
+        stream = self._stack.only("AWS::KinesisFirehose::DeliveryStream")
         s3 = stream.properties["ExtendedS3DestinationConfiguration"]
         hints = {key: int(value) for key, value in s3["BufferingHints"].items()}
         destination = {

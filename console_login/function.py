@@ -109,12 +109,13 @@ class InProcess:
         previous = _log.target
         _log.target = self._log or sys.stderr
         # A log that cannot be written is said once, when it is closed.
-        logging.raiseExceptions = False
+        raising, logging.raiseExceptions = logging.raiseExceptions, False
         try:
             with contextlib.redirect_stdout(cast("IO[str]", _log)):
                 yield
         finally:
             _log.target = previous
+            logging.raiseExceptions = raising
 
 
 class _Log:
@@ -134,16 +135,23 @@ _log = _Log()
 
 
 @contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def restored_environment() -> Iterator[None]:
+    """Leave this process's environment as it was found."""
     before = dict(os.environ)
-    os.environ.update(variables)
-    os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "console-login")
-    os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    with restored_environment():
+        os.environ.update(variables)
+        os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "console-login")
+        os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
+        yield
 
 
 def _load() -> Any:

@@ -34,7 +34,7 @@ def key_policy(
         raise TemplateError(f"{key_arn} is not in {region}: key and stack must share a Region")
     # As if the stack made the key: that is where the template has the statements.
     own = template.resolve(document, {**parameters, "ExistingKeyArn": ""}, **place)
-    (key,) = own.of_type("AWS::KMS::Key").values()
+    key = own.only("AWS::KMS::Key")
     statements = key.properties["KeyPolicy"]["Statement"]
     to_services = [each for each in statements if "Service" in each["Principal"]]
     return {"Version": "2012-10-17", "Statement": [*to_services, *_to_roles(own, statements)]}

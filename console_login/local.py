@@ -51,7 +51,7 @@ class Pipeline:
         stack = state.stack
         self.state = state
         self.stack = stack
-        (subscription_filter,) = stack.of_type("AWS::Logs::SubscriptionFilter").values()
+        subscription_filter = stack.only("AWS::Logs::SubscriptionFilter")
         origin = Origin(
             owner=stack.account_id,
             log_group=subscription_filter.properties["LogGroupName"],

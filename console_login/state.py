@@ -16,6 +16,7 @@ from botocore.model import ListShape, Shape, StructureShape
 from moto import mock_aws
 
 from console_login import template
+from console_login.function import restored_environment
 from console_login.place import ACCOUNT_ID, REGION
 from console_login.stream import StorageFailure
 from console_login.template import Stack, whole_number
@@ -31,7 +32,9 @@ class State:
         self.stack = stack
         self._s3 = client("s3", stack.region)
         self._bucket = stack.outputs["BucketName"]
-        self._key_arn = stack.outputs["KeyArn"]
+        stream = stack.only("AWS::KinesisFirehose::DeliveryStream").properties
+        encryption = stream["ExtendedS3DestinationConfiguration"]["EncryptionConfiguration"]
+        self._key_arn = encryption["KMSEncryptionConfig"]["AWSKMSKeyARN"]
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object as Firehose does, with the key that the stream names.
@@ -79,15 +82,11 @@ def client(service: Any, region: str = REGION) -> Any:
 
 @contextlib.contextmanager
 def _isolated() -> Iterator[None]:
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(_ISOLATION, MOTO_ACCOUNT_ID=ACCOUNT_ID)
-    try:
+    with restored_environment():
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ.update(_ISOLATION, MOTO_ACCOUNT_ID=ACCOUNT_ID)
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def create(stack: Stack) -> None:

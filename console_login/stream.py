@@ -93,7 +93,6 @@ class Configuration:
     account_id: str
     function_arn: str
     bucket: str
-    key_arn: str
     prefix: Prefix
     error_prefix: Prefix
     zone: ZoneInfo
@@ -108,8 +107,8 @@ class Configuration:
     @classmethod
     def from_stack(cls, stack: Stack) -> "Configuration":
         """Read the one stream of a resolved template."""
-        (resource,) = stack.of_type("AWS::KinesisFirehose::DeliveryStream").values()
-        s3 = resource.properties["ExtendedS3DestinationConfiguration"]
+        stream = stack.only("AWS::KinesisFirehose::DeliveryStream")
+        s3 = stream.properties["ExtendedS3DestinationConfiguration"]
         (processor,) = s3["ProcessingConfiguration"]["Processors"]
         parameters = {
             each["ParameterName"]: each["ParameterValue"] for each in processor["Parameters"]
@@ -123,7 +122,6 @@ class Configuration:
             account_id=stack.account_id,
             function_arn=parameters["LambdaArn"],
             bucket=s3["BucketARN"].rsplit(":", 1)[1],
-            key_arn=s3["EncryptionConfiguration"]["KMSEncryptionConfig"]["AWSKMSKeyARN"],
             prefix=Prefix(s3["Prefix"], zone),
             error_prefix=Prefix(s3["ErrorOutputPrefix"], zone, is_error=True),
             zone=zone,

@@ -92,6 +92,11 @@ class Stack:
         """Return the resources of a CloudFormation type, by logical id."""
         return {key: value for key, value in self.resources.items() if value.type == type_}
 
+    def only(self, type_: str) -> Resource:
+        """Return the one resource of a type."""
+        (resource,) = self.of_type(type_).values()
+        return resource
+
 
 def load(path: Path = TEMPLATE) -> dict[str, Any]:
     """Return a template's document, short forms of functions written out."""

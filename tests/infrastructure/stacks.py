@@ -42,8 +42,7 @@ def stack(name: str = "nothing given", **keys: Any) -> template.Stack:
 
 def only(resolved: template.Stack, type_: str) -> dict[str, Any]:
     """Return the properties of the one resource of a type."""
-    (resource,) = resolved.of_type(type_).values()
-    return resource.properties
+    return resolved.only(type_).properties
 
 
 def needs(resolved: template.Stack, logical_id: str) -> set[str]:

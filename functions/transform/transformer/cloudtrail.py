@@ -62,7 +62,7 @@ class Selection:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             event = json_object(message)
             if event is None:
-                if self.is_named_in(_encode(message)):
+                if self.is_named_in(encode(message)):
                     raise RecordError(Reason.MALFORMED_EVENT) from None
                 return None
             event_name = event.get("eventName")
@@ -105,9 +105,10 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 def _one_line(message: str) -> bytes:
     # JSON has no raw line break inside a string, so these stand between tokens.
-    return _encode(message).replace(b"\r", b" ").replace(b"\n", b" ")
+    return encode(message).replace(b"\r", b" ").replace(b"\n", b" ")
 
 
-def _encode(message: str) -> bytes:
+def encode(message: str) -> bytes:
+    """Return a message in UTF-8."""
     # A lone surrogate, which UTF-8 has no bytes for, becomes the JSON escape that it was.
     return message.encode("utf-8", "backslashreplace")

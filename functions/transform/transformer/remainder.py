@@ -1,13 +1,12 @@
 """One envelope with the events of a record that are left over, in CloudWatch Logs' own format."""
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
-_GZIP_WRAPPER = 31
-_LEVEL = 6  # CloudWatch Logs' own
+from transformer.cloudtrail import encode
+from transformer.codec import compress
 
 
 class _LogEvent(msgspec.Struct, gc=False):
@@ -34,8 +33,7 @@ def remainder(text: bytes, messages: Iterable[str]) -> bytes:
     Each keeps its id and timestamp where `text` has whole envelopes a line, as CloudWatch Logs
     writes them; owner and log group are those of the first.
     """
-    # UTF-8 has no bytes for a lone surrogate: it becomes the JSON escape that it was.
-    left = Counter(message.encode("utf-8", "backslashreplace").decode() for message in messages)
+    left = Counter(encode(message).decode() for message in messages)
     whole: _Envelope | None = None
     found: list[_LogEvent] = []
     for line in text.split(b"\n"):
@@ -54,5 +52,4 @@ def remainder(text: bytes, messages: Iterable[str]) -> bytes:
     whole = whole or _Envelope()
     whole.messageType = "DATA_MESSAGE"
     whole.logEvents = found
-    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WRAPPER)
-    return compressor.compress(msgspec.json.encode(whole)) + compressor.flush()
+    return compress(msgspec.json.encode(whole))
