@@ -76,6 +76,13 @@ class Pipeline:
         self._records_put = 0
         self._put([self.subscription.start(clock.now())])
 
+    def subscribe(self, pattern: FilterPattern | None) -> None:
+        """Pick by another pattern from now on, or nothing; what was picked is sent first."""
+        self.flush()
+        self.subscription.pattern = pattern
+        if pattern is not None:
+            self._put([self.subscription.start(self._clock.now())])
+
     def offer(self, message: str) -> None:
         """Put a log event into the log group."""
         picked = self.subscription.picked

@@ -1,7 +1,7 @@
 """The local pipeline over HTTP: one endpoint for any AWS client.
 
-Firehose's calls go to the stand-in, the rest to moto; what PutLogEvents puts into the subscribed
-log group goes on its way through the pipeline.
+Firehose's calls and those about the subscription filter go to the stand-ins, the rest to moto; what
+PutLogEvents puts into the subscribed log group goes on its way through the pipeline.
 """
 
 import base64
@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -20,10 +22,14 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from console_login.errors import UserError
 from console_login.firehose import ApiError
 from console_login.local import Pipeline
+from console_login.logs import LogsApi
 from console_login.sources import MAX_LOG_EVENT_BYTES
+from console_login.template import Stack
 
 _FIREHOSE = "Firehose_20150804."
-_PUT_LOG_EVENTS = "Logs_20140328.PutLogEvents"
+_LOGS = "Logs_20140328."
+_PUT_LOG_EVENTS = _LOGS + "PutLogEvents"
+_FILTER_LOG_EVENTS = _LOGS + "FilterLogEvents"
 _HEADERS = [("Content-Type", "application/x-amz-json-1.1")]
 _POLL_SECONDS = 0.1
 
@@ -45,6 +51,12 @@ class Application:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._api = pipeline.api
+        logs = LogsApi(pipeline)
+        self._logs = {
+            _LOGS + "DescribeSubscriptionFilters": logs.describe_subscription_filters,
+            _LOGS + "PutSubscriptionFilter": logs.put_subscription_filter,
+            _LOGS + "DeleteSubscriptionFilter": logs.delete_subscription_filter,
+        }
         self._moto = DomainDispatcherApplication(create_backend_app)
         # A stream takes records from any thread; a subscription filter does not.
         self._filtering = threading.Lock()
@@ -55,6 +67,12 @@ class Application:
             return self._firehose(target.removeprefix(_FIREHOSE), environ, start_response)
         if target == _PUT_LOG_EVENTS:
             return self._put_log_events(environ, start_response)
+        if target == _FILTER_LOG_EVENTS:
+            return self._filter_log_events(environ, start_response)
+        if target in self._logs:
+            return self._subscription_filter(self._logs[target], environ, start_response)
+        if _is_for("cloudformation", environ):
+            return self._cloudformation(environ, start_response)
         response: Iterable[bytes] = self._moto(environ, start_response)
         return response
 
@@ -83,6 +101,53 @@ class Application:
             case (("PutRecord" | "PutRecordBatch" | "DescribeDeliveryStream"), _):
                 raise ApiError("SerializationException", "the request is malformed")
         raise ApiError("UnknownOperationException", f"{operation} is not answered here")
+
+    def _subscription_filter(
+        self,
+        operation: Callable[[dict[str, Any]], dict[str, Any]],
+        environ: _Environ,
+        start_response: _StartResponse,
+    ) -> Iterable[bytes]:
+        try:
+            with self._filtering:
+                answer, status = operation(_request(_body(environ))), "200 OK"
+        except ApiError as error:
+            answer, status = _error(error)
+        start_response(status, _HEADERS)
+        return [json.dumps(answer).encode()]
+
+    def _filter_log_events(
+        self, environ: _Environ, start_response: _StartResponse
+    ) -> Iterable[bytes]:
+        statuses: list[str] = []
+        try:
+            body = _body(environ)
+            request = _request(body)
+            environ["wsgi.input"] = io.BytesIO(body)
+            found = list(self._moto(environ, lambda status, *_: statuses.append(status)))
+            if statuses[-1].startswith("200"):
+                answer = LogsApi.filtered(request, json.loads(b"".join(found)))
+                found = [json.dumps(answer).encode()]
+        except ApiError as error:
+            answer, status = _error(error)
+            statuses.append(status)
+            found = [json.dumps(answer).encode()]
+        start_response(statuses[-1], _HEADERS)
+        return found
+
+    def _cloudformation(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
+        """Answer DescribeStacks, which in moto needs half an OpenAPI implementation."""
+        stack = self._pipeline.stack
+        form = parse_qs(_body(environ).decode("utf-8", "replace"))
+        if form.get("Action") == ["DescribeStacks"] and form.get("StackName") == [stack.name]:
+            start_response("200 OK", [("Content-Type", "text/xml")])
+            return [_described(stack).encode()]
+        why = f"Stack with id {form.get('StackName', ['?'])[0]} does not exist"
+        start_response("400 Error", [("Content-Type", "text/xml")])
+        return [
+            "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>"
+            f"<Message>{escape(why)}</Message></Error></ErrorResponse>".encode()
+        ]
 
     def _put_log_events(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
         try:
@@ -125,6 +190,26 @@ def _accepted(log_events: list[dict[str, Any]]) -> list[str]:
         for log_event in log_events
         if now - _OLDEST_MS <= log_event["timestamp"] <= now + _NEWEST_MS
     ]
+
+
+def _is_for(service: str, environ: _Environ) -> bool:
+    """Whether a request is signed for a service: `Credential=KEY/DATE/REGION/SERVICE/...`."""
+    return f"/{service}/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
+
+
+def _described(stack: Stack) -> str:
+    members = "".join(
+        f"<member><OutputKey>{name}</OutputKey><OutputValue>{escape(value)}</OutputValue></member>"
+        for name, value in stack.outputs.items()
+    )
+    arn = f"arn:aws:cloudformation:{stack.region}:{stack.account_id}:stack/{stack.name}/local"
+    return (
+        '<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">'
+        f"<DescribeStacksResult><Stacks><member><StackName>{stack.name}</StackName>"
+        f"<StackId>{arn}</StackId><StackStatus>CREATE_COMPLETE</StackStatus>"
+        f"<CreationTime>2024-03-30T09:45:53Z</CreationTime><Outputs>{members}</Outputs>"
+        "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
 
 
 def _error(error: ApiError) -> tuple[dict[str, Any], str]:

@@ -90,10 +90,15 @@ def _isolated() -> Iterator[None]:
 
 
 def create(stack: Stack) -> None:
-    """Create through the APIs what CloudFormation would: key policy, log groups and buckets.
+    """Create through the APIs what CloudFormation would: keys, roles, log groups, buckets, trail.
 
-    A bucket or a log group that is given is made too, bare, as its owner might have.
+    A bucket, a log group or a trail that is given is made too, bare, as its owner might have.
     """
+    for role in stack.of_type("AWS::IAM::Role").values():
+        _create_role(role.physical_id, role.properties)
+    for policy in stack.of_type("AWS::IAM::Policy").values():
+        for role_name in policy.properties["Roles"]:
+            _put_role_policy(role_name, policy.properties)
     for key in stack.of_type("AWS::KMS::Key").values():
         key_id = stack.outputs["KeyArn"].rsplit("/", 1)[1]
         policy = json.dumps(key.properties["KeyPolicy"])
@@ -117,11 +122,45 @@ def create(stack: Stack) -> None:
         _create_bucket(bucket.physical_id, bucket.properties)
     if "DeliveryBucket" not in stack.resources:
         _create_bucket(stack.outputs["BucketName"], {})
+    _create_trail(stack)
 
 
 def _log_group_names(stack: Stack) -> set[str]:
     groups = stack.of_type("AWS::Logs::LogGroup").values()
     return {group.properties["LogGroupName"] for group in groups}
+
+
+def _create_role(name: str, properties: dict[str, Any]) -> None:
+    trust = json.dumps(properties["AssumeRolePolicyDocument"])
+    call("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=trust)
+    for policy in properties["Policies"]:
+        _put_role_policy(name, policy)
+
+
+def _put_role_policy(role_name: str, policy: dict[str, Any]) -> None:
+    document = json.dumps(policy["PolicyDocument"])
+    name = policy["PolicyName"]
+    call("iam", "put_role_policy", RoleName=role_name, PolicyName=name, PolicyDocument=document)
+
+
+def _create_trail(stack: Stack) -> None:
+    name, bucket = "management-events", "management-events-bucket"
+    for trail in stack.of_type("AWS::CloudTrail::Trail").values():
+        name, bucket = trail.physical_id, trail.properties["S3BucketName"]
+    if "Trail" not in stack.resources:
+        _create_bucket(bucket, {})
+    group = f"log-group:{stack.outputs['LogGroupName']}:*"
+    role_arn = f"arn:aws:iam::{stack.account_id}:role/{name}"
+    call(
+        "cloudtrail",
+        "create_trail",
+        Name=name,
+        S3BucketName=bucket,
+        IsMultiRegionTrail=True,
+        CloudWatchLogsLogGroupArn=f"arn:aws:logs:{stack.region}:{stack.account_id}:{group}",
+        CloudWatchLogsRoleArn=role_arn,
+    )
+    call("cloudtrail", "start_logging", Name=name)
 
 
 def _create_bucket(name: str, properties: dict[str, Any]) -> None:

@@ -18,12 +18,15 @@ MAX_ENVELOPE_BYTES = 1024 * 1024
 class Subscription:
     """Picks and packs the log events of one log group.
 
+    pattern: None while there is no filter.
     seen, picked: log events so far.
     """
 
-    def __init__(self, pattern: FilterPattern, origin: Origin, randomness: random.Random) -> None:
-        self._pattern = pattern
-        self._origin = origin
+    def __init__(
+        self, pattern: FilterPattern | None, origin: Origin, randomness: random.Random
+    ) -> None:
+        self.pattern = pattern
+        self.origin = origin
         self._randomness = randomness
         self._waiting: list[tuple[int, str]] = []
         self._waiting_bytes = 0
@@ -39,7 +42,7 @@ class Subscription:
     def offer(self, message: str, now: float) -> Iterator[bytes]:
         """Take a log event; yield a record when enough came together."""
         self.seen += 1
-        if not self._pattern.matches(message):
+        if self.pattern is None or not self.pattern.matches(message):
             return
         size = len(message.encode("utf-8", "surrogatepass"))
         if self._waiting_bytes + size > MAX_ENVELOPE_BYTES:
@@ -60,7 +63,7 @@ class Subscription:
         """Yield a record with what is waiting, if anything is."""
         if self._waiting:
             first = self.picked - len(self._waiting)
-            document = data_message(self._origin, self._waiting, first)
+            document = data_message(self.origin, self._waiting, first)
             self._waiting = []
             self._waiting_bytes = 0
             self._wanted = self._draw()

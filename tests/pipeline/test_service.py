@@ -20,6 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
+from console_login.access import Access, AccessError, outputs
+
 GROUP = "/aws/cloudtrail/management-event"
 BUCKET = "console-login-firehose-deliverybucket"
 STREAM = "console-login-firehose-DeliveryStream"
@@ -269,3 +271,78 @@ def test_files_are_put_in_before_it_serves_and_ctrl_c_ends_it() -> None:
         assert running.process.returncode == 0
         assert re.search(r"^records delivered +1 *$", output, re.MULTILINE)
         assert errors == ""
+
+
+def test_the_filter_can_be_read_changed_and_deleted() -> None:
+    other = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
+    with serving() as running:
+        logs = running.client("logs")
+        logs.create_log_stream(logGroupName=GROUP, logStreamName="trail")
+
+        def put(*messages: str) -> None:
+            log_events = [{"timestamp": int(time.time() * 1000), "message": m} for m in messages]
+            logs.put_log_events(logGroupName=GROUP, logStreamName="trail", logEvents=log_events)
+
+        (found,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
+        assert found["filterPattern"] == '{ ($.eventName = "ConsoleLogin") }'
+        assert found["destinationArn"].endswith(f":deliverystream/{STREAM}")
+        keys = ("logGroupName", "filterName", "destinationArn", "roleArn")
+        filter_ = {key: found[key] for key in keys}
+        logs.delete_subscription_filter(logGroupName=GROUP, filterName=found["filterName"])
+        assert logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"] == []
+        put(TOKYO)
+        logs.put_subscription_filter(**filter_, filterPattern='{ $.eventName = "CheckMfa" }')
+        # Picked, and dropped by the function, which has a list of its own.
+        put(TOKYO, other)
+        logs.put_subscription_filter(**filter_, filterPattern=found["filterPattern"])
+        put(OSAKA, other)
+        assert running.lines(1) == [OSAKA]
+        with pytest.raises(ClientError, match="InvalidParameterException"):
+            logs.put_subscription_filter(**filter_, filterPattern="{ $.a ~ 1 }")
+        elsewhere = filter_ | {"destinationArn": "arn:aws:firehose:x:1:deliverystream/other"}
+        with pytest.raises(ClientError, match="InvalidParameterException"):
+            logs.put_subscription_filter(**elsewhere, filterPattern="")
+        with pytest.raises(ClientError, match="LimitExceededException"):
+            logs.put_subscription_filter(**filter_ | {"filterName": "second"}, filterPattern="")
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            logs.delete_subscription_filter(logGroupName=GROUP, filterName="second")
+
+
+def test_filter_log_events_evaluates_the_pattern(endpoint: Endpoint) -> None:
+    logs = endpoint.client("logs")
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="filtered")
+    now = int(time.time() * 1000)
+    other = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
+    log_events = [{"timestamp": now, "message": each} for each in (other, TOKYO)]
+    logs.put_log_events(logGroupName=GROUP, logStreamName="filtered", logEvents=log_events)
+    asked = {"logGroupName": GROUP, "logStreamNames": ["filtered"]}
+    pattern = '{ ($.eventName = "ConsoleLogin") }'
+    found = logs.filter_log_events(**asked, filterPattern=pattern)["events"]
+    assert [each["message"] for each in found] == [TOKYO]
+    assert len(logs.filter_log_events(**asked)["events"]) == 2
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        logs.filter_log_events(**asked, filterPattern="{ $.a ~ 1 }")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        logs.filter_log_events(logGroupName="/none", filterPattern=pattern)
+
+
+def test_the_stack_describes_itself(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    access = Access(endpoint.url, "ap-northeast-1")
+    found = outputs(access, "console-login-firehose")
+    assert found["BucketName"] == BUCKET
+    assert found["LogGroupName"] == GROUP
+    assert found["DeliveryStreamArn"].endswith(f":deliverystream/{STREAM}")
+    with pytest.raises(AccessError, match=r"DescribeStacks: ValidationError: .*none"):
+        outputs(access, "none")
+
+
+def test_roles_and_the_trail_are_there(endpoint: Endpoint) -> None:
+    iam = endpoint.client("iam")
+    name = "console-login-firehose-SubscriptionRole"
+    policy = iam.get_role_policy(RoleName=name, PolicyName="PutIntoStream")["PolicyDocument"]
+    assert "firehose:PutRecord" in policy["Statement"][0]["Action"]
+    (trail,) = endpoint.client("cloudtrail").describe_trails()["trailList"]
+    assert trail["IsMultiRegionTrail"]
+    assert f":log-group:{GROUP}:" in trail["CloudWatchLogsLogGroupArn"]

@@ -1,0 +1,57 @@
+"""How a command reaches AWS, or a local pipeline behind an endpoint; what a stack is made of."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from console_login.errors import UserError
+
+
+class AccessError(UserError):
+    """AWS cannot be reached, or refuses; the message says what was asked and why not."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where and as whom; what is None is found as in any AWS tool (environment, profile, role)."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+    def client(self, service: Any, **config: Any) -> Any:
+        """Return a client; `config` are settings of botocore's. Raises AccessError."""
+        with one_line():
+            session = boto3.Session(profile_name=self.profile, region_name=self.region)
+            settings: Any = {"endpoint_url": self.endpoint_url} if self.endpoint_url else {}
+            return session.client(service, config=Config(**config), **settings)
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Turn what a client raises into AccessError."""
+    try:
+        yield
+    except ClientError as error:
+        found = error.response["Error"]
+        message = f"{error.operation_name}: {found['Code']}: {found.get('Message', '')}"
+        raise AccessError(message) from error
+    # ValueError: an endpoint that is no URL.
+    except (BotoCoreError, ValueError) as error:
+        raise AccessError(str(error)) from error
+
+
+def outputs(access: Access, stack_name: str) -> dict[str, str]:
+    """Return a deployed stack's outputs; AccessError where there is no such stack of ours."""
+    with one_line():
+        described = access.client("cloudformation").describe_stacks(StackName=stack_name)
+    (stack,) = described["Stacks"]
+    found = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+    if "DeliveryStreamArn" not in found:
+        raise AccessError(f"stack {stack_name} is {stack['StackStatus']} and has no such outputs")
+    return found

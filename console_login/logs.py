@@ -1,0 +1,78 @@
+"""CloudWatch Logs' API before the pipeline: its subscription filter, and FilterLogEvents.
+
+moto keeps log groups and events, but has every JSON pattern match and knows no stream of ours.
+https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
+"""
+
+import time
+from typing import Any
+
+from console_login.filter_pattern import FilterPattern, FilterPatternError
+from console_login.firehose import ApiError
+from console_login.local import Pipeline
+
+_INVALID = "InvalidParameterException"
+
+
+class LogsApi:
+    """The subscription filter of the pipeline's log group, to be read, changed and deleted."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        properties = pipeline.stack.only("AWS::Logs::SubscriptionFilter").properties
+        self._filter: dict[str, Any] | None = {
+            "filterName": pipeline.subscription.origin.filter_name,
+            "logGroupName": properties["LogGroupName"],
+            "filterPattern": properties["FilterPattern"],
+            "destinationArn": properties["DestinationArn"],
+            "roleArn": properties["RoleArn"],
+            "distribution": "ByLogStream",
+            "creationTime": int(time.time() * 1000),
+        }
+
+    def describe_subscription_filters(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeSubscriptionFilters."""
+        is_asked = self._filter and request.get("logGroupName") == self._filter["logGroupName"]
+        return {"subscriptionFilters": [self._filter] if is_asked else []}
+
+    def put_subscription_filter(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer PutSubscriptionFilter: from now on the pipeline picks by this pattern."""
+        stream_arn = self._pipeline.stream.configuration.arn
+        if request.get("logGroupName") != self._pipeline.stack.outputs["LogGroupName"]:
+            raise ApiError("ResourceNotFoundException", "The log group is not the pipeline's.")
+        if request.get("destinationArn") != stream_arn:
+            raise ApiError(_INVALID, "Could not deliver a test message to the destination.")
+        if self._filter and request.get("filterName") != self._filter["filterName"]:
+            raise ApiError("LimitExceededException", "The local pipeline has one filter.")
+        try:
+            pattern = FilterPattern(str(request.get("filterPattern")))
+        except FilterPatternError as error:
+            raise ApiError(_INVALID, str(error)) from error
+        self._pipeline.subscribe(pattern)
+        given = {key: request.get(key) for key in ("filterName", "filterPattern", "roleArn")}
+        self._filter = {
+            "logGroupName": request["logGroupName"],
+            "destinationArn": stream_arn,
+            "distribution": "ByLogStream",
+            "creationTime": int(time.time() * 1000),
+        } | given
+        return {}
+
+    def delete_subscription_filter(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteSubscriptionFilter: from now on the pipeline picks nothing."""
+        asked = {key: request.get(key) for key in ("logGroupName", "filterName")}
+        if self._filter is None or not asked.items() <= self._filter.items():
+            raise ApiError("ResourceNotFoundException", "The filter does not exist.")
+        self._filter = None
+        self._pipeline.subscribe(None)
+        return {}
+
+    @staticmethod
+    def filtered(request: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+        """Return moto's answer to FilterLogEvents without what the pattern does not match."""
+        try:
+            pattern = FilterPattern(str(request.get("filterPattern") or ""))
+        except FilterPatternError as error:
+            raise ApiError(_INVALID, str(error)) from error
+        events = [each for each in found["events"] if pattern.matches(each["message"])]
+        return found | {"events": events}
