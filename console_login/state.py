@@ -101,8 +101,8 @@ def create(stack: Stack) -> None:
             _put_role_policy(role_name, policy.properties)
     for key in stack.of_type("AWS::KMS::Key").values():
         key_id = stack.outputs["KeyArn"].rsplit("/", 1)[1]
-        policy = json.dumps(key.properties["KeyPolicy"])
-        call("kms", "put_key_policy", KeyId=key_id, PolicyName="default", Policy=policy)
+        key_policy = json.dumps(key.properties["KeyPolicy"])
+        call("kms", "put_key_policy", KeyId=key_id, PolicyName="default", Policy=key_policy)
     for alias in stack.of_type("AWS::KMS::Alias").values():
         call("kms", "create_alias", **alias.properties)
     for group in stack.of_type("AWS::Logs::LogGroup").values():
