@@ -46,12 +46,24 @@ def one_line() -> Iterator[None]:
         raise AccessError(str(error)) from error
 
 
-def outputs(access: Access, stack_name: str) -> dict[str, str]:
-    """Return a deployed stack's outputs; AccessError where there is no such stack of ours."""
+@dataclass(frozen=True)
+class Deployed:
+    """A deployed stack of template.yaml: the values of its parameters, and its outputs."""
+
+    name: str
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+
+
+def deployed(access: Access, stack_name: str) -> Deployed:
+    """Return a deployed stack; AccessError where there is none of ours with this name."""
     with one_line():
         described = access.client("cloudformation").describe_stacks(StackName=stack_name)
     (stack,) = described["Stacks"]
-    found = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
-    if "DeliveryStreamArn" not in found:
-        raise AccessError(f"stack {stack_name} is {stack['StackStatus']} and has no such outputs")
-    return found
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+    if "DeliveryStreamArn" not in outputs:
+        raise AccessError(f"stack {stack_name} is {stack['StackStatus']} and has no stream of ours")
+    parameters = {
+        each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())
+    }
+    return Deployed(stack_name, parameters, outputs)

@@ -154,10 +154,15 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def _load() -> Any:
-    """Run app.py anew: it reads its configuration when it is imported."""
+def make_importable() -> None:
+    """Let `transformer`, the function's package, be imported from its CodeUri."""
     if str(CODE_URI) not in sys.path:
         sys.path.insert(0, str(CODE_URI))
+
+
+def _load() -> Any:
+    """Run app.py anew: it reads its configuration when it is imported."""
+    make_importable()
     from transformer.config import ConfigurationError
 
     spec = importlib.util.spec_from_file_location("app", CODE_URI / "app.py")

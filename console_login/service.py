@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -198,17 +198,26 @@ def _is_for(service: str, environ: _Environ) -> bool:
 
 
 def _described(stack: Stack) -> str:
-    members = "".join(
-        f"<member><OutputKey>{name}</OutputKey><OutputValue>{escape(value)}</OutputValue></member>"
-        for name, value in stack.outputs.items()
-    )
+    parameters = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name, value in stack.parameters.items()
+    }
     arn = f"arn:aws:cloudformation:{stack.region}:{stack.account_id}:stack/{stack.name}/local"
     return (
         '<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">'
         f"<DescribeStacksResult><Stacks><member><StackName>{stack.name}</StackName>"
         f"<StackId>{arn}</StackId><StackStatus>CREATE_COMPLETE</StackStatus>"
-        f"<CreationTime>2024-03-30T09:45:53Z</CreationTime><Outputs>{members}</Outputs>"
+        "<CreationTime>2024-03-30T09:45:53Z</CreationTime>"
+        f"<Parameters>{_members('Parameter', parameters)}</Parameters>"
+        f"<Outputs>{_members('Output', stack.outputs)}</Outputs>"
         "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
+
+
+def _members(kind: str, values: Mapping[str, str]) -> str:
+    return "".join(
+        f"<member><{kind}Key>{name}</{kind}Key><{kind}Value>{escape(value)}</{kind}Value></member>"
+        for name, value in values.items()
     )
 
 

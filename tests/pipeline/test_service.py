@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
-from console_login.access import Access, AccessError, outputs
+from console_login.access import Access, AccessError, deployed
 
 GROUP = "/aws/cloudtrail/management-event"
 BUCKET = "console-login-firehose-deliverybucket"
@@ -330,12 +330,13 @@ def test_the_stack_describes_itself(endpoint: Endpoint, monkeypatch: pytest.Monk
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     access = Access(endpoint.url, "ap-northeast-1")
-    found = outputs(access, "console-login-firehose")
-    assert found["BucketName"] == BUCKET
-    assert found["LogGroupName"] == GROUP
-    assert found["DeliveryStreamArn"].endswith(f":deliverystream/{STREAM}")
+    stack = deployed(access, "console-login-firehose")
+    assert stack.parameters["EventNames"] == "ConsoleLogin"
+    assert stack.outputs["BucketName"] == BUCKET
+    assert stack.outputs["LogGroupName"] == GROUP
+    assert stack.outputs["DeliveryStreamArn"].endswith(f":deliverystream/{STREAM}")
     with pytest.raises(AccessError, match=r"DescribeStacks: ValidationError: .*none"):
-        outputs(access, "none")
+        deployed(access, "none")
 
 
 def test_roles_and_the_trail_are_there(endpoint: Endpoint) -> None:

@@ -91,7 +91,7 @@ class PutBack:
         it is not sent again either, and counts as not accepted. Never raises.
         """
         accepted = [False] * len(records)
-        for batch in _batches(records):
+        for batch in batches(records):
             # Past here it would make Firehose retry a batch of which a part lies in the stream
             # again: what is not accepted fails instead, and is kept under the error prefix.
             try:
@@ -179,7 +179,7 @@ class PutBack:
             longest = min(longest * 2, _LAST_DELAY_SECONDS)
 
 
-def _batches(records: Sequence[bytes]) -> Iterator[list[int]]:
+def batches(records: Sequence[bytes]) -> Iterator[list[int]]:
     """Yield the indexes of the records that one call can take, in order."""
     batch: list[int] = []
     size = 0
