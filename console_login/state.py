@@ -190,7 +190,8 @@ def _create_bucket(name: str, properties: dict[str, Any]) -> None:
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
     """Return CloudFormation's lifecycle rule as the API spells it."""
-    api = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": ""}}
+    prefix = rule.get("Prefix", "")
+    api = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": prefix}}
     for key in ("AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration"):
         if key in rule:
             api[key] = rule[key]

@@ -34,7 +34,9 @@ logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 # What `Ref` answers, where the resource names itself by a property.
 _NAME_PROPERTIES = {
+    "AWS::Athena::WorkGroup": "Name",
     "AWS::CloudTrail::Trail": "TrailName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::KMS::Alias": "AliasName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::Logs::LogStream": "LogStreamName",
@@ -43,6 +45,7 @@ _NAME_PROPERTIES = {
 # What `GetAtt Arn` answers, after "arn:PARTITION:".
 _ARNS = {
     "AWS::CloudTrail::Trail": "cloudtrail:{region}:{account}:trail/{name}",
+    "AWS::CloudWatch::Alarm": "cloudwatch:{region}:{account}:alarm:{name}",
     "AWS::IAM::Role": "iam::{account}:role/{name}",
     "AWS::KMS::Key": "kms:{region}:{account}:key/{name}",
     "AWS::KinesisFirehose::DeliveryStream": "firehose:{region}:{account}:deliverystream/{name}",
@@ -50,6 +53,9 @@ _ARNS = {
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
     "AWS::S3::Bucket": "s3:::{name}",
 }
+
+# What `Ref` answers, where that is no name, after "arn:PARTITION:".
+_REFERENCES = {"AWS::SNS::Topic": "sns:{region}:{account}:{name}"}
 
 # `${Name}` and `${Name.Attribute}`; `${!Literal}` stands for `${Literal}`.
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]*)\}")
@@ -386,7 +392,11 @@ class _Resolver:
         name_property = _NAME_PROPERTIES.get(resource["Type"])
         if name_property:
             return self._text(resource["Properties"][name_property])
+        if resource["Type"] == "AWS::Glue::Database":
+            return self._text(resource["Properties"]["DatabaseInput"]["Name"])
         name = f"{self._stack_name}-{logical_id}"
+        if resource["Type"] in _REFERENCES:
+            return self._arn(_REFERENCES[resource["Type"]], name)
         if resource["Type"] == "AWS::S3::Bucket":
             return name.lower()[:63]
         if resource["Type"] == "AWS::KMS::Key":
@@ -397,7 +407,8 @@ class _Resolver:
         resource = self._used(logical_id)
         if attribute != "Arn" or resource["Type"] not in _ARNS:
             raise TemplateError(f"{logical_id}.{attribute} is not resolved here")
-        arn = _ARNS[resource["Type"]].format(
-            region=self._region, account=self._account_id, name=self._name(logical_id)
-        )
+        return self._arn(_ARNS[resource["Type"]], self._name(logical_id))
+
+    def _arn(self, form: str, name: str) -> str:
+        arn = form.format(region=self._region, account=self._account_id, name=name)
         return f"arn:{self._partition}:{arn}"

@@ -29,6 +29,20 @@ COMBINATIONS: dict[str, dict[str, str]] = {
     "every event": {"EventNames": "*"},
     "several names": {"EventNames": "ConsoleLogin, CheckMfa,Login_GET"},
     "gzip": {"Compression": "GZIP"},
+    "alarms by mail": {"AlarmEmail": "security@example.com"},
+    "everything optional": {
+        "AlarmEmail": "security@example.com",
+        "AlarmTopicArn": "arn:aws:sns:ap-northeast-1:111122223333:alarms",
+        "SignInAlarms": "true",
+        "Dashboard": "true",
+        "CreateTrail": "true",
+    },
+    "alarms to a topic, existing key": {
+        "AlarmTopicArn": "arn:aws:sns:ap-northeast-1:111122223333:alarms",
+        "ExistingKeyArn": KEY_ARN,
+        "SignInAlarms": "true",
+    },
+    "a dashboard alone": {"Dashboard": "true", "AthenaTable": "false"},
     "no folder, objects expire": {"Prefix": "", "ExpireAfterDays": "365"},
 }
 

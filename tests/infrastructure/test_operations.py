@@ -1,0 +1,455 @@
+"""Alarms, reconciliation, sign-in alarms and dashboard of the template."""
+
+import itertools
+import json
+import random
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, needs, only, stack
+from support import DATA, ROOT, envelope, event, gz
+
+from console_login.filter_pattern import FilterPattern
+from console_login.template import TemplateError, resolve
+
+ALL = "everything optional"
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+# Each name, with the dimensions of which AWS documents values.
+DOCUMENTED = {
+    # https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html
+    "AWS/Firehose": (
+        {"DeliveryToS3.DataFreshness", "DeliveryToS3.Success", "ThrottledRecords"},
+        {"DeliveryStreamName"},
+    ),
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    "AWS/Lambda": ({"Duration", "Errors", "Throttles"}, {"FunctionName"}),
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+    "AWS/Logs": (
+        {"DeliveryErrors", "DeliveryThrottling"},
+        {"DestinationType", "FilterName", "LogGroupName"},
+    ),
+}
+TOPIC_ARN = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
+QUERY = re.compile(
+    r'SELECT SUM\((\w+)\) FROM SCHEMA\("([\w/]+)", ([\w, ]+)\) WHERE (.+)', re.DOTALL
+)
+
+Metric = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+def alarms(name: str = ALL) -> dict[str, dict[str, Any]]:
+    found = stack(name).of_type("AWS::CloudWatch::Alarm")
+    return {logical_id: alarm.properties for logical_id, alarm in found.items()}
+
+
+def metric_filters(name: str = ALL) -> dict[str, dict[str, Any]]:
+    found = stack(name).of_type("AWS::Logs::MetricFilter")
+    return {logical_id: each.properties for logical_id, each in found.items()}
+
+
+def metrics_of(alarm: dict[str, Any]) -> set[Metric]:
+    """Return namespace, name and dimensions of each metric that an alarm reads."""
+    found: set[Metric] = set()
+    for each in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
+        if "MetricStat" in each:
+            metric = each["MetricStat"]["Metric"]
+            pairs = {(pair["Name"], pair["Value"]) for pair in metric.get("Dimensions", ())}
+            found.add((metric["Namespace"], metric["MetricName"], frozenset(pairs)))
+        elif query := QUERY.fullmatch(each["Expression"]):
+            given = dict(re.findall(r"(\w+) = '([^']+)'", query[4]))
+            pairs = {(name, given.get(name, "*")) for name in query[3].split(", ")}
+            found.add((query[2], query[1], frozenset(pairs)))
+    return found
+
+
+def widgets() -> list[dict[str, Any]]:
+    body = json.loads(only(stack(ALL), "AWS::CloudWatch::Dashboard")["DashboardBody"])
+    found: list[dict[str, Any]] = body["widgets"]
+    return found
+
+
+def metrics_shown() -> set[Metric]:
+    found: set[Metric] = set()
+    for widget in widgets():
+        last: list[str] = []
+        for row in widget["properties"].get("metrics", ()):
+            texts = [each for each in row if isinstance(each, str)]
+            last = [last[at] if text == "." else text for at, text in enumerate(texts)]
+            pairs = frozenset(zip(last[2::2], last[3::2], strict=True))
+            found.add((last[0], last[1], pairs))
+    return found
+
+
+def emitted(logged: Any, name: str) -> set[Metric]:
+    """Return the metrics that the function emits: delivered, failed and put back."""
+    sign_in = json.dumps({"eventName": "ConsoleLogin"})
+    half = gz(envelope([sign_in, '{"eventName":"ConsoleLogin"']))
+    found: set[Metric] = set()
+    _, lines = logged(event(gz(envelope([sign_in])), b"\x1f\x8b", half))
+    for line in lines:
+        for group in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+            (dimensions,) = group["Dimensions"]
+            # The value is the environment's, which the template sets to the stack's name.
+            pairs = frozenset((each, name) for each in dimensions)
+            found |= {(group["Namespace"], each["Name"], pairs) for each in group["Metrics"]}
+    return found
+
+
+def log_fields(logged: Any) -> set[str]:
+    _, lines = logged(event(b"\x1f\x8b"))
+    return {key for line in lines for key in line} | {"@timestamp"}
+
+
+# What is there, and what it costs ---------------------------------------------------------------
+
+
+def test_a_stack_at_rest_costs_the_key_and_nothing_else() -> None:
+    with_a_fee = ("AWS::CloudWatch::", "AWS::Logs::MetricFilter", "AWS::SNS::")
+    types = {each.type for each in stack().resources.values()}
+    assert not {each for each in types if each.startswith(with_a_fee)}
+    assert "AWS::Athena::WorkGroup" in types
+
+
+@pytest.mark.parametrize(
+    "parameter", ["AlarmEmail", "AlarmTopicArn", "SignInAlarms", "Dashboard", "AthenaTable"]
+)
+def test_what_an_optional_part_costs_stands_in_its_description(parameter: str) -> None:
+    assert re.search(r"[0-9.]+ USD", DOCUMENT["Parameters"][parameter]["Description"])
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("nothing given", set()),
+        ("alarms by mail", {"EventsSeenFilter"}),
+        ("a dashboard alone", {"EventsSeenFilter"}),
+        (
+            ALL,
+            {
+                "EventsSeenFilter",
+                "SignInWithoutMfaFilter",
+                "FailedSignInsFilter",
+                "RootActivityFilter",
+            },
+        ),
+    ],
+)
+def test_metric_filters_belong_to_what_was_asked_for(name: str, found: set[str]) -> None:
+    assert set(metric_filters(name)) == found
+
+
+def test_sign_in_alarms_alone_would_reach_no_one() -> None:
+    with pytest.raises(TemplateError, match="SignInAlarms needs"):
+        resolve(DOCUMENT, {"SignInAlarms": "true"})
+
+
+# Whom alarms reach ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "topics"),
+    [
+        ("alarms by mail", ["arn:aws:sns:{r}:{a}:console-login-firehose-AlarmTopic"]),
+        ("alarms to a topic, existing key", [TOPIC_ARN]),
+        (ALL, ["arn:aws:sns:{r}:{a}:console-login-firehose-AlarmTopic", TOPIC_ARN]),
+    ],
+)
+def test_every_alarm_goes_to_every_topic(name: str, topics: list[str]) -> None:
+    wanted = [each.format(r="ap-northeast-1", a="111122223333") for each in topics]
+    found = alarms(name)
+    assert len(found) == (11 if name == "alarms by mail" else 14)
+    assert {tuple(alarm["AlarmActions"]) for alarm in found.values()} == {tuple(wanted)}
+
+
+def test_the_topic_is_encrypted_so_that_cloudwatch_can_publish() -> None:
+    resolved = stack("alarms by mail")
+    topic = only(resolved, "AWS::SNS::Topic")
+    assert topic["KmsMasterKeyId"] == resolved.outputs["KeyArn"]
+    sources = []
+    for statements in (
+        only(resolved, "AWS::KMS::Key")["KeyPolicy"]["Statement"],
+        only(resolved, "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"],
+    ):
+        (publishes,) = [each for each in statements if each["Sid"] == "CloudWatchAlarmsPublish"]
+        assert publishes["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        sources.append(publishes["Condition"])
+    assert sources[0] == sources[1]
+    assert sources[0]["ArnLike"]["aws:SourceArn"].endswith(":111122223333:alarm:*")
+    subscription = only(resolved, "AWS::SNS::Subscription")
+    assert subscription["Endpoint"] == "security@example.com"
+    assert subscription["TopicArn"] == only(resolved, "AWS::SNS::TopicPolicy")["Topics"][0]
+
+
+def test_a_topic_of_ours_uses_an_existing_key_too() -> None:
+    resolved = resolve(DOCUMENT, {"AlarmEmail": "a@example.com", "ExistingKeyArn": KEY_ARN})
+    assert only(resolved, "AWS::SNS::Topic")["KmsMasterKeyId"] == KEY_ARN
+
+
+# What alarms say --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("logical_id", sorted(alarms()))
+def test_a_description_names_the_first_look_and_the_runbook(logical_id: str) -> None:
+    description = alarms()[logical_id]["AlarmDescription"]
+    assert re.search(r"First look: \S", description)
+    assert description.endswith(f"Runbook: docs/operations.md#{logical_id.lower()}")
+    assert re.search(rf"^### {logical_id}$", OPERATIONS, re.MULTILINE)
+    for output in re.findall(r"\b\w+Command\b", description):
+        assert output in stack(ALL).outputs
+    for query in re.findall(r"saved query ([a-z-]*[a-z])", description):
+        queries = stack(ALL).of_type("AWS::Athena::NamedQuery").values()
+        assert query in {each.properties["Name"] for each in queries}
+
+
+# What alarms and dashboard read -----------------------------------------------------------------
+
+
+def test_every_metric_that_is_named_is_emitted_or_documented(logged: Any) -> None:
+    resolved = stack(ALL)
+    known = emitted(logged, resolved.name)
+    for each in metric_filters().values():
+        (transformation,) = each["MetricTransformations"]
+        known.add((transformation["MetricNamespace"], transformation["MetricName"], frozenset()))
+    read = metrics_shown().union(*map(metrics_of, alarms().values()))
+    assert len(read) == 15
+    for namespace, name, dimensions in read - known:
+        names, expected = DOCUMENTED[namespace]
+        assert name in names
+        assert {key for key, _ in dimensions} == expected
+        values = {value for _, value in dimensions}
+        assert values <= {
+            resolved.resources["DeliveryStream"].physical_id,
+            resolved.resources["TransformFunction"].physical_id,
+            resolved.resources["SubscriptionFilter"].physical_id,
+            resolved.outputs["LogGroupName"],
+            "*",
+        }
+    # Nothing that the function emits or the filters count is left unread.
+    assert known <= read
+
+
+def test_every_alarm_reads_a_metric() -> None:
+    for alarm in alarms().values():
+        assert metrics_of(alarm)
+        # Metric math and queries: one series decides.
+        returned = [each for each in alarm.get("Metrics", ()) if each["ReturnData"]]
+        assert len(returned) == ("Metrics" in alarm)
+
+
+def test_the_dashboards_log_group_and_fields_exist(logged: Any) -> None:
+    (log,) = [each["properties"] for each in widgets() if each["type"] == "log"]
+    group = re.match(r"SOURCE '([^']+)' ", log["query"])
+    assert group
+    resolved = stack(ALL)
+    assert group[1] == resolved.resources["TransformLogGroup"].properties["LogGroupName"]
+    (fields,) = re.findall(r"\| fields ([^|]+) \|", log["query"])
+    named = {each.strip() for each in fields.split(",")}
+    named |= set(re.findall(r"(?:filter|or) (\w+) ", log["query"]))
+    assert named <= log_fields(logged)
+    assert "records_failed" in named
+    _, lines = logged(event(b"\x1f\x8b"))
+    assert re.findall(r"message = '([^']+)'", log["query"]) == ["record failed"]
+    assert "record failed" in {line.get("message") for line in lines}
+
+
+def test_the_dashboard_shows_every_alarm_there_is() -> None:
+    for name, wanted in (("a dashboard alone", 0), (ALL, 14)):
+        body = json.loads(only(stack(name), "AWS::CloudWatch::Dashboard")["DashboardBody"])
+        shown = [
+            arn
+            for widget in body["widgets"]
+            for arn in widget["properties"].get("alarms", ())
+            if widget["type"] == "alarm"
+        ]
+        assert len(shown) == wanted
+        ids = {arn.rsplit(":", 1)[1].removeprefix(f"{stack(name).name}-") for arn in shown}
+        assert ids == set(alarms(name))
+
+
+def test_a_dashboard_without_sign_in_alarms_is_json_too() -> None:
+    resolved = resolve(DOCUMENT, {"Dashboard": "true", "AlarmEmail": "a@example.com"})
+    body = json.loads(only(resolved, "AWS::CloudWatch::Dashboard")["DashboardBody"])
+    (states,) = [each for each in body["widgets"] if each["type"] == "alarm"]
+    assert len(states["properties"]["alarms"]) == 11
+
+
+# Thresholds -------------------------------------------------------------------------------------
+
+
+def test_no_alarm_fires_on_a_quiet_account() -> None:
+    # Without data an alarm is OK by its setting; a metric that says 0, or 1 for success, is too.
+    for logical_id, alarm in alarms().items():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        quiet = 1 if logical_id == "DeliverySuccessAlarm" else 0
+        assert not breaches(alarm, quiet)
+
+
+def breaches(alarm: dict[str, Any], value: float) -> bool:
+    threshold = float(alarm["Threshold"])
+    comparisons: dict[str, Callable[[], bool]] = {
+        "GreaterThanOrEqualToThreshold": lambda: value >= threshold,
+        "GreaterThanThreshold": lambda: value > threshold,
+        "LessThanThreshold": lambda: value < threshold,
+    }
+    return comparisons[alarm["ComparisonOperator"]]()
+
+
+def test_the_duration_alarm_comes_before_the_time_out() -> None:
+    function = stack(ALL).resources["TransformFunction"].properties
+    threshold = alarms()["FunctionDurationAlarm"]["Threshold"]
+    assert threshold == 0.75 * 1000 * function["Timeout"]
+
+
+def test_the_freshness_alarm_waits_for_the_longest_buffers() -> None:
+    parameters = DOCUMENT["Parameters"]
+    longest = sum(parameters[name]["MaxValue"] for name in ("BufferSeconds", "LambdaBufferSeconds"))
+    assert longest < alarms()["DataFreshnessAlarm"]["Threshold"] < 24 * 3600
+
+
+# Reconciliation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in COMBINATIONS if metric_filters(name)])
+def test_what_is_seen_is_what_the_subscription_filter_should_pick(name: str) -> None:
+    picked = only(stack(name), "AWS::Logs::SubscriptionFilter")
+    seen = metric_filters(name)["EventsSeenFilter"]
+    for key in ("LogGroupName", "FilterPattern"):
+        assert seen[key] == picked[key]
+    assert seen["MetricTransformations"][0]["MetricValue"] == "1"
+    # Else what comes before the subscription filter picks would be missing.
+    assert "SubscriptionFilter" in needs(stack(name), "EventsSeenFilter")
+
+
+class Series(list[float]):
+    """A time series of metric math."""
+
+    def __sub__(self, other: "Series") -> "Series":
+        return Series(mine - its for mine, its in zip(self, other, strict=True))
+
+    def __rmul__(self, factor: float) -> "Series":  # type: ignore[override]
+        return Series(factor * each for each in self)
+
+
+def minutes(moments: Iterable[float]) -> list[int]:
+    """Return how many moments, in minutes, lie in each minute of a day."""
+    counts = [0] * 24 * 60
+    for moment in moments:
+        if moment < len(counts):
+            counts[int(moment)] += 1
+    return counts
+
+
+def fires(seen: Iterable[float], delivered: Iterable[float]) -> int:
+    """Return for how many minutes of a day the reconciliation alarm is on, as CloudWatch evaluates.
+
+    seen, delivered: minutes of the day. A sliding window of EvaluationPeriods, every minute.
+    """
+    alarm = alarms()["ReconciliationAlarm"]
+    expression = next(each for each in alarm["Metrics"] if each["Id"] == "missing")["Expression"]
+    (period,) = {each["MetricStat"]["Period"] for each in alarm["Metrics"] if "MetricStat" in each}
+    step, periods = period // 60, alarm["EvaluationPeriods"]
+    functions = {
+        "FILL": lambda series, filler: Series(filler if each is None else each for each in series),
+        "RUNNING_SUM": lambda series: Series(itertools.accumulate(series)),
+    }
+    counts = {"seen": minutes(seen), "delivered": minutes(delivered)}
+    on = 0
+    for start in range(24 * 60 - step * periods):
+        series = {
+            key: [
+                # A metric without a value in a period has no data point there.
+                sum(values[at : at + step]) or None
+                for at in range(start, start + step * periods, step)
+            ]
+            for key, values in counts.items()
+        }
+        values = eval(expression, functions, series)
+        on += sum(breaches(alarm, each) for each in values) >= alarm["DatapointsToAlarm"]
+    return on
+
+
+@pytest.mark.parametrize("lag", [0.5, 3, 15.5])
+def test_reconciliation_is_silent_while_sign_ins_are_only_on_their_way(lag: float) -> None:
+    # 15.5 minutes: LambdaBufferSeconds at its largest.
+    for at in (5.0, 59.9, 60.0, 720.5):
+        assert not fires([at], [at + lag])
+    assert not fires([], [])
+
+
+@pytest.mark.parametrize("a_day", [10, 100, 1_000, 20_000])
+def test_reconciliation_is_silent_under_any_load(a_day: int) -> None:
+    seeded = random.Random(a_day)
+    for _ in range(5):
+        seen = [seeded.uniform(0, 24 * 60) for _ in range(a_day)]
+        assert not fires(seen, [at + seeded.uniform(0.2, 1) for at in seen])
+
+
+def test_reconciliation_shows_one_lost_sign_in_of_a_quiet_account() -> None:
+    for lost in (300.0, 302.3):
+        assert fires([lost], []) >= 10
+        assert fires([lost, lost + 10], [lost + 0.5])
+
+
+def test_reconciliation_shows_every_fifth_lost_of_a_busy_account() -> None:
+    seeded = random.Random(2)
+    seen = sorted(seeded.uniform(0, 24 * 60) for _ in range(5_000))
+    assert fires(seen, [at + 0.5 for number, at in enumerate(seen) if number % 5])
+
+
+def test_reconciliation_shows_a_deleted_filter() -> None:
+    seeded = random.Random(1)
+    for a_day in (20, 20_000):
+        seen = sorted(seeded.uniform(0, 24 * 60) for _ in range(a_day))
+        assert fires(seen, [at + 0.5 for at in seen if at < 720])
+
+
+def test_copies_only_add() -> None:
+    assert not fires([300.0], [300.5, 300.6, 300.7])
+
+
+# The CIS alarms ---------------------------------------------------------------------------------
+
+CIS = {
+    "SignInWithoutMfaFilter": '{ ($.eventName = "ConsoleLogin") && '
+    '($.additionalEventData.MFAUsed != "Yes") && ($.userIdentity.type = "IAMUser") && '
+    '($.responseElements.ConsoleLogin = "Success") }',
+    "FailedSignInsFilter": "{ ($.eventName = ConsoleLogin) && "
+    '($.errorMessage = "Failed authentication") }',
+    "RootActivityFilter": '{ $.userIdentity.type = "Root" && '
+    '$.userIdentity.invokedBy NOT EXISTS && $.eventType != "AwsServiceEvent" }',
+}
+
+
+def test_the_cis_patterns_are_the_benchmarks_to_the_letter() -> None:
+    found = {name: each["FilterPattern"] for name, each in metric_filters().items()}
+    del found["EventsSeenFilter"]
+    assert found == CIS
+    group = {each["LogGroupName"] for each in metric_filters().values()}
+    assert group == {stack(ALL).outputs["LogGroupName"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "matched"),
+    [
+        ("no-mfa", {"SignInWithoutMfaFilter"}),
+        ("failed", {"FailedSignInsFilter"}),
+        ("root", {"RootActivityFilter"}),
+        ("tokyo", set()),
+        ("federated", set()),
+    ],
+)
+def test_the_cis_patterns_pick_what_they_are_for(source: str, matched: set[str]) -> None:
+    # The first of each: the benchmark knows one of the two error messages of failed.jsonl.
+    line = (ROOT / "events" / "src" / f"{source}.jsonl").read_text().split("\n")[0]
+    found = {name for name, pattern in CIS.items() if FilterPattern(pattern).matches(line)}
+    assert found == matched
+
+
+def test_the_cis_patterns_pick_some_of_the_real_sign_ins_and_not_all() -> None:
+    paths = sorted((DATA / "cloudtrail").glob("consolelogin.*.ndjson"))
+    lines = [line for path in paths for line in path.read_text().split("\n") if line]
+    for pattern in CIS.values():
+        picked = sum(map(FilterPattern(pattern).matches, lines))
+        assert 0 < picked < len(lines)

@@ -1,0 +1,257 @@
+"""The saved queries, transpiled to DuckDB, over objects that the local pipeline has written.
+
+The table is read as Athena reads it: folders by partition projection, lines by the SerDe's
+delimiter, gzip by the object's name.
+"""
+
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import duckdb
+import pytest
+import sqlglot
+from stacks import only, stack
+from support import TOKYO
+
+from console_login import local, state, template
+from console_login.clock import SimulatedClock
+from console_login.faults import Faults
+from console_login.firehose import FirehoseClient
+from console_login.template import Stack
+
+DAY = timedelta(days=1)
+NOW = datetime.now(UTC)
+NUMBERS = itertools.count()
+
+
+def sign_in(age_days: float, **changes: Any) -> str:
+    """Return the tutorial's sign-in, so many days old, with other values at dotted paths."""
+    sign_in = json.loads(TOKYO)
+    sign_in["eventID"] = f"event-{next(NUMBERS)}"
+    sign_in["eventTime"] = (NOW - age_days * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = sign_in
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return json.dumps(sign_in, separators=(",", ":"), ensure_ascii=False)
+
+
+ALICE = {"userIdentity__userName": "alice"}
+FAILURE = {"responseElements__ConsoleLogin": "Failure", "errorMessage": "Failed authentication"}
+EVENTS = {
+    "alice": sign_in(1, **ALICE, userAgent="old agent", sourceIPAddress="192.0.2.1"),
+    "alice, long ago": sign_in(40, **ALICE, userAgent="old agent"),
+    "alice, new agent": sign_in(2, **ALICE, userAgent="new agent\u0394"),
+    "failure": sign_in(3, **ALICE, **FAILURE, sourceIPAddress="198.51.100.7"),
+    "failure again": sign_in(
+        4, userIdentity__userName="bob", **FAILURE, sourceIPAddress="198.51.100.7"
+    ),
+    "failure, elsewhere": sign_in(5, **ALICE, **FAILURE, sourceIPAddress="203.0.113.9"),
+    "failure, too old": sign_in(6.99 + 1, **ALICE, **FAILURE, sourceIPAddress="203.0.113.9"),
+    "root": sign_in(10, userIdentity={"type": "Root", "arn": "arn:aws:iam::111122223333:root"}),
+    "root, too old": sign_in(95, userIdentity={"type": "Root"}),
+    "no MFA": sign_in(20, additionalEventData__MFAUsed="No"),
+    "MFA not told": sign_in(21, additionalEventData={}),
+    "no MFA, federated": sign_in(
+        22, userIdentity__type="AssumedRole", additionalEventData__MFAUsed="No"
+    ),
+    "no eventID": sign_in(1, eventID=None),
+    "no eventID either": sign_in(1.5, eventID=None),
+    "userIdentity is a string": sign_in(1, userIdentity="alice"),
+}
+PARSED = {name: json.loads(text) for name, text in EVENTS.items()}
+
+
+@pytest.fixture(scope="module", params=["UNCOMPRESSED", "GZIP"])
+def athena(request: Any, tmp_path_factory: Any) -> Any:
+    """Return a function that runs a saved query by its name, and returns its rows."""
+    folder = tmp_path_factory.mktemp("bucket")
+    with state.started(template.load(), {"Compression": request.param}) as started:
+        write_objects(started, folder)
+        return connected(started.stack, folder, request.param)
+
+
+def write_objects(started: state.State, folder: Path) -> None:
+    """Send each event through the pipeline when it is three minutes old, every record twice."""
+    faults, firehose = Faults(["duplicate:1"], 0), FirehoseClient(Faults([], 0))
+    function = local.in_process(started.stack, io.StringIO(), firehose)
+    clock = SimulatedClock((NOW - 100 * DAY).timestamp())
+    pipeline = local.Pipeline(started, function, clock, faults, 0, firehose)
+    for name in sorted(EVENTS, key=time_of):
+        arrival = datetime.fromisoformat(time_of(name)) + timedelta(minutes=3)
+        clock.advance_to(arrival.timestamp())
+        local.run(pipeline, clock, [EVENTS[name]], lambda: None)
+    for key in pipeline.stream.keys:
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(started.get(key))
+
+
+def connected(resolved: Stack, folder: Path, compression: str) -> Any:
+    database = duckdb.connect()
+    database.execute("SET TimeZone = 'UTC'")
+    table = only(resolved, "AWS::Glue::Table")["TableInput"]
+    delimiter = table["StorageDescriptor"]["SerdeInfo"]["Parameters"]["field.delim"]
+    (column,) = table["StorageDescriptor"]["Columns"]
+    (partition,) = table["PartitionKeys"]
+    columns = f"{column['Name']} text, {partition['Name']} text"
+    database.execute(f"CREATE TABLE {table['Name']} ({columns})")
+    assert column["Type"] == partition["Type"] == "string"
+    for day, location in projected(resolved, NOW):
+        paths = sorted((folder / location).glob("*")) if (folder / location).is_dir() else []
+        for path in paths:
+            assert path.name.endswith(".gz") is (compression == "GZIP")
+            lines = "read_csv(?, delim = ?, quote = '', escape = '', header = false,"
+            lines += " columns = {'line': 'VARCHAR'})"
+            insert = f"INSERT INTO {table['Name']} SELECT line, ? FROM {lines}"
+            database.execute(insert, [day, str(path), delimiter])
+
+    def query(name: str, *parameters: str) -> list[tuple[Any, ...]]:
+        text = saved()[name]
+        (statement,) = sqlglot.transpile(text, read="athena", write="duckdb")
+        rows: list[tuple[Any, ...]] = database.execute(statement, list(parameters)).fetchall()
+        return rows
+
+    return query
+
+
+def saved() -> dict[str, str]:
+    queries = stack().of_type("AWS::Athena::NamedQuery").values()
+    return {each.properties["Name"]: each.properties["QueryString"] for each in queries}
+
+
+def projected(resolved: Stack, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield each day of the table's projection, and its folder in the bucket, as Athena would."""
+    table = only(resolved, "AWS::Glue::Table")["TableInput"]
+    settings = {
+        key.removeprefix("projection.day."): value
+        for key, value in table["Parameters"].items()
+        if key.startswith("projection.day.")
+    }
+    assert settings["type"] == "date"
+    assert settings["format"] == "yyyy/MM/dd"
+    assert (settings["interval"], settings["interval.unit"]) == ("1", "DAYS")
+    first, last = settings["range"].split(",")
+    assert last == "NOW+1DAYS"
+    day = datetime.strptime(first, "%Y/%m/%d").replace(tzinfo=UTC)
+    bucket = f"s3://{resolved.outputs['BucketName']}/"
+    location = table["Parameters"]["storage.location.template"]
+    assert location.startswith(bucket)
+    while day <= now + DAY:
+        text = day.strftime("%Y/%m/%d")
+        yield text, location.removeprefix(bucket).replace("${day}", text)
+        day += DAY
+
+
+def time_of(name: str) -> str:
+    text: str = PARSED[name]["eventTime"]
+    return text
+
+
+def test_last_sign_ins(athena: Any) -> None:
+    rows = athena("last-sign-ins")
+    recent = [name for name, each in PARSED.items() if each["eventTime"] >= week_ago()]
+    assert [row[0] for row in rows] == sorted((time_of(name) for name in recent), reverse=True)
+    (row,) = [row for row in rows if row[3] == "192.0.2.1"]
+    alice = PARSED["alice"]
+    assert row == (
+        alice["eventTime"],
+        "IAMUser",
+        "alice",
+        "192.0.2.1",
+        alice["awsRegion"],
+        "Success",
+        "Yes",
+        None,
+        "old agent",
+    )
+
+
+def week_ago() -> str:
+    return (NOW - 7 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_failures_by_address(athena: Any) -> None:
+    assert athena("failures-by-address") == [
+        ("198.51.100.7", 2, 2, time_of("failure")),
+        ("203.0.113.9", 1, 1, time_of("failure, elsewhere")),
+    ]
+
+
+def test_root_sign_ins(athena: Any) -> None:
+    root = PARSED["root"]
+    wanted = (time_of("root"), root["sourceIPAddress"], "Success", "Yes", root["userAgent"])
+    assert athena("root-sign-ins") == [wanted]
+
+
+def test_sign_ins_without_mfa(athena: Any) -> None:
+    rows = athena("sign-ins-without-mfa")
+    assert [(row[0], row[3]) for row in rows] == [
+        (time_of("no MFA"), "No"),
+        (time_of("MFA not told"), None),
+    ]
+
+
+def test_new_user_agents(athena: Any) -> None:
+    rows = [row for row in athena("new-user-agents") if row[0] == "alice"]
+    assert ("alice", "new agent\u0394", time_of("alice, new agent"), 1) in rows
+    assert "old agent" not in {row[1] for row in rows}
+
+
+def test_user_history(athena: Any) -> None:
+    rows = athena("user-history", "alice")
+    alices = [each for each in PARSED.values() if "alice" in str(each["userIdentity"])]
+    times = {each["eventTime"] for each in alices if isinstance(each["userIdentity"], dict)}
+    assert [row[0] for row in rows] == sorted(times, reverse=True)
+    assert athena("user-history", "' OR 1 = 1 --") == []
+
+
+def test_distinct_events(athena: Any) -> None:
+    lines = [row[0] for row in athena("distinct-events")]
+    recent = [text for name, text in EVENTS.items() if PARSED[name]["eventTime"] >= week_ago()]
+    # Those without an id are told apart by their lines.
+    assert set(recent) <= set(lines)
+    assert len(lines) == len(set(lines))
+
+
+def test_each_query_is_tested() -> None:
+    names = {name.replace("_", "-").removeprefix("test-") for name in globals()}
+    assert set(saved()) <= names
+    assert all(";" not in text for text in saved().values())
+
+
+def test_today_is_projected_in_every_time_zone_at_every_hour() -> None:
+    for hour in range(24):
+        now = datetime(2026, 11, 24, hour, 30, tzinfo=UTC)
+        last = max(day for day, _ in projected(stack(), now))
+        for name in ("Asia/Tokyo", "UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
+            assert name in available_timezones()
+            assert now.astimezone(ZoneInfo(name)).strftime("%Y/%m/%d") <= last
+
+
+def test_error_objects_are_no_part_of_the_table() -> None:
+    folders = {location for _, location in projected(stack("no folder, objects expire"), NOW)}
+    assert not [each for each in folders if each.startswith("processing-failed")]
+
+
+@pytest.mark.parametrize("name", ["nothing given", "existing bucket", "trail and existing key"])
+def test_results_are_encrypted_and_scans_limited(name: str) -> None:
+    resolved = stack(name)
+    group = only(resolved, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    assert group["EnforceWorkGroupConfiguration"] is True
+    result = group["ResultConfiguration"]
+    assert result["EncryptionConfiguration"] == {
+        "EncryptionOption": "SSE_KMS",
+        "KmsKey": resolved.outputs["KeyArn"],
+    }
+    folder = f"s3://{resolved.outputs['BucketName']}/athena-results/{resolved.name}/"
+    assert result["OutputLocation"] == folder
+    assert group["BytesScannedCutoffPerQuery"] == 10 * 1024**3
