@@ -336,7 +336,8 @@ def _crossover_cells(scenario: Scenario) -> tuple[str, str]:
         return "never", ""
     month = traffic(replace(scenario, events_per_day=events))
     in_use = month.records * month.record_bytes / SECONDS_PER_MONTH
-    return rounded(events), f"{in_use / p.STREAM_QUOTA[scenario.region]:.1%}"
+    share = in_use / p.STREAM_QUOTA[scenario.region]
+    return rounded(events), "< 1%" if share < 0.01 else f"{share:.0%}"
 
 
 def options_table() -> str:
@@ -376,7 +377,7 @@ def options_table() -> str:
         ),
         (
             "`Architecture` `x86_64`",
-            f"{p.LAMBDA_X86.us_east_1 / p.LAMBDA_ARM64.us_east_1 - 1:.0%} of Lambda's time",
+            f"{p.LAMBDA_X86.us_east_1 / p.LAMBDA_ARM64.us_east_1 - 1:.0%} more for Lambda's time",
             "the same",
         ),
     )

@@ -169,6 +169,19 @@ def test_the_documents_words_are_true() -> None:
     # Filtering upstream is cheaper than either without.
     assert max(filtered.native, filtered.ours) < min(unfiltered.native, unfiltered.ours)
     assert middle.line("the function's custom metrics").ours > 0.9 * middle.ours
+    sign_ins, picked, _ = (crossover(scenario) for _, scenario in cost.COMPARED)
+    assert sign_ins is not None
+    assert 150 < sign_ins / 86_400 < 250
+    # The second crossover comes from S3 more than from decompression.
+    assert picked is not None
+    meeting = bill(replace(cost.COMPARED[1][1], events_per_day=picked))
+    s3 = sum(line.native - line.ours for line in meeting.lines if line.what.startswith("S3"))
+    assert s3 > meeting.line("Firehose decompression").native
+    # Vended Logs: cheaper for records of one sign-in, some four times as dear for many events.
+    for scenario, low, high in ((cost.HEADLINE[1][1], 0.7, 1.0), (cost.HEADLINE[2][1], 3.5, 4.5)):
+        direct, vended = bill(scenario), bill(replace(scenario, vended=True))
+        ratio = vended.line("Firehose ing").ours / direct.line("Firehose ing").ours
+        assert low < ratio < high
 
 
 def test_constants_are_the_templates() -> None:
