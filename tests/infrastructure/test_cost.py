@@ -24,6 +24,16 @@ UNFILTERED = Scenario(
 )
 
 
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fix what is measured or counted anew, so that the arithmetic below stays."""
+    monkeypatch.setattr(prices, "MB_PER_SECOND", {"sparse": 300, "dense": 175, "single": 55})
+    metrics = {"EventsSeen": "record", "EventsDelivered": "delivery", "RecordsFailed": "trouble"}
+    monkeypatch.setattr(prices, "METRICS", metrics)
+    alarms = (prices.Alarms("a", 10, 1), prices.Alarms("b", 2, 1), prices.Alarms("c", 1, 2))
+    monkeypatch.setattr(prices, "ALARMS", alarms)
+
+
 def amounts(scenario: Scenario) -> dict[str, tuple[float, float]]:
     return {line.what: (line.native, line.ours) for line in bill(scenario).lines}
 
@@ -41,6 +51,7 @@ def test_write_writes_the_document_and_its_plot(tmp_path: Path) -> None:
     assert (tmp_path / "cost.svg").read_text(encoding="utf-8") == cost.plot()
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_filtered_month_by_hand() -> None:
     lines = amounts(FILTERED)
     seconds = 730 * 3600
@@ -75,6 +86,7 @@ def test_a_filtered_month_by_hand() -> None:
     assert bill(FILTERED).native == pytest.approx(native)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_an_unfiltered_month_of_many_events_by_hand() -> None:
     lines = amounts(replace(UNFILTERED, region="ap-northeast-1"))
     # 400,000 records of 240 + 50 x (1,240 + 200) = 72,240 bytes, 9,030 compressed, not rounded.
@@ -194,6 +206,7 @@ def test_constants_are_the_templates() -> None:
     assert PARAMETERS["BufferSizeMiB"]["Default"] * 2**20 == prices.S3_BUFFER_BYTES
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_alarms_are_billed_for_each_metric_that_they_read() -> None:
     # 10 x 1 + 2 x 1 + 1 x 2 metrics at 0.10.
     assert "13 alarms | 1.40 | 1.40 and 0.10 for each further metric" in cost.options_table()
