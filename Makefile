@@ -92,6 +92,10 @@ scan: setup ## Check the template with checkov, which runs in an environment of 
 bench: setup ## Time the handler against the textbook transformer, in one run
 	@$(VENV)/bin/python benchmarks/transform.py
 
+.PHONY: cost
+cost: setup ## Regenerate docs/cost.md and docs/cost.svg: what a month costs, here and natively
+	@$(VENV)/bin/python benchmarks/cost.py --write docs/cost.md
+
 .PHONY: events
 events: setup ## Pack events/*.json again from events/src
 	@sh events/pack.sh events
