@@ -7,6 +7,7 @@ delimiter, gzip by the object's name.
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -235,6 +236,14 @@ def test_today_is_projected_in_every_time_zone_at_every_hour() -> None:
         for name in ("Asia/Tokyo", "UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
             assert name in available_timezones()
             assert now.astimezone(ZoneInfo(name)).strftime("%Y/%m/%d") <= last
+
+
+@pytest.mark.parametrize("name", sorted(saved()))
+def test_a_query_by_event_time_looks_one_folder_further_back(name: str) -> None:
+    days = [int(text) for text in re.findall(r"interval '(\d+)' day", saved()[name])]
+    folders, *events = days
+    assert all(folders > each for each in events)
+    assert not events or folders == max(events) + 1
 
 
 def test_error_objects_are_no_part_of_the_table() -> None:
