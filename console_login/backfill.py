@@ -7,6 +7,7 @@ again, and nothing is left out, in whatever order events come within it.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 """
 
+import functools
 import json
 import math
 import os
@@ -166,6 +167,7 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
     return saved
 
 
+@functools.cache
 def filter_pattern(event_names: str) -> str:
     """Return the pattern that template.yaml gives the filter for an EventNames parameter."""
     # The translator takes a second to import.
