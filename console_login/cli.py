@@ -269,6 +269,43 @@ def backfill(
         sys.exit(1)
 
 
+@cli.command()
+@click.option("--stack", required=True, metavar="NAME", help="Name of the deployed stack.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, 24 * 365),
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="How far back events and objects are compared.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_aws_options
+def doctor(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    stack: str,
+    hours: int,
+    as_json: bool,
+) -> None:
+    """Say what is wrong with a deployed stack, and what to do about it.
+
+    Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
+    checked.
+    """
+    from console_login import doctor as examining
+
+    results = examining.examine(_access(endpoint_url, region, profile), stack, hours)
+    if as_json:
+        click.echo(json.dumps(examining.report(stack, results), indent=2))
+    else:
+        for line in examining.words(results):
+            click.echo(line)
+    if not examining.is_well(results):
+        sys.exit(1)
+
+
 def _print_plan(asked: Any, progress: Any) -> None:
     from console_login import backfill as filling
 
