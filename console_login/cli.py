@@ -1,21 +1,28 @@
 """The commands of `console-login`: arguments and printing, no logic."""
 
+import contextlib
 import io
 import json
 import os
 import re
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from console_login import function
 from console_login import pack as packing
 from console_login.errors import UserError
+
+if TYPE_CHECKING:
+    from console_login.access import Access
+    from console_login.backfill import Plan
 
 # The translator and moto take seconds to import: a command that needs them imports them.
 
@@ -28,6 +35,24 @@ _PARAMETER = click.option(
     metavar="NAME=VALUE",
     help="A parameter of the template, such as CreateTrail=true; may be repeated.",
 )
+
+
+def _aws_options[Command: Callable[..., Any]](command: Command) -> Command:
+    """Add the options that say where AWS is, and as whom: for `_access`."""
+    for option in (
+        click.option("--profile", metavar="NAME", help="Of the AWS configuration."),
+        click.option("--region", metavar="REGION", help="AWS Region."),
+        click.option("--endpoint-url", metavar="URL", help="Such as that of local --serve."),
+    ):
+        command = option(command)
+    return command
+
+
+def _access(endpoint_url: str | None, region: str | None, profile: str | None) -> "Access":
+    # boto3 takes half a second to import.
+    from console_login.access import Access
+
+    return Access(endpoint_url, region, profile)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -176,6 +201,132 @@ def local(serve: bool, port: int | None, **options: Any) -> None:
         session.serve(chosen, 4566 if port is None else port)
     elif not session.run(chosen):
         sys.exit(1)
+
+
+@cli.command()
+@click.option("--stack", metavar="NAME", help="Deployed stack; says log group, stream and pattern.")
+@click.option("--log-group", metavar="NAME", help="Without --stack: where the events are.")
+@click.option("--stream", metavar="NAME", help="Without --stack: where they go.")
+@click.option(
+    "--event-names",
+    metavar="NAMES",
+    help="Without --stack: EventNames as the template has them; ConsoleLogin by default.",
+)
+@click.option("--start", required=True, metavar="TIME", help="Of the first events, in ISO 8601.")
+@click.option("--end", metavar="TIME", help="Events from then on are left out; now by default.")
+@click.option(
+    "--mib-per-second",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="MIB",
+    help="Of records; a stream takes 1 in most Regions, live sign-ins included, and 5 in three.",
+)
+@click.option("--state", type=_PATH, metavar="FILE", help="Keeps how far it is; a run goes on.")
+@click.option("--dry-run", is_flag=True, help="Read and count; send nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_aws_options
+def backfill(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Send sign-ins from before the subscription filter existed.
+
+    Reads the log group by the filter's pattern and puts what matches into the stream, at least
+    once: what was delivered already, or is sent again after an interruption, comes as another line
+    with the same eventID. The lines lie in the folder of the day on which they are sent. Exits with
+    1 if not everything is known to be sent.
+    """
+    from console_login import backfill as filling
+    from console_login.sender import Sender
+
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json asks no question: it goes with --yes or --dry-run")
+    access = _access(endpoint_url, region, profile)
+    asked = filling.Asked(**options)
+    progress = filling.prepare(access, asked)
+    plan = progress.plan
+    if not as_json:
+        _print_plan(asked, progress)
+    if not (dry_run or yes or progress.is_done):
+        click.confirm("Put these sign-ins into the stream?", abort=True)
+    rate = asked.mib_per_second * filling.MIB
+    sender = None if dry_run else Sender(access, plan.stream, rate)
+    with _time_bar(plan, progress.position, hidden=as_json) as watch:
+        totals = filling.Backfill(access, progress, sender, watch).run()
+    if as_json:
+        click.echo(json.dumps(filling.report(asked, progress, totals, dry_run=dry_run), indent=2))
+    else:
+        for line in filling.words(asked, progress, totals, dry_run=dry_run):
+            click.echo(line)
+    if not totals.is_complete:
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--stack", required=True, metavar="NAME", help="Name of the deployed stack.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, 24 * 365),
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="How far back events and objects are compared.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_aws_options
+def doctor(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    stack: str,
+    hours: int,
+    as_json: bool,
+) -> None:
+    """Say what is wrong with a deployed stack, and what to do about it.
+
+    Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
+    checked.
+    """
+    from console_login import doctor as examining
+
+    results = examining.examine(_access(endpoint_url, region, profile), stack, hours)
+    if as_json:
+        click.echo(json.dumps(examining.report(stack, results), indent=2))
+    else:
+        for line in examining.words(results):
+            click.echo(line)
+    if not examining.is_well(results):
+        sys.exit(1)
+
+
+def _print_plan(asked: Any, progress: Any) -> None:
+    from console_login import backfill as filling
+
+    for heading, value in filling.planned(asked, progress):
+        click.echo(f"{heading:<10} {value}")
+
+
+@contextlib.contextmanager
+def _time_bar(plan: "Plan", position: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """Yield what to call with the time that is reached; on a terminal a bar shows it on stderr."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=hidden or not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=plan.end - position)
+        yield lambda reached: bar.update(task, completed=reached - position)
 
 
 def _parameters(pairs: tuple[str, ...]) -> dict[str, str]:

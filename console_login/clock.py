@@ -1,7 +1,17 @@
-"""The time that the local pipeline's stations go by."""
+"""The time that the local pipeline's stations go by, and moments as options name them."""
 
 import time
+from datetime import datetime
 from typing import Protocol
+
+from console_login.errors import UserError
+
+# What time zones and S3's day of retries leave room around.
+_FIRST_YEAR, _LAST_YEAR = 1971, 9998
+
+
+class MomentError(UserError):
+    """An option that names no moment; the message says which."""
 
 
 class Clock(Protocol):
@@ -33,3 +43,19 @@ class SimulatedClock:
     def advance_to(self, moment: float) -> None:
         """Go on to `moment`; a moment that has passed changes nothing."""
         self._now = max(self._now, moment)
+
+
+def moment(option: str, text: str) -> datetime:
+    """Return the moment that an option such as `--clock` names in ISO 8601, with an offset.
+
+    Raises MomentError.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise MomentError(f"{option} {text}: no time in ISO 8601") from error
+    if found.tzinfo is None:
+        raise MomentError(f"{option} {text}: it needs an offset, such as +09:00 or Z")
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise MomentError(f"{option} {text}: from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return found

@@ -20,16 +20,31 @@ class Origin(NamedTuple):
     filter_name: str
 
 
+class LogEvent(NamedTuple):
+    """A log event as an envelope holds it; `timestamp` in milliseconds since the epoch."""
+
+    id: str
+    timestamp: int
+    message: str
+
+
 def data_message(origin: Origin, events: Iterable[tuple[int, str]], first_number: int = 0) -> str:
     """Return a DATA_MESSAGE with a log event for each timestamp and message.
 
     A timestamp is in milliseconds since the epoch. first_number: how many events the log stream had
     before; ids follow from it.
     """
-    log_events = [
-        {"id": str(_FIRST_EVENT_ID + number), "timestamp": timestamp, "message": message}
-        for number, (timestamp, message) in enumerate(events, first_number)
-    ]
+    return data_message_of(
+        origin,
+        (
+            LogEvent(str(_FIRST_EVENT_ID + number), timestamp, message)
+            for number, (timestamp, message) in enumerate(events, first_number)
+        ),
+    )
+
+
+def data_message_of(origin: Origin, log_events: Iterable[LogEvent]) -> str:
+    """Return a DATA_MESSAGE with log events that have their ids already."""
     return compact(
         {
             "messageType": "DATA_MESSAGE",
@@ -37,7 +52,7 @@ def data_message(origin: Origin, events: Iterable[tuple[int, str]], first_number
             "logGroup": origin.log_group,
             "logStream": origin.log_stream,
             "subscriptionFilters": [origin.filter_name],
-            "logEvents": log_events,
+            "logEvents": [each._asdict() for each in log_events],
         }
     )
 

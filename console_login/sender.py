@@ -48,8 +48,13 @@ class Sender:
         return self._client.problem
 
     def batches(self, records: Sequence[bytes]) -> Iterator[list[int]]:
-        """Yield the indexes of the records that one call can take, in order."""
-        return self._batches(records)
+        """Yield the indexes of the records that one call can take, in order.
+
+        None takes more than may be sent in a second, but for a record that is larger alone: a
+        stream's quota is per second, and a call's 4 MiB at once would be throttled.
+        """
+        for batch in self._batches(records):
+            yield from self._of_a_second(records, batch)
 
     def send(self, batch: Sequence[bytes]) -> list[bool]:
         """Send what one call can take; return for each record whether it was certainly accepted.
@@ -60,6 +65,17 @@ class Sender:
         self._client.problem = None
         end = time.monotonic() + SECONDS_FOR_A_BATCH
         return self._putter.put(self._stream_name, batch, lambda: end - time.monotonic())
+
+    def _of_a_second(self, records: Sequence[bytes], batch: list[int]) -> Iterator[list[int]]:
+        part: list[int] = []
+        size = 0
+        for index in batch:
+            size += len(records[index])
+            if part and self._bytes_per_second is not None and size > self._bytes_per_second:
+                yield part
+                part, size = [], len(records[index])
+            part.append(index)
+        yield part
 
     def _wait(self, size: int) -> None:
         if self._bytes_per_second is None:

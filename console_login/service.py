@@ -136,12 +136,14 @@ class Application:
         return found
 
     def _cloudformation(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
-        """Answer DescribeStacks, which in moto needs half an OpenAPI implementation."""
+        """Answer for the one stack: moto's own answers need half an OpenAPI implementation."""
         stack = self._pipeline.stack
         form = parse_qs(_body(environ).decode("utf-8", "replace"))
-        if form.get("Action") == ["DescribeStacks"] and form.get("StackName") == [stack.name]:
+        answers = {"DescribeStacks": _described, "DescribeStackResources": _resources_described}
+        answer = answers.get(form.get("Action", [""])[0])
+        if answer is not None and form.get("StackName") == [stack.name]:
             start_response("200 OK", [("Content-Type", "text/xml")])
-            return [_described(stack).encode()]
+            return [answer(stack).encode()]
         why = f"Stack with id {form.get('StackName', ['?'])[0]} does not exist"
         start_response("400 Error", [("Content-Type", "text/xml")])
         return [
@@ -211,6 +213,22 @@ def _described(stack: Stack) -> str:
         f"<Parameters>{_members('Parameter', parameters)}</Parameters>"
         f"<Outputs>{_members('Output', stack.outputs)}</Outputs>"
         "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
+
+
+def _resources_described(stack: Stack) -> str:
+    resources = "".join(
+        f"<member><LogicalResourceId>{logical_id}</LogicalResourceId>"
+        f"<PhysicalResourceId>{escape(resource.physical_id)}</PhysicalResourceId>"
+        f"<ResourceType>{resource.type}</ResourceType>"
+        "<Timestamp>2024-03-30T09:45:53Z</Timestamp>"
+        "<ResourceStatus>CREATE_COMPLETE</ResourceStatus></member>"
+        for logical_id, resource in stack.resources.items()
+    )
+    return (
+        '<DescribeStackResourcesResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">'
+        f"<DescribeStackResourcesResult><StackResources>{resources}</StackResources>"
+        "</DescribeStackResourcesResult></DescribeStackResourcesResponse>"
     )
 
 

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +21,7 @@ from rich.table import Table
 
 from console_login import generate, local, state, template
 from console_login.accounting import Account, delivered_lines
-from console_login.clock import SimulatedClock, SystemClock
+from console_login.clock import SimulatedClock, SystemClock, moment
 from console_login.errors import UserError
 from console_login.faults import Faults
 from console_login.firehose import FirehoseClient
@@ -33,9 +32,6 @@ from console_login.stream import Function
 MAX_SHOWN = 10
 
 _REFRESH_SECONDS = 0.1
-
-# What time zones and S3's day of retries leave room around.
-_FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
 
 class OptionError(UserError):
@@ -139,17 +135,7 @@ def _check(options: Options) -> None:
 
 
 def _start(text: str | None) -> float:
-    if text is None:
-        return time.time()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise OptionError(f"--clock {text}: no time in ISO 8601") from error
-    if moment.tzinfo is None:
-        raise OptionError(f"--clock {text}: it needs an offset, such as +09:00 or Z")
-    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise OptionError(f"--clock {text}: from {_FIRST_YEAR} to {_LAST_YEAR}")
-    return moment.timestamp()
+    return time.time() if text is None else moment("--clock", text).timestamp()
 
 
 def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:

@@ -1,12 +1,9 @@
 """`console-login local --serve`: one endpoint for any AWS client, tried with boto3 over HTTP."""
 
-import contextlib
 import gzip
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,77 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
+from serving import BUCKET, GROUP, STREAM, Endpoint, serving
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
 from console_login.access import Access, AccessError, deployed
-
-GROUP = "/aws/cloudtrail/management-event"
-BUCKET = "console-login-firehose-deliverybucket"
-STREAM = "console-login-firehose-DeliveryStream"
-
-
-class Endpoint:
-    """A running `--serve` and clients for it."""
-
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process = process
-        self.url = url
-
-    def client(self, service: Any) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name="ap-northeast-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )
-
-    def keys(self, prefix: str = "consolelogin/") -> list[str]:
-        listed = self.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-        return [each["Key"] for each in listed.get("Contents", [])]
-
-    def lines(self, count: int) -> list[str]:
-        """Return the lines in the bucket as soon as there are `count`."""
-        s3 = self.client("s3")
-        found: list[str] = []
-        for _ in range(100):
-            found = []
-            for key in self.keys():
-                body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
-                found += body.splitlines()
-            if len(found) >= count:
-                break
-            time.sleep(0.1)
-        return found
-
-
-@contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Endpoint]:
-    command = [sys.executable, "-m", "console_login", "local", "--serve", "--port", "0"]
-    for name in ("BufferSeconds", "LambdaBufferSeconds"):
-        command += ["--parameter", f"{name}=0"]
-    with subprocess.Popen(
-        [*command, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # As a terminal would: Ctrl-C must end it even where this test ignores it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
-        try:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            found = re.search(r"serving at (http://127\.0\.0\.1:\d+) ", first)
-            assert found, first
-            yield Endpoint(process, found[1])
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
