@@ -204,6 +204,30 @@ def local(serve: bool, port: int | None, **options: Any) -> None:
 
 
 @cli.command()
+@click.argument("old", type=_PATH)
+@click.argument("new", type=_PATH)
+@click.option(
+    "--event-names",
+    default="ConsoleLogin",
+    show_default=True,
+    metavar="NAMES",
+    help="What both sides should have, as in EventNames.",
+)
+def compare(old: Path, new: Path, event_names: str) -> None:
+    """Compare the events in two folders of objects, such as an old pipeline's and a new one's.
+
+    By eventID, copies counted once. Exits with 1 if one side has an event that the other lacks.
+    """
+    from console_login import compare as comparing
+
+    comparison = comparing.compare(old, new, event_names)
+    for line in comparing.words(comparison):
+        click.echo(line)
+    if comparison.only_old or comparison.only_new:
+        sys.exit(1)
+
+
+@cli.command()
 @click.option("--stack", metavar="NAME", help="Deployed stack; says log group, stream and pattern.")
 @click.option("--log-group", metavar="NAME", help="Without --stack: where the events are.")
 @click.option("--stream", metavar="NAME", help="Without --stack: where they go.")

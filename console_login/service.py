@@ -139,7 +139,7 @@ class Application:
         """Answer for the one stack: moto's own answers need half an OpenAPI implementation."""
         stack = self._pipeline.stack
         form = parse_qs(_body(environ).decode("utf-8", "replace"))
-        answers = {"DescribeStacks": _described, "DescribeStackResources": _resources_described}
+        answers = {"DescribeStacks": described, "DescribeStackResources": _resources_described}
         answer = answers.get(form.get("Action", [""])[0])
         if answer is not None and form.get("StackName") == [stack.name]:
             start_response("200 OK", [("Content-Type", "text/xml")])
@@ -199,7 +199,8 @@ def _is_for(service: str, environ: _Environ) -> bool:
     return f"/{service}/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
 
 
-def _described(stack: Stack) -> str:
+def described(stack: Stack) -> str:
+    """Return the answer to DescribeStacks."""
     parameters = {
         name: ",".join(value) if isinstance(value, list) else value
         for name, value in stack.parameters.items()

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -32,6 +33,9 @@ def main(service: str, operation: str, *arguments: str) -> None:
             for each in page["events"]:
                 print(each["message"])
         return
+    if (service, operation) == ("s3", "cp"):
+        _copy(client, *arguments)
+        return
     method = operation.replace("-", "_")
     shape = client.meta.service_model.operation_model(
         client.meta.method_to_api_mapping[method]
@@ -49,10 +53,23 @@ def main(service: str, operation: str, *arguments: str) -> None:
         answer = getattr(client, method)(**parameters)
     found = jmespath.search(query, answer) if query else answer
     if output == "text":
-        for row in found or ():
-            print("\t".join(row) if isinstance(row, list) else row)
+        rows = found if isinstance(found, list) else [found]
+        if not any(isinstance(row, list) for row in rows):
+            rows = [rows]
+        for row in rows:
+            print("\t".join(map(str, row)))
     else:
         print(json.dumps(found, default=str, indent=2))
+
+
+def _copy(client: Any, flag: str, source: str, folder: str) -> None:
+    assert flag == "--recursive"
+    bucket, prefix = source.removeprefix("s3://").split("/", 1)
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for each in page.get("Contents", ()):
+            path = Path(folder) / each["Key"].removeprefix(prefix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, each["Key"], str(path))
 
 
 def _options(arguments: Any) -> Iterator[tuple[str, list[str]]]:

@@ -1,0 +1,136 @@
+"""Every command of docs/migration.md, against moto: an old stream with native decompression.
+
+moto keeps a stream's configuration and processes nothing. CloudFormation's outputs, of which moto
+knows nothing here, are answered by the local pipeline's endpoint.
+"""
+
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from shell import blocks, run
+from support import OSAKA, ROOT, TOKYO
+from werkzeug.serving import make_server
+
+from console_login import state, template
+from console_login.place import ACCOUNT_ID, REGION
+from console_login.service import described
+from console_login.template import Stack
+
+DAY = "2026/11/24"
+FUNCTION = "console-login-firehose-TransformFunction"
+NATIVE = [
+    {
+        "Type": "Decompression",
+        "Parameters": [{"ParameterName": "CompressionFormat", "ParameterValue": "GZIP"}],
+    },
+    {
+        "Type": "CloudWatchLogProcessing",
+        "Parameters": [{"ParameterName": "DataMessageExtraction", "ParameterValue": "true"}],
+    },
+]
+
+
+class Moto:
+    """moto over HTTP, and a stack's outputs."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if "/cloudformation/" in environ.get("HTTP_AUTHORIZATION", ""):
+            start_response("200 OK", [("Content-Type", "text/xml")])
+            return [described(self._stack).encode()]
+        return self._moto(environ, start_response)
+
+
+@pytest.fixture
+def endpoint_url() -> Iterator[str]:
+    with state.started(template.load(), {}) as started:
+        prepare(started)
+        server = make_server("127.0.0.1", 0, Moto(started.stack), threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def prepare(started: state.State) -> None:
+    s3, firehose, iam = (state.client(each) for each in ("s3", "firehose", "iam"))
+    location = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket="amzn-s3-demo-bucket", CreateBucketConfiguration=location)
+    iam.create_role(RoleName="old", AssumeRolePolicyDocument="{}")
+    firehose.create_delivery_stream(
+        DeliveryStreamName="my-stream",
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": f"arn:aws:iam::{ACCOUNT_ID}:role/old",
+            "BucketARN": "arn:aws:s3:::amzn-s3-demo-bucket",
+            "ProcessingConfiguration": {"Enabled": True, "Processors": NATIVE},
+        },
+    )
+    arn = firehose.describe_delivery_stream(DeliveryStreamName="my-stream")
+    state.client("logs").put_subscription_filter(
+        logGroupName=started.stack.outputs["LogGroupName"],
+        filterName="my-filter",
+        filterPattern="",
+        destinationArn=arn["DeliveryStreamDescription"]["DeliveryStreamARN"],
+        roleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/old",
+    )
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", "")
+    state.client("lambda").create_function(
+        FunctionName=FUNCTION,
+        Runtime="python3.13",
+        Handler="app.lambda_handler",
+        Role=f"arn:aws:iam::{ACCOUNT_ID}:role/console-login-firehose-TransformRole",
+        Code={"ZipFile": code.getvalue()},
+    )
+    s3.put_object(
+        Bucket="amzn-s3-demo-bucket",
+        Key=f"sign-ins/{DAY}/my-stream-1",
+        Body=f"{TOKYO}\n{OSAKA}\n".encode(),
+    )
+    started.put(f"consolelogin/{DAY}/new-stream-1.json", f"{OSAKA}\n{TOKYO}\n".encode())
+
+
+def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
+    texts = blocks(ROOT / "docs" / "migration.md")
+    assert len(texts) == 8
+    script = "\n".join(f"echo '### {number}'\n{text}" for number, text in enumerate(texts))
+    done = run(script, tmp_path, {"AWS_ENDPOINT_URL": endpoint_url})
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
+    assert printed[1].startswith("my-filter\t")
+    assert printed[2].splitlines()[-1] == "the same events on both sides"
+    assert printed[6].split() == ["Lambda"]
+    # The way back.
+    assert printed[7].split()[-2:] == ["Decompression", "CloudWatchLogProcessing"]
+    iam = state.client("iam")
+    policy = iam.get_role_policy(RoleName="old", PolicyName="InvokeConsoleLoginTransform")
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{FUNCTION}"
+    assert statement["Resource"] == [arn, f"{arn}:*"]
+    name = "console-login-firehose-TransformRole"
+    policy = iam.get_role_policy(RoleName=name, PolicyName="PutBackIntoOldStream")
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Resource"].endswith(":deliverystream/my-stream")
+    filters = state.client("logs").describe_subscription_filters(
+        logGroupName="/aws/cloudtrail/management-event"
+    )
+    assert filters["subscriptionFilters"] == []
+
+
+def test_the_native_processors_are_written_as_the_api_wants_them() -> None:
+    text = (ROOT / "docs" / "migration.md").read_text()
+    written = text.split("NATIVE='")[1].split("'\n")[0]
+    assert json.loads(f"[{written}]") == NATIVE
