@@ -221,7 +221,6 @@ def _function_seconds(scenario: Scenario, month: Traffic) -> float:
 def _metric_months(month: Traffic) -> float:
     """Return how many whole months the hours with a value add up to; no month has trouble here."""
     hours = {
-        "record": hours_with(month.records),
         "delivery": hours_with(month.delivering_records),
         "trouble": 0.0,
     }
@@ -349,8 +348,8 @@ def options_table() -> str:
         (
             f"`AlarmEmail` or `AlarmTopicArn`: {_count(p.ALARMS)} alarms",
             usd(alarms),
-            f"{usd(alarms)} and {usd(p.ALARM_METRIC.us_east_1)} for each further metric that a"
-            " query analyses",
+            f"{usd(alarms + p.ALARM_METRICS * metric)} with `EventsSeen`, and"
+            f" {usd(p.ALARM_METRIC.us_east_1)} for each further metric that a query analyses",
         ),
         (
             f"{' and '.join(f'`{name}`' for name in trouble)}, in hours with a value",

@@ -9,7 +9,7 @@ import cost
 import prices
 import pytest
 from cost import Scenario, bill, crossover, direct_put_bytes, fills, hours_with, traffic
-from stacks import DOCUMENT
+from stacks import DOCUMENT, stack
 from support import ROOT
 
 PARAMETERS = DOCUMENT["Parameters"]
@@ -28,7 +28,7 @@ UNFILTERED = Scenario(
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fix what is measured or counted anew, so that the arithmetic below stays."""
     monkeypatch.setattr(prices, "MB_PER_SECOND", {"sparse": 300, "dense": 175, "single": 55})
-    metrics = {"EventsSeen": "record", "EventsDelivered": "delivery", "RecordsFailed": "trouble"}
+    metrics = {"A": "delivery", "B": "delivery", "RecordsFailed": "trouble"}
     monkeypatch.setattr(prices, "METRICS", metrics)
     alarms = (prices.Alarms("a", 10, 1), prices.Alarms("b", 2, 1), prices.Alarms("c", 1, 2))
     monkeypatch.setattr(prices, "ALARMS", alarms)
@@ -76,7 +76,7 @@ def test_a_filtered_month_by_hand() -> None:
     assert lines["Lambda cold starts"] == pytest.approx((0, cold * 0.5 * 0.0000133334))
     log = invocations * (760 + 230 + 400) / 2**30 * 0.50
     assert lines["the function's log"] == pytest.approx((0, log))
-    # EventsSeen and EventsDelivered, each in 730 x (1 - exp(-1,000 / 730)) = 544.5 hours.
+    # Two metrics, each in 730 x (1 - exp(-1,000 / 730)) = 544.5 hours.
     hours = 730 * (1 - math.exp(-1000 / 730))
     assert hours == pytest.approx(544.5, abs=0.05)
     metrics = 2 * 0.30 * hours / 730
@@ -183,7 +183,7 @@ def test_the_documents_words_are_true() -> None:
     assert middle.line("the function's custom metrics").ours > 0.9 * middle.ours
     sign_ins, picked, _ = (crossover(scenario) for _, scenario in cost.COMPARED)
     assert sign_ins is not None
-    assert 150 < sign_ins / 86_400 < 250
+    assert 75 < sign_ins / 86_400 < 150
     # The second crossover comes from S3 more than from decompression.
     assert picked is not None
     meeting = bill(replace(cost.COMPARED[1][1], events_per_day=picked))
@@ -206,10 +206,26 @@ def test_constants_are_the_templates() -> None:
     assert PARAMETERS["BufferSizeMiB"]["Default"] * 2**20 == prices.S3_BUFFER_BYTES
 
 
+def test_alarms_and_metrics_are_the_templates() -> None:
+    counted = {1: 0, 2: 0, "query": 0}
+    for alarm in stack("alarms by mail").of_type("AWS::CloudWatch::Alarm").values():
+        metrics = alarm.properties.get("Metrics", [])
+        read = sum("MetricStat" in each for each in metrics)
+        is_query = any(each.get("Expression", "").startswith("SELECT") for each in metrics)
+        counted["query" if is_query else read or 1] += 1
+    assert [each.count for each in prices.ALARMS] == [counted[1], counted["query"], counted[2]]
+    everything = stack("everything optional")
+    alarms = everything.of_type("AWS::CloudWatch::Alarm")
+    filters = everything.of_type("AWS::Logs::MetricFilter")
+    (signs,) = prices.SIGN_IN_ALARMS
+    assert len(alarms) == sum(each.count for each in prices.ALARMS) + signs.count
+    assert len(filters) == prices.SIGN_IN_METRICS + prices.ALARM_METRICS
+
+
 @pytest.mark.usefixtures("by_hand")
 def test_alarms_are_billed_for_each_metric_that_they_read() -> None:
-    # 10 x 1 + 2 x 1 + 1 x 2 metrics at 0.10.
-    assert "13 alarms | 1.40 | 1.40 and 0.10 for each further metric" in cost.options_table()
+    # 10 x 1 + 2 x 1 + 1 x 2 metrics at 0.10, and a custom metric at 0.30.
+    assert "13 alarms | 1.40 | 1.70 with `EventsSeen`, and 0.10 for each" in cost.options_table()
     # 3 alarms at 0.10, and 3 custom metrics at 0.30 when they have a value in every hour.
     assert "3 metric filters and 3 alarms | 0.30 | 1.20" in cost.options_table()
 
