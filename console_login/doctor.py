@@ -307,17 +307,15 @@ def _statements(subject: Subject, role_name: str) -> Iterator[dict[str, Any]]:
 
 
 def check_key(subject: Subject) -> list[Finding]:
-    """Find what the key's policy lacks of `key-policy`; of the stack's own key, for services."""
+    """Find what the key's policy lacks of what `key-policy` prints."""
     key_id = subject.key_arn
     found = subject.call("kms", "get_key_policy", KeyId=key_id, PolicyName="default")
     policy = json.loads(found["Policy"])
     wanted = key_policy.key_policy(subject.document, subject.parameters, **subject.place)
-    is_own = not subject.parameters.get("ExistingKeyArn")
     lacking = [
         statement["Sid"]
         for statement in wanted["Statement"]
-        if not (is_own and "Service" not in statement["Principal"])
-        and not is_covered(statement, policy, key_id)
+        if not is_covered(statement, policy, key_id)
     ]
     if not lacking:
         return []

@@ -661,8 +661,11 @@ def test_events_are_seen_and_no_object_follows(
     finding = only_finding(access, "delivery", now=later)
     assert "there is none of 24 hours" in finding.problem
     assert "aws logs tail /aws/kinesisfirehose/console-login-firehose" in finding.remedy
-    # Longer ago than was asked for.
+    # Longer ago than was asked for, or before the filter.
     assert examined(access, now=later + 2 * HOUR, hours=1)["delivery"].status == OK
+    with without_filter(access):
+        pass
+    assert examined(access, now=later)["delivery"].status == OK
     # An object that came long enough before does not count.
     put_sign_ins(endpoint, TOKYO)
     endpoint.lines(1)
