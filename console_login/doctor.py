@@ -205,8 +205,8 @@ def check_filter(subject: Subject) -> list[Finding]:
         return [
             Finding(
                 f"log group {subject.log_group} has no subscription filter to the stream{also}",
-                _put_filter(subject, subject.resources["SubscriptionFilter"])
-                + ", and then console-login backfill for the time in between",
+                "console-login backfill for the time in between, after "
+                + _put_filter(subject, subject.resources["SubscriptionFilter"]),
             )
         ]
     findings = []
@@ -287,8 +287,9 @@ def _of_permissions(subject: Subject, role_name: str, policy: dict[str, Any]) ->
         document = json.dumps(policy["PolicyDocument"] | {"Statement": statements})
         yield Finding(
             f"role {role_name} cannot put into the stream: {', '.join(denied)}",
-            f"aws iam put-role-policy --role-name {role_name} --policy-name {policy['PolicyName']}"
-            f" --policy-document {shlex.quote(document)}; take away what denies it, if anything",
+            "take away what denies it, if anything;"
+            f" aws iam put-role-policy --role-name {role_name} --policy-name {policy['PolicyName']}"
+            f" --policy-document {shlex.quote(document)}",
         )
 
 
