@@ -19,6 +19,7 @@ from console_login import cli, doctor, template
 from console_login.access import Access
 from console_login.doctor import CHECKS, FINDING, OK, UNCHECKED, Finding, Result, Subject
 from console_login.key_policy import key_policy
+from console_login.permissions import is_covered
 
 STACK = "console-login-firehose"
 ROLE = f"{STACK}-SubscriptionRole"
@@ -432,6 +433,14 @@ def test_a_narrower_statement_is_not_enough(change: Any) -> None:
     policy = printed()
     policy["Statement"][0] |= change
     assert lacking(policy) == "CloudWatchLogsEncrypts"
+
+
+def test_a_negative_condition_is_not_compared() -> None:
+    statement = ADMINISTRATOR | {
+        "Condition": {"StringNotEquals": {"aws:PrincipalType": ["a", "b"]}}
+    }
+    wanted = ADMINISTRATOR | {"Condition": {"StringNotEquals": {"aws:PrincipalType": "a"}}}
+    assert not is_covered(wanted, {"Statement": statement}, KEY_ARN)
 
 
 def test_a_wider_condition_is_enough_and_createtrail_needs_more() -> None:
