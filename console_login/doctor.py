@@ -205,8 +205,8 @@ def check_filter(subject: Subject) -> list[Finding]:
         return [
             Finding(
                 f"log group {subject.log_group} has no subscription filter to the stream{also}",
-                _put_filter(subject, subject.resources["SubscriptionFilter"])
-                + ", and then console-login backfill for the time in between",
+                "console-login backfill for the time in between, after "
+                + _put_filter(subject, subject.resources["SubscriptionFilter"]),
             )
         ]
     findings = []
@@ -287,8 +287,9 @@ def _of_permissions(subject: Subject, role_name: str, policy: dict[str, Any]) ->
         document = json.dumps(policy["PolicyDocument"] | {"Statement": statements})
         yield Finding(
             f"role {role_name} cannot put into the stream: {', '.join(denied)}",
-            f"aws iam put-role-policy --role-name {role_name} --policy-name {policy['PolicyName']}"
-            f" --policy-document {shlex.quote(document)}; take away what denies it, if anything",
+            "take away what denies it, if anything;"
+            f" aws iam put-role-policy --role-name {role_name} --policy-name {policy['PolicyName']}"
+            f" --policy-document {shlex.quote(document)}",
         )
 
 
@@ -307,17 +308,15 @@ def _statements(subject: Subject, role_name: str) -> Iterator[dict[str, Any]]:
 
 
 def check_key(subject: Subject) -> list[Finding]:
-    """Find what the key's policy lacks of `key-policy`; of the stack's own key, for services."""
+    """Find what the key's policy lacks of what `key-policy` prints."""
     key_id = subject.key_arn
     found = subject.call("kms", "get_key_policy", KeyId=key_id, PolicyName="default")
     policy = json.loads(found["Policy"])
     wanted = key_policy.key_policy(subject.document, subject.parameters, **subject.place)
-    is_own = not subject.parameters.get("ExistingKeyArn")
     lacking = [
         statement["Sid"]
         for statement in wanted["Statement"]
-        if not (is_own and "Service" not in statement["Principal"])
-        and not is_covered(statement, policy, key_id)
+        if not is_covered(statement, policy, key_id)
     ]
     if not lacking:
         return []

@@ -553,11 +553,13 @@ def test_a_dry_run_sends_and_keeps_nothing(tmp_path: Path) -> None:
 
 
 def test_the_rate_is_kept_and_no_call_takes_more_than_a_seconds_share() -> None:
-    access: Any = FakeAccess([found(str(n), START_MS + n, str(n)) for n in range(400)])
+    access: Any = FakeAccess([found(str(n), START_MS + n, str(n)) for n in range(1100)])
     progress = backfill.prepare(access, asked(), NOW)
     rate = 50_000
     totals = Backfill(access, progress, sender(access, bytes_per_second=rate)).run()
-    assert totals.events == 400
+    # More records in a slice than are kept waiting, and none of them twice.
+    assert totals.events == 1100
+    assert sorted(event_ids(access.firehose), key=int) == [str(n) for n in range(1100)]
     for call in access.firehose.calls:
         assert sum(map(len, call)) <= rate
     last = sum(map(len, access.firehose.calls[-1]))

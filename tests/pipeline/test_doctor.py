@@ -19,6 +19,7 @@ from console_login import cli, doctor, template
 from console_login.access import Access
 from console_login.doctor import CHECKS, FINDING, OK, UNCHECKED, Finding, Result, Subject
 from console_login.key_policy import key_policy
+from console_login.permissions import is_covered
 
 STACK = "console-login-firehose"
 ROLE = f"{STACK}-SubscriptionRole"
@@ -161,7 +162,8 @@ def test_the_filter_is_missing(access: Access) -> None:
     with without_filter(access):
         finding = only_finding(access, "subscription filter")
     assert "has no subscription filter to the stream" in finding.problem
-    assert f"--role-arn arn:aws:iam::111122223333:role/{ROLE}," in finding.remedy
+    # To be copied as it is.
+    assert finding.remedy.endswith(f" --role-arn arn:aws:iam::111122223333:role/{ROLE}")
     assert """--filter-pattern '{ ($.eventName = "ConsoleLogin") }'""" in finding.remedy
 
 
@@ -433,6 +435,14 @@ def test_a_narrower_statement_is_not_enough(change: Any) -> None:
     assert lacking(policy) == "CloudWatchLogsEncrypts"
 
 
+def test_a_negative_condition_is_not_compared() -> None:
+    statement = ADMINISTRATOR | {
+        "Condition": {"StringNotEquals": {"aws:PrincipalType": ["a", "b"]}}
+    }
+    wanted = ADMINISTRATOR | {"Condition": {"StringNotEquals": {"aws:PrincipalType": "a"}}}
+    assert not is_covered(wanted, {"Statement": statement}, KEY_ARN)
+
+
 def test_a_wider_condition_is_enough_and_createtrail_needs_more() -> None:
     policy = printed()
     policy["Statement"][0]["Condition"] = {
@@ -661,8 +671,11 @@ def test_events_are_seen_and_no_object_follows(
     finding = only_finding(access, "delivery", now=later)
     assert "there is none of 24 hours" in finding.problem
     assert "aws logs tail /aws/kinesisfirehose/console-login-firehose" in finding.remedy
-    # Longer ago than was asked for.
+    # Longer ago than was asked for, or before the filter.
     assert examined(access, now=later + 2 * HOUR, hours=1)["delivery"].status == OK
+    with without_filter(access):
+        pass
+    assert examined(access, now=later)["delivery"].status == OK
     # An object that came long enough before does not count.
     put_sign_ins(endpoint, TOKYO)
     endpoint.lines(1)
