@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from console_login import function
 from console_login import pack as packing
+from console_login.access import Access
 from console_login.errors import UserError
 
 # The translator and moto take seconds to import: a command that needs them imports them.
@@ -28,6 +30,21 @@ _PARAMETER = click.option(
     metavar="NAME=VALUE",
     help="A parameter of the template, such as CreateTrail=true; may be repeated.",
 )
+
+
+def _aws_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what any AWS tool takes; `_access` takes their values."""
+    for option in (
+        click.option("--profile", metavar="NAME", help="Profile of the AWS configuration."),
+        click.option("--region", metavar="REGION", help="Region, as of any AWS tool by default."),
+        click.option("--endpoint-url", metavar="URL", help="Endpoint, such as local --serve."),
+    ):
+        command = option(command)
+    return command
+
+
+def _access(endpoint_url: str | None, region: str | None, profile: str | None) -> Access:
+    return Access(endpoint_url, region, profile)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -176,6 +193,83 @@ def local(serve: bool, port: int | None, **options: Any) -> None:
         session.serve(chosen, 4566 if port is None else port)
     elif not session.run(chosen):
         sys.exit(1)
+
+
+@cli.command()
+@click.option("--stack", metavar="NAME", help="The stack whose failed records are sent again.")
+@click.option("--bucket", metavar="NAME", help="Without --stack: the bucket they lie in.")
+@click.option("--prefix", metavar="PREFIX", help="What their keys begin with, such as a day's.")
+@click.option("--stream", metavar="NAME", help="Without --stack: the stream that takes them.")
+@click.option(
+    "--event-names",
+    metavar="NAMES",
+    help="Without --stack: the function's EVENT_NAMES, ConsoleLogin by default.",
+)
+@click.option("--yes", is_flag=True, help="Send without asking.")
+@click.option("--dry-run", is_flag=True, help="Print the plan alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_aws_options
+def redrive(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Send records that failed back into the stream.
+
+    Reads the error objects, says what each record would do now, and sends those of which something
+    would be delivered, at least once. What is known to be sent is remembered in the objects' tags
+    and not sent again; nothing is deleted. Exits with 1 unless all of it is known to be sent.
+    """
+    from console_login import redrive as redriving
+    from console_login import redrive_report as report
+
+    if yes and dry_run:
+        raise click.UsageError("--yes does not go with --dry-run")
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json asks nothing: it needs --yes or --dry-run")
+    access = _access(endpoint_url, region, profile)
+    job = redriving.Redrive(access, redriving.target(access, **options))
+    with report.watched("reading", is_shown=not as_json) as watch:
+        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch)
+    if not as_json:
+        _print_text(report.plan_text(plan))
+    result = None
+    if not dry_run and plan.to_send:
+        if not yes:
+            _confirm(f"{report.AT_LEAST_ONCE}\nSend {plan.records_to_send:,} records?")
+        with report.watched("sending", is_shown=not as_json) as watch:
+            result = job.send(plan, watch)
+    if as_json:
+        click.echo(json.dumps(report.document(plan, result), indent=2))
+    elif result is not None:
+        _print_text(report.result_text(result))
+    elif not plan.to_send:
+        click.echo("nothing to send")
+    if result is not None and not result.is_complete:
+        sys.exit(1)
+
+
+def _confirm(question: str) -> None:
+    """Ask on stderr; exit with 1 for no. Raises UsageError where nobody answers."""
+    try:
+        if click.confirm(question, err=True):
+            return
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            raise click.UsageError("nobody answers: --yes sends without asking") from error
+        raise
+    click.echo("nothing is sent")
+    sys.exit(1)
+
+
+def _print_text(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _parameters(pairs: tuple[str, ...]) -> dict[str, str]:
