@@ -256,15 +256,15 @@ def redrive(
 
 def _confirm(question: str) -> None:
     """Ask on stderr; exit with 1 for no. Raises UsageError where nobody answers."""
-    try:
-        if click.confirm(question, err=True):
-            return
-    except click.Abort as error:
-        if isinstance(error.__context__, EOFError):
-            raise click.UsageError("nobody answers: --yes sends without asking") from error
-        raise
-    click.echo("nothing is sent")
-    sys.exit(1)
+    # click's own question leaves a blank on stdout.
+    click.echo(f"{question} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        click.echo(err=True)
+        raise click.UsageError("nobody answers: --yes sends without asking")
+    if answer.strip().lower() not in {"y", "yes"}:
+        click.echo("nothing is sent")
+        sys.exit(1)
 
 
 def _print_text(text: str) -> None:

@@ -15,6 +15,9 @@ from console_login.access import one_line
 MAX_TAGS = 10
 MAX_VALUE_CHARACTERS = 256
 
+# A value of a tag, so that none is empty.
+_NOTHING = "-"
+
 _RANGE = re.compile(r"([1-9][0-9]{0,11})(?:-([1-9][0-9]{0,11}))?")
 
 
@@ -109,12 +112,12 @@ class Memory:
         # Read anew each time: the tags are written as a whole, and others may write them too.
         tags = self._tags(key)
         known = (self._sent(tags) | sent).leading(MAX_VALUE_CHARACTERS)
-        self._write(key, tags | {self.tag: str(known)})
+        self._write(key, tags | {self.tag: str(known) or _NOTHING})
         return known
 
     def check(self, key: str) -> None:
-        """Write the tags of an object as they are. Raises AccessError where that is refused."""
-        self._write(key, self._tags(key))
+        """Write what is known already. Raises TagError, AccessError where that is refused."""
+        self.remember(key, Lines())
 
     def _tags(self, key: str) -> dict[str, str]:
         with one_line():
@@ -130,7 +133,7 @@ class Memory:
         if self.tag not in tags and len(tags) >= MAX_TAGS:
             raise TagError(f"it has {MAX_TAGS} tags, and none is free to remember what is sent")
         try:
-            return Lines.parse(tags.get(self.tag, ""))
+            return Lines.parse(tags.get(self.tag, _NOTHING).removeprefix(_NOTHING))
         except ValueError as error:
             raise TagError(f"its tag {self.tag} is damaged: remove it to begin anew") from error
 
