@@ -279,7 +279,7 @@ def backfill(
     if not as_json:
         _print_plan(asked, progress)
     if not (dry_run or yes or progress.is_done):
-        click.confirm("Put these sign-ins into the stream?", abort=True)
+        _confirm("Put these sign-ins into the stream?")
     rate = asked.mib_per_second * filling.MIB
     sender = None if dry_run else Sender(access, plan.stream, rate)
     with _time_bar(plan, progress.position, hidden=as_json) as watch:
@@ -351,6 +351,83 @@ def _time_bar(plan: "Plan", position: int, *, hidden: bool) -> Iterator[Callable
     ) as bar:
         task = bar.add_task("", total=plan.end - position)
         yield lambda reached: bar.update(task, completed=reached - position)
+
+
+@cli.command()
+@click.option("--stack", metavar="NAME", help="The stack whose failed records are sent again.")
+@click.option("--bucket", metavar="NAME", help="Without --stack: the bucket they lie in.")
+@click.option("--prefix", metavar="PREFIX", help="What their keys begin with, such as a day's.")
+@click.option("--stream", metavar="NAME", help="Without --stack: the stream that takes them.")
+@click.option(
+    "--event-names",
+    metavar="NAMES",
+    help="Without --stack: the function's EVENT_NAMES, ConsoleLogin by default.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Print the plan alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_aws_options
+def redrive(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Send records that failed back into the stream.
+
+    Reads the error objects, says what each record would do now, and sends those of which something
+    would be delivered, at least once. What is known to be sent is remembered in the objects' tags
+    and not sent again; nothing is deleted. Exits with 1 unless all of it is known to be sent.
+    """
+    from console_login import redrive as redriving
+    from console_login import redrive_report as report
+
+    if yes and dry_run:
+        raise click.UsageError("--yes does not go with --dry-run")
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json asks nothing: it needs --yes or --dry-run")
+    access = _access(endpoint_url, region, profile)
+    job = redriving.Redrive(access, redriving.target(access, **options))
+    with report.watched("reading", is_shown=not as_json) as watch:
+        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch)
+    if not as_json:
+        _print_text(report.plan_text(plan))
+    result = None
+    if not dry_run and plan.to_send:
+        if not yes:
+            _confirm(f"{report.AT_LEAST_ONCE}\nSend {plan.records_to_send:,} records?")
+        with report.watched("sending", is_shown=not as_json) as watch:
+            result = job.send(plan, watch)
+    if as_json:
+        click.echo(json.dumps(report.document(plan, result), indent=2))
+    elif result is not None:
+        _print_text(report.result_text(result))
+    elif not plan.to_send:
+        click.echo("nothing to send")
+    if result is not None and not result.is_complete:
+        sys.exit(1)
+
+
+def _confirm(question: str) -> None:
+    """Ask on stderr; exit with 1 for no. Raises UsageError where nobody answers."""
+    # click's own question leaves a blank on stdout.
+    click.echo(f"{question} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        click.echo(err=True)
+        raise click.UsageError("nobody answers: --yes sends without asking")
+    if answer.strip().lower() not in {"y", "yes"}:
+        click.echo("nothing is sent")
+        sys.exit(1)
+
+
+def _print_text(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _parameters(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -1,0 +1,142 @@
+"""Firehose's error objects: JSON lines, each the error and, in `rawData`, the record as it came.
+
+https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
+"""
+
+import binascii
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from console_login.access import one_line
+from console_login.stream import MAX_RECORD_BYTES
+
+# Firehose's buffers end at 128 MiB: what is so much larger is no error object of its own.
+MAX_OBJECT_BYTES = 256 * 1024 * 1024
+# A record is 1,000 KiB before base64; the other fields are short.
+MAX_LINE_BYTES = 4 * 1024 * 1024
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+# What concerns one object alone; any other refusal would meet the next object too.
+_OF_ONE_OBJECT = {
+    "NoSuchKey": "it is gone",
+    "404": "it is gone",
+    "PreconditionFailed": "it was written anew in the meantime",
+    "412": "it was written anew in the meantime",
+    "InvalidObjectState": "it is archived, and must be restored first",
+}
+
+
+class ObjectError(Exception):
+    """An object that cannot be read, alone among others; the message says why."""
+
+
+class ListedObject(NamedTuple):
+    """An object as a listing names it; `etag` tells it from one written later under its key."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class ErrorRecord(NamedTuple):
+    """A record that failed. line: from 1; error_code: Firehose's; raw_data: base64."""
+
+    line: int
+    error_code: str
+    raw_data: str
+
+    @property
+    def data(self) -> bytes:
+        return binascii.a2b_base64(self.raw_data)
+
+
+class JunkLine(NamedTuple):
+    """A line that is no error record, and why."""
+
+    line: int
+    reason: str
+
+
+def listed(s3: Any, bucket: str, prefix: str) -> Iterator[ListedObject]:
+    """Yield the objects under a prefix, but for the folders that the console makes.
+
+    Raises AccessError.
+    """
+    with one_line():
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for each in page.get("Contents", ()):
+                if each["Size"] or not each["Key"].endswith("/"):
+                    yield ListedObject(each["Key"], each["Size"], each["ETag"])
+
+
+def read(s3: Any, bucket: str, listed_object: ListedObject) -> bytes:
+    """Return the bytes of the object that was listed. Raises ObjectError, AccessError."""
+    if listed_object.size > MAX_OBJECT_BYTES:
+        raise ObjectError("it is larger than any error object")
+    with one_line():
+        try:
+            answer = s3.get_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
+        except ClientError as error:
+            why = _OF_ONE_OBJECT.get(error.response["Error"]["Code"])
+            if why is None:
+                raise
+            raise ObjectError(why) from error
+        body: bytes = answer["Body"].read()
+        return body
+
+
+def records(body: bytes) -> Iterator[ErrorRecord | JunkLine]:
+    """Yield what each line of an object holds, plain or any number of gzip members.
+
+    Blank lines are counted and passed over. Raises ObjectError where the object is damaged; what
+    came before may be damaged as well.
+    """
+    for number, line in enumerate(_lines(body), 1):
+        if line is None:
+            yield JunkLine(number, "the line is too long")
+        elif line.strip():
+            yield _record(number, line)
+
+
+def _lines(body: bytes) -> Iterator[bytes | None]:
+    """Yield each line, None for one that is too long to be kept."""
+    plain = io.BytesIO(body)
+    stream = gzip.GzipFile(fileobj=plain) if body.startswith(_GZIP_MAGIC) else plain
+    try:
+        while line := stream.readline(MAX_LINE_BYTES):
+            is_too_long = False
+            while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                is_too_long = True
+                line = stream.readline(MAX_LINE_BYTES)
+            yield None if is_too_long else line
+    except (EOFError, OSError, zlib.error) as error:
+        raise ObjectError("its gzip is damaged") from error
+
+
+def _record(number: int, line: bytes) -> ErrorRecord | JunkLine:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return JunkLine(number, "the line is no JSON")
+    raw_data = fields.get("rawData") if isinstance(fields, dict) else None
+    if not isinstance(raw_data, str):
+        return JunkLine(number, "the line has no rawData")
+    try:
+        size = len(binascii.a2b_base64(raw_data, strict_mode=True))
+    except ValueError:
+        return JunkLine(number, "rawData is no base64")
+    if size > MAX_RECORD_BYTES:
+        return JunkLine(number, "rawData is larger than any record")
+    code = fields.get("errorCode")
+    # Printed: nothing but a code may come through.
+    is_code = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
+    return ErrorRecord(number, code if is_code else "unknown", raw_data)

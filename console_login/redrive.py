@@ -1,0 +1,421 @@
+"""Records that failed back into the stream: what each would do now, and those that are worth it.
+
+A record is sent at least once. Which are known to be sent is remembered in tags of the error
+objects, after each batch and before the next; an object is never changed or deleted.
+"""
+
+import base64
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from console_login import error_objects
+from console_login.access import Access, AccessError, Deployed, deployed
+from console_login.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
+from console_login.errors import UserError
+from console_login.function import make_importable
+from console_login.sender import Sender
+from console_login.sent_lines import Lines, Memory, TagError
+from console_login.stream import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
+
+# Half of the smallest quota of a Direct PUT stream: the other half is left to what comes in.
+BYTES_PER_SECOND = 512 * 1024
+
+# Of these in a row nothing was accepted: what refuses them will refuse the next one as well.
+MAX_FAILED_BATCHES = 3
+
+# How many records, and how many lines that are none, are kept by name.
+MAX_NAMED = 20
+
+_EVENT_NAMES = "ConsoleLogin"
+# As long as Firehose's own: an answer counts it.
+_RECORD_ID = "0" * 56
+
+Watch = Callable[[int, int], None]
+_Waiting = list[tuple[int, bytes]]
+
+
+def _unwatched(_done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+class OptionError(UserError):
+    """Options that do not go together, or make no sense; the message says which."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where records lie and where they are sent; event_names: as in EVENT_NAMES."""
+
+    bucket: str
+    prefix: str
+    stream_name: str
+    event_names: str
+
+
+def target(
+    access: Access,
+    *,
+    stack: str | None = None,
+    bucket: str | None = None,
+    prefix: str | None = None,
+    stream: str | None = None,
+    event_names: str | None = None,
+) -> Target:
+    """Return what the options mean. Raises OptionError, AccessError."""
+    if stack is None:
+        given = {"--bucket": bucket, "--prefix": prefix, "--stream": stream}
+        missing = [name for name, value in given.items() if not value]
+        if not (bucket and prefix and stream):
+            raise OptionError(f"name a --stack, or give {', '.join(missing)} too")
+        return Target(bucket, prefix, stream, event_names or _EVENT_NAMES)
+    given = {"--bucket": bucket, "--stream": stream, "--event-names": event_names}
+    for name, value in given.items():
+        if value is not None:
+            raise OptionError(f"{name} does not go with --stack, which says it itself")
+    return _of_stack(deployed(access, stack), prefix)
+
+
+def _of_stack(stack: Deployed, prefix: str | None) -> Target:
+    try:
+        folder = f"{stack.parameters['Prefix']}{PROCESSING_FAILED}/"
+        names = stack.parameters["EventNames"]
+        bucket = stack.outputs["BucketName"]
+    except KeyError as error:
+        raise AccessError(f"stack {stack.name} has no {error}: it is not ours") from error
+    if prefix is not None and not prefix.startswith(folder):
+        raise OptionError(f"--prefix {prefix}: records that failed lie under {folder}")
+    stream_name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
+    # As in the template: a * anywhere passes every event.
+    return Target(bucket, prefix or folder, stream_name, "*" if "*" in names.split(",") else names)
+
+
+# The plan ---------------------------------------------------------------------------------------
+
+
+class Fate(NamedTuple):
+    """What a record would do now.
+
+    reason: the function's, of the first answer.
+    events_delivered, events_damaged: in all answers, until nothing of it goes back any more;
+    damaged ones come into the error prefix again. Of a record that is not sent, both are 0.
+    """
+
+    reason: str
+    events_delivered: int
+    events_damaged: int
+
+
+class PlannedRecord(NamedTuple):
+    """A record of an error object; fate is None for one that is known to be sent."""
+
+    key: str
+    line: int
+    error_code: str
+    fate: Fate | None
+
+    @property
+    def is_to_send(self) -> bool:
+        return self.fate is not None and self.fate.events_delivered > 0
+
+
+class Unusable(NamedTuple):
+    """An object, or where it is not None a line of it, that cannot be sent, and why."""
+
+    key: str
+    line: int | None
+    reason: str
+
+
+class PlannedObject(NamedTuple):
+    """An object and its lines that are to be sent."""
+
+    listed: ListedObject
+    lines: Lines
+
+
+@dataclass
+class Plan:
+    """What a redrive would do.
+
+    records: in the objects; each is one of sent_before, and those by_reason.
+    named, unusable: the first of the records, and of what is unusable (unusable_count in all).
+    """
+
+    target: Target
+    max_named: int | None = MAX_NAMED
+    objects: int = 0
+    records: int = 0
+    sent_before: int = 0
+    events_to_deliver: int = 0
+    events_damaged: int = 0
+    by_reason: Counter[str] = field(default_factory=Counter)
+    by_error_code: Counter[str] = field(default_factory=Counter)
+    to_send: list[PlannedObject] = field(default_factory=list)
+    named: list[PlannedRecord] = field(default_factory=list)
+    unusable: list[Unusable] = field(default_factory=list)
+    unusable_count: int = 0
+
+    @property
+    def records_to_send(self) -> int:
+        return sum(len(each.lines) for each in self.to_send)
+
+    def add_unusable(self, key: str, line: int | None, reason: str) -> None:
+        """Count and, while there is room, name what cannot be sent."""
+        self.unusable_count += 1
+        if self._has_room(self.unusable):
+            self.unusable.append(Unusable(key, line, reason))
+
+    def add(self, record: PlannedRecord) -> None:
+        """Count and, while there is room, name a record."""
+        self.records += 1
+        self.by_error_code[record.error_code] += 1
+        if self._has_room(self.named):
+            self.named.append(record)
+        if record.fate is None:
+            self.sent_before += 1
+            return
+        self.by_reason[record.fate.reason] += 1
+        self.events_to_deliver += record.fate.events_delivered
+        self.events_damaged += record.fate.events_damaged
+
+    def _has_room(self, named: list[Any]) -> bool:
+        return self.max_named is None or len(named) < self.max_named
+
+
+# The result -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """What a redrive has done.
+
+    to_send: records, of which `sent` were certainly accepted, `sent_meanwhile` were found to be
+    sent by another run, and `unknown` were refused, or may have been accepted unheard.
+    not_remembered: records that were sent but found no room in their object's tag.
+    problem: why the last batch was not accepted in full; stopped: why the rest was not sent.
+    """
+
+    to_send: int
+    sent: int = 0
+    sent_meanwhile: int = 0
+    unknown: int = 0
+    not_remembered: int = 0
+    problem: str | None = None
+    stopped: str | None = None
+    unusable: list[Unusable] = field(default_factory=list)
+
+    @property
+    def not_tried(self) -> int:
+        return self.to_send - self.sent - self.sent_meanwhile - self.unknown
+
+    @property
+    def is_complete(self) -> bool:
+        return self.sent + self.sent_meanwhile == self.to_send and self.stopped is None
+
+
+class _StoppedError(Exception):
+    """Nothing more is to be sent; the message says why."""
+
+
+class Redrive:
+    """Plans and sends what failed under one prefix.
+
+    sleep: between calls that the stream refuses, and to keep below BYTES_PER_SECOND.
+    Raises OptionError where the event names are none, AccessError.
+    """
+
+    def __init__(
+        self, access: Access, target: Target, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._target = target
+        self._s3 = access.client("s3")
+        self._sender = Sender(access, target.stream_name, BYTES_PER_SECOND, sleep)
+        self._memory = Memory(self._s3, target.bucket, target.stream_name)
+        self._judge = _Judge(target.event_names)
+        self._failed_batches = 0
+
+    def plan(self, max_named: int | None = MAX_NAMED, watch: Watch = _unwatched) -> Plan:
+        """Return what every record would do; one object is held at a time.
+
+        max_named: None names every record. watch: is told how many bytes are read, and of how many.
+        Raises AccessError.
+        """
+        plan = Plan(self._target, max_named)
+        listed = list(error_objects.listed(self._s3, self._target.bucket, self._target.prefix))
+        total, done = sum(each.size for each in listed), 0
+        for each in listed:
+            plan.objects += 1
+            try:
+                found = self._judged(each)
+            except (ObjectError, TagError) as error:
+                plan.add_unusable(each.key, None, str(error))
+            else:
+                _take(plan, each, found)
+            done += each.size
+            watch(done, total)
+        return plan
+
+    def _judged(self, listed: ListedObject) -> list[PlannedRecord | JunkLine]:
+        """Judge the whole object before any of it counts: what is damaged late is damaged."""
+        sent = self._memory.recall(listed.key)
+        body = error_objects.read(self._s3, self._target.bucket, listed)
+        return [
+            PlannedRecord(
+                listed.key,
+                each.line,
+                each.error_code,
+                None if each.line in sent else self._judge.fate(each.raw_data),
+            )
+            if isinstance(each, ErrorRecord)
+            else each
+            for each in error_objects.records(body)
+        ]
+
+    def send(self, plan: Plan, watch: Watch = _unwatched) -> Result:
+        """Send what is planned, and remember each batch before the next one is sent.
+
+        A batch holds records of one object: one more tag is to be written for each object anyway.
+        watch: is told how many records are done, and of how many. Raises AccessError where progress
+        cannot be remembered, before anything is sent.
+        """
+        result = Result(plan.records_to_send)
+        if plan.to_send:
+            self._check(plan.to_send[0].listed.key)
+        try:
+            for each in plan.to_send:
+                try:
+                    for _ in self._sent(each, result):
+                        watch(result.to_send - result.not_tried, result.to_send)
+                except (ObjectError, TagError) as error:
+                    result.unusable.append(Unusable(each.listed.key, None, str(error)))
+        except (AccessError, _StoppedError) as error:
+            result.stopped = str(error)
+        return result
+
+    def _check(self, key: str) -> None:
+        try:
+            self._memory.check(key)
+        except AccessError as error:
+            raise AccessError(
+                f"nothing is sent, for it could not be remembered: {error}"
+            ) from error
+        except TagError:
+            # Gone since it was planned; its turn says so.
+            return
+
+    def _sent(self, planned: PlannedObject, result: Result) -> Iterator[None]:
+        """Send an object's records, and yield after each batch."""
+        key = planned.listed.key
+        # As it is now: another run may have sent some since this one was planned.
+        sent = self._memory.recall(key)
+        body = error_objects.read(self._s3, self._target.bucket, planned.listed)
+        before, forgotten = result.not_remembered, 0
+        for batch in self._batches(_waiting(body, planned.lines, sent, result)):
+            accepted = self._send(batch, result)
+            sent |= accepted
+            if accepted:
+                forgotten = len(sent) - len(self._remember(key, accepted, sent))
+            result.not_remembered = before + forgotten
+            yield
+            self._failed_batches = 0 if accepted else self._failed_batches + 1
+            if self._failed_batches == MAX_FAILED_BATCHES:
+                raise _StoppedError("the stream accepts nothing")
+
+    def _send(self, batch: _Waiting, result: Result) -> Lines:
+        """Return the lines of which the records were certainly accepted."""
+        accepted = self._sender.send([data for _, data in batch])
+        lines = [
+            line for (line, _), is_accepted in zip(batch, accepted, strict=True) if is_accepted
+        ]
+        result.sent += len(lines)
+        result.unknown += len(batch) - len(lines)
+        if len(lines) < len(batch):
+            result.problem = self._sender.problem
+        return Lines(lines)
+
+    def _remember(self, key: str, accepted: Lines, sent: Lines) -> Lines:
+        try:
+            return self._memory.remember(key, sent)
+        except (AccessError, TagError) as error:
+            raise _StoppedError(
+                f"{key}: {len(accepted)} records were sent, which could not be remembered,"
+                f" and will be sent again: {error}"
+            ) from error
+
+    def _batches(self, waiting: Iterable[tuple[int, bytes]]) -> Iterator[_Waiting]:
+        """Yield what one call can take, holding little more than that."""
+        held: _Waiting = []
+        for each in waiting:
+            held.append(each)
+            # More than one call takes for certain; which, the function's code says.
+            if (
+                len(held) > MAX_BATCH_RECORDS
+                or sum(len(data) for _, data in held) > MAX_BATCH_BYTES
+            ):
+                first = next(self._sender.batches([data for _, data in held]))
+                yield held[: len(first)]
+                held = held[len(first) :]
+        for batch in self._sender.batches([data for _, data in held]):
+            yield [held[index] for index in batch]
+
+
+def _take(plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | JunkLine]) -> None:
+    lines = []
+    for each in found:
+        if isinstance(each, JunkLine):
+            plan.add_unusable(listed.key, each.line, each.reason)
+            continue
+        plan.add(each)
+        if each.is_to_send:
+            lines.append(each.line)
+    if lines:
+        plan.to_send.append(PlannedObject(listed, Lines(lines)))
+
+
+def _waiting(
+    body: bytes, planned: Lines, sent: Lines, result: Result
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are still to be sent, with their records."""
+    for each in error_objects.records(body):
+        if isinstance(each, JunkLine) or each.line not in planned:
+            continue
+        if each.line in sent:
+            result.sent_meanwhile += 1
+        else:
+            yield each.line, each.data
+
+
+class _Judge:
+    """The function's own code, asked what it would do. Raises OptionError for wrong names."""
+
+    def __init__(self, event_names: str) -> None:
+        make_importable()
+        from transformer.batch import Transformer
+        from transformer.config import Config, ConfigurationError
+        from transformer.firehose import InputRecord
+
+        try:
+            config = Config.from_environment({"EVENT_NAMES": event_names})
+        except ConfigurationError as error:
+            raise OptionError(f"--event-names: {error}") from error
+        self._transformer = Transformer(config)
+        self._input_record = InputRecord
+
+    def fate(self, raw_data: str) -> Fate:
+        """Return what a record would do, alone in its invocation."""
+        outcome = self._outcome(raw_data)
+        reason, delivered, damaged = outcome.reason.value, outcome.events_delivered, 0
+        # Of what goes back at least one event is delivered each time, until only damaged are left.
+        while outcome.data is not None and outcome.put_back is not None:
+            outcome = self._outcome(base64.b64encode(outcome.put_back).decode())
+            delivered += outcome.events_delivered
+            if outcome.data is None:
+                damaged = outcome.events_in
+        return Fate(reason, delivered, damaged)
+
+    def _outcome(self, raw_data: str) -> Any:
+        (outcome,) = self._transformer.transform([self._input_record(_RECORD_ID, raw_data)])
+        return outcome

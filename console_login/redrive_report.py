@@ -1,0 +1,168 @@
+"""What `console-login redrive` shows: keys, counts and reasons, nothing of any event."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+from rich.table import Table
+
+from console_login.redrive import Plan, PlannedRecord, Result, Unusable, Watch
+
+AT_LEAST_ONCE = (
+    "Each is sent at least once: an event that was delivered before its record failed comes twice,"
+    " with the same eventID."
+)
+
+
+def plan_text(plan: Plan) -> str:
+    """Return the plan for people."""
+    target = plan.target
+    lines = [
+        f"from s3://{target.bucket}/{target.prefix}",
+        f"to   {target.stream_name}, for the events {target.event_names}",
+        "",
+        *(_record_line(each) for each in plan.named),
+        *_more(plan.records - len(plan.named)),
+        *(_unusable_line(each) for each in plan.unusable),
+        *_more(plan.unusable_count - len(plan.unusable)),
+    ]
+    if plan.named or plan.unusable:
+        lines.append("")
+    return "\n".join([*lines, _table(plan), ""])
+
+
+def _table(plan: Plan) -> str:
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("found")
+    table.add_column("count", justify="right")
+    rows = [("objects", plan.objects), ("records", plan.records)]
+    rows += [("  sent before", plan.sent_before)] if plan.sent_before else []
+    rows += [(f"  {reason}", count) for reason, count in sorted(plan.by_reason.items())]
+    rows += [(f"  by {code}", count) for code, count in sorted(plan.by_error_code.items())]
+    rows += [("not usable", plan.unusable_count)] if plan.unusable_count else []
+    rows += [
+        ("records to send", plan.records_to_send),
+        ("events to deliver", plan.events_to_deliver),
+        ("events damaged in them", plan.events_damaged),
+    ]
+    for name, count in rows:
+        table.add_row(name, f"{count:,}")
+    # As text: what rich prints itself hides a broken pipe.
+    text = io.StringIO()
+    Console(file=text, markup=False, highlight=False).print(table)
+    return text.getvalue().rstrip("\n")
+
+
+def result_text(result: Result) -> str:
+    """Return the result for people."""
+    lines = [f"{result.sent:,} of {result.to_send:,} records sent"]
+    lines += [_unusable_line(each) for each in result.unusable]
+    if result.sent_meanwhile:
+        lines.append(f"{result.sent_meanwhile:,} were sent by another run meanwhile")
+    if result.unknown:
+        lines.append(
+            f"{result.unknown:,} are not known to be sent ({result.problem}):"
+            " the next run sends them again"
+        )
+    if result.not_tried:
+        lines.append(f"{result.not_tried:,} were not tried")
+    if result.not_remembered:
+        lines.append(
+            f"{result.not_remembered:,} are sent, but found no room in the tags of their objects:"
+            " the next run sends them again"
+        )
+    if result.stopped is not None:
+        lines.append(f"stopped: {result.stopped}")
+    return "\n".join(" ".join(line.split()) for line in lines) + "\n"
+
+
+def document(plan: Plan, result: Result | None) -> dict[str, Any]:
+    """Return plan and result for machines; `result` is null where nothing was to be sent."""
+    target = plan.target
+    return {
+        "bucket": target.bucket,
+        "prefix": target.prefix,
+        "stream": target.stream_name,
+        "event_names": target.event_names,
+        "plan": {
+            "objects": plan.objects,
+            "records": plan.records,
+            "records_sent_before": plan.sent_before,
+            "records_to_send": plan.records_to_send,
+            "events_to_deliver": plan.events_to_deliver,
+            "events_damaged": plan.events_damaged,
+            "by_reason": dict(plan.by_reason),
+            "by_error_code": dict(plan.by_error_code),
+        },
+        "records": [_record(each) for each in plan.named],
+        "unusable": [each._asdict() for each in plan.unusable],
+        "result": None if result is None else _result(result),
+    }
+
+
+def _record(record: PlannedRecord) -> dict[str, Any]:
+    fate = record.fate
+    return {
+        "key": record.key,
+        "line": record.line,
+        "error_code": record.error_code,
+        "sent_before": fate is None,
+        "to_send": record.is_to_send,
+        "reason": None if fate is None else fate.reason,
+        "events_delivered": None if fate is None else fate.events_delivered,
+        "events_damaged": None if fate is None else fate.events_damaged,
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "is_complete": result.is_complete,
+        "records_sent": result.sent,
+        "records_sent_meanwhile": result.sent_meanwhile,
+        "records_unknown": result.unknown,
+        "records_not_tried": result.not_tried,
+        "records_not_remembered": result.not_remembered,
+        "problem": result.problem,
+        "stopped": result.stopped,
+        "unusable": [each._asdict() for each in result.unusable],
+    }
+
+
+def _record_line(record: PlannedRecord) -> str:
+    start = f"{_shown(record.key)} line {record.line}: "
+    if record.fate is None:
+        return start + "sent before"
+    reason, delivered, damaged = record.fate
+    if not delivered:
+        return f"{start}{reason}, not sent"
+    return f"{start}{delivered:,} delivered" + (f", {damaged:,} damaged" if damaged else "")
+
+
+def _unusable_line(unusable: Unusable) -> str:
+    where = "" if unusable.line is None else f" line {unusable.line}"
+    return f"{_shown(unusable.key)}{where}: {unusable.reason}, not sent"
+
+
+def _shown(key: str) -> str:
+    """Return a key as one line, whatever it holds."""
+    return key if key.isprintable() else ascii(key)
+
+
+def _more(count: int) -> list[str]:
+    return [f"and {count:,} more; --json names all"] if count else []
+
+
+@contextlib.contextmanager
+def watched(what: str, *, is_shown: bool) -> Iterator[Watch]:
+    """Yield what to call with how much is done; on a terminal it moves a bar on stderr."""
+    console = Console(stderr=True)
+    if not (is_shown and console.is_terminal):
+        yield lambda _done, _total: None
+        return
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(what, *columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
