@@ -2,14 +2,15 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from console_login.redrive import Plan, PlannedRecord, Result, Unusable, Watch
+from console_login.redrive import Fate, Plan, PlannedRecord, Result, Unusable, Watch
 
 AT_LEAST_ONCE = (
     "Each is sent at least once: an event that was delivered before its record failed comes twice,"
@@ -24,7 +25,7 @@ def plan_text(plan: Plan) -> str:
         f"from s3://{target.bucket}/{target.prefix}",
         f"to   {target.stream_name}, for the events {target.event_names}",
         "",
-        *(_record_line(each) for each in plan.named),
+        *_record_lines(plan.named),
         *_more(plan.records - len(plan.named)),
         *(_unusable_line(each) for each in plan.unusable),
         *_more(plan.unusable_count - len(plan.unusable)),
@@ -40,8 +41,8 @@ def _table(plan: Plan) -> str:
     table.add_column("count", justify="right")
     rows = [("objects", plan.objects), ("records", plan.records)]
     rows += [("  sent before", plan.sent_before)] if plan.sent_before else []
-    rows += [(f"  {reason}", count) for reason, count in sorted(plan.by_reason.items())]
-    rows += [(f"  by {code}", count) for code, count in sorted(plan.by_error_code.items())]
+    rows += [(f"  now {reason}", count) for reason, count in sorted(plan.by_reason.items())]
+    rows += [(f"  failed with {code}", count) for code, count in sorted(plan.by_error_code.items())]
     rows += [("not usable", plan.unusable_count)] if plan.unusable_count else []
     rows += [
         ("records to send", plan.records_to_send),
@@ -131,14 +132,20 @@ def _result(result: Result) -> dict[str, Any]:
     }
 
 
-def _record_line(record: PlannedRecord) -> str:
-    start = f"{_shown(record.key)} line {record.line}: "
-    if record.fate is None:
-        return start + "sent before"
-    reason, delivered, damaged = record.fate
-    if not delivered:
-        return f"{start}{reason}, not sent"
-    return f"{start}{delivered:,} delivered" + (f", {damaged:,} damaged" if damaged else "")
+def _record_lines(records: Iterable[PlannedRecord]) -> Iterator[str]:
+    for key, group in itertools.groupby(records, lambda record: record.key):
+        yield _shown(key)
+        for record in group:
+            yield f"  line {record.line}: {_words(record.fate)}"
+
+
+def _words(fate: Fate | None) -> str:
+    if fate is None:
+        return "sent before"
+    if not fate.events_delivered:
+        return f"{fate.reason}, not sent"
+    damaged = f", {fate.events_damaged:,} damaged" if fate.events_damaged else ""
+    return f"{fate.events_delivered:,} delivered{damaged}"
 
 
 def _unusable_line(unusable: Unusable) -> str:
