@@ -16,6 +16,7 @@ from console_login import key_policy, template
 from console_login.access import Access, AccessError, Deployed, deployed, one_line
 from console_login.permissions import as_list, is_covered, may_assume, why_denied
 from console_login.prefix import Prefix, time_zone
+from console_login.sent_lines import is_whole
 from console_login.stream import PROCESSING_FAILED
 
 OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
@@ -28,10 +29,6 @@ _CLOCKS_SECONDS = 60
 
 # Whose tags are read: one request each.
 _MAX_TAGS_READ = 1000
-
-# By `redrive`, on an error object all of whose lines it has sent again.
-REDRIVEN_TAG = "console-login-redrive"
-_NOT_ALL = ("partial", "incomplete", "failed", "no", "false")
 
 # Asked for what the stack says it has made.
 _GONE = frozenset(
@@ -404,15 +401,14 @@ def check_errors(subject: Subject) -> list[Finding]:
             f" {_time(max(times))}{not_read}",
             "see errorCode in them, and the function's log"
             f" ({subject.stack.outputs['TailFunctionLogCommand']}); console-login redrive sends"
-            " them again",
+            " them again; what it does not send, read, and then delete",
         )
     ]
 
 
 def _is_redriven(subject: Subject, key: str) -> bool:
     tags = subject.call("s3", "get_object_tagging", Bucket=subject.bucket, Key=key)["TagSet"]
-    values = [each["Value"] for each in tags if each["Key"] == REDRIVEN_TAG]
-    return bool(values) and not values[0].lower().startswith(_NOT_ALL)
+    return is_whole({each["Key"]: each["Value"] for each in tags}, subject.stream_name)
 
 
 def check_trail(subject: Subject) -> list[Finding]:

@@ -29,6 +29,9 @@ MAX_FAILED_BATCHES = 3
 # How many records, and how many lines that are none, are kept by name.
 MAX_NAMED = 20
 
+# What the function drops, and no one misses.
+_NOTHING_IN_IT = frozenset({"control_message", "no_match"})
+
 _EVENT_NAMES = "ConsoleLogin"
 # As long as Firehose's own: an answer counts it.
 _RECORD_ID = "0" * 56
@@ -130,10 +133,14 @@ class Unusable(NamedTuple):
 
 
 class PlannedObject(NamedTuple):
-    """An object and its lines that are to be sent."""
+    """An object and its lines that are to be sent.
+
+    is_whole: whether nothing of it is left then that anyone must look at.
+    """
 
     listed: ListedObject
     lines: Lines
+    is_whole: bool
 
 
 @dataclass
@@ -323,6 +330,8 @@ class Redrive:
             self._failed_batches = 0 if accepted else self._failed_batches + 1
             if self._failed_batches == MAX_FAILED_BATCHES:
                 raise _StoppedError("the stream accepts nothing")
+        if planned.is_whole and len(planned.lines | sent) == len(sent):
+            self._remember(key, Lines(), sent, is_whole=True)
 
     def _send(self, batch: _Waiting, result: Result) -> Lines:
         """Return the lines of which the records were certainly accepted."""
@@ -336,9 +345,9 @@ class Redrive:
             result.problem = self._sender.problem
         return Lines(lines)
 
-    def _remember(self, key: str, accepted: Lines, sent: Lines) -> Lines:
+    def _remember(self, key: str, accepted: Lines, sent: Lines, *, is_whole: bool = False) -> Lines:
         try:
-            return self._memory.remember(key, sent)
+            return self._memory.remember(key, sent, is_whole=is_whole)
         except (AccessError, TagError) as error:
             raise _StoppedError(
                 f"{key}: {len(accepted)} records were sent, which could not be remembered,"
@@ -364,15 +373,19 @@ class Redrive:
 
 def _take(plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | JunkLine]) -> None:
     lines = []
+    is_whole = True
     for each in found:
         if isinstance(each, JunkLine):
             plan.add_unusable(listed.key, each.line, each.reason)
+            is_whole = False
             continue
         plan.add(each)
         if each.is_to_send:
             lines.append(each.line)
+        elif each.fate is not None and each.fate.reason not in _NOTHING_IN_IT:
+            is_whole = False
     if lines:
-        plan.to_send.append(PlannedObject(listed, Lines(lines)))
+        plan.to_send.append(PlannedObject(listed, Lines(lines), is_whole))
 
 
 def _waiting(

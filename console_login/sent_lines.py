@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
 
 import bisect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,8 +15,9 @@ from console_login.access import one_line
 MAX_TAGS = 10
 MAX_VALUE_CHARACTERS = 256
 
-# A value of a tag, so that none is empty.
+# A value of a tag, so that none is empty; and how one ends when every line of the object is sent.
 _NOTHING = "-"
+_WHOLE = " all"
 
 _RANGE = re.compile(r"([1-9][0-9]{0,11})(?:-([1-9][0-9]{0,11}))?")
 
@@ -86,16 +87,23 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-class Memory:
-    """Remembers, in a tag of each object, which lines were sent to one stream.
+def tag_of(stream_name: str) -> str:
+    """Return the tag's name: what went to another stream, for a trial, is not sent to this one."""
+    return f"redriven:{stream_name}"
 
-    The stream is in the tag's name: what went to another one, for a trial, is not sent here.
-    """
+
+def is_whole(tags: Mapping[str, str], stream_name: str) -> bool:
+    """Whether an object's tags say that every line of it was sent to a stream."""
+    return tags.get(tag_of(stream_name), "").endswith(_WHOLE)
+
+
+class Memory:
+    """Remembers, in a tag of each object, which lines were sent to one stream."""
 
     def __init__(self, s3: Any, bucket: str, stream_name: str) -> None:
         self._s3 = s3
         self._bucket = bucket
-        self.tag = f"redriven:{stream_name}"
+        self.tag = tag_of(stream_name)
 
     def recall(self, key: str) -> Lines:
         """Return the lines known to be sent.
@@ -104,15 +112,17 @@ class Memory:
         """
         return self._sent(self._tags(key))
 
-    def remember(self, key: str, sent: Lines) -> Lines:
+    def remember(self, key: str, sent: Lines, *, is_whole: bool = False) -> Lines:
         """Add lines to those known to be sent; return those remembered, the first that fit.
 
-        The owner's tags stay. Raises TagError, AccessError.
+        is_whole: whether these are all that the object has. The owner's tags stay. Raises TagError,
+        AccessError.
         """
         # Read anew each time: the tags are written as a whole, and others may write them too.
         tags = self._tags(key)
-        known = (self._sent(tags) | sent).leading(MAX_VALUE_CHARACTERS)
-        self._write(key, tags | {self.tag: str(known) or _NOTHING})
+        known = (self._sent(tags) | sent).leading(MAX_VALUE_CHARACTERS - len(_WHOLE))
+        value = str(known) or _NOTHING
+        self._write(key, tags | {self.tag: value + _WHOLE if is_whole else value})
         return known
 
     def check(self, key: str) -> None:
@@ -133,7 +143,8 @@ class Memory:
         if self.tag not in tags and len(tags) >= MAX_TAGS:
             raise TagError(f"it has {MAX_TAGS} tags, and none is free to remember what is sent")
         try:
-            return Lines.parse(tags.get(self.tag, _NOTHING).removeprefix(_NOTHING))
+            value = tags.get(self.tag, _NOTHING).removesuffix(_WHOLE)
+            return Lines.parse(value.removeprefix(_NOTHING))
         except ValueError as error:
             raise TagError(f"its tag {self.tag} is damaged: remove it to begin anew") from error
 

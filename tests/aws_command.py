@@ -21,7 +21,10 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def main(service: str, operation: str, *arguments: str) -> None:
-    client = boto3.client(service)  # type: ignore[call-overload]
+    endpoint = None
+    if service == "--endpoint-url":
+        endpoint, service, (operation, *arguments) = operation, arguments[0], arguments[1:]
+    client = boto3.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]
     if (service, operation) == ("logs", "tail"):
         group, options = arguments[0], dict(_options(arguments[1:]))
         age = re.fullmatch(r"(\d+)([mhd])", options.pop("since", ["10m"])[0])
@@ -32,6 +35,10 @@ def main(service: str, operation: str, *arguments: str) -> None:
         for page in pages.paginate(logGroupName=group, startTime=int(since * 1000)):
             for each in page["events"]:
                 print(each["message"])
+        return
+    if (service, operation) == ("s3", "ls"):
+        for each in _objects(client, *arguments):
+            print(each["LastModified"], each["Size"], each["Key"])
         return
     if (service, operation) == ("s3", "cp"):
         _copy(client, *arguments)
@@ -62,14 +69,19 @@ def main(service: str, operation: str, *arguments: str) -> None:
         print(json.dumps(found, default=str, indent=2))
 
 
-def _copy(client: Any, flag: str, source: str, folder: str) -> None:
+def _objects(client: Any, flag: str, source: str) -> Iterator[dict[str, Any]]:
     assert flag == "--recursive"
     bucket, prefix = source.removeprefix("s3://").split("/", 1)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for each in page.get("Contents", ()):
-            path = Path(folder) / each["Key"].removeprefix(prefix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            client.download_file(bucket, each["Key"], str(path))
+        yield from page.get("Contents", ())
+
+
+def _copy(client: Any, flag: str, source: str, folder: str) -> None:
+    bucket, prefix = source.removeprefix("s3://").split("/", 1)
+    for each in _objects(client, flag, source):
+        path = Path(folder) / each["Key"].removeprefix(prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file(bucket, each["Key"], str(path))
 
 
 def _options(arguments: Any) -> Iterator[tuple[str, list[str]]]:

@@ -47,6 +47,8 @@ class Endpoint:
         for _ in range(100):
             found = []
             for key in self.keys():
+                if "/processing-failed/" in key:
+                    continue
                 body = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
                 found += body.splitlines()
             if len(found) >= count:

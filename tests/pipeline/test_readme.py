@@ -1,0 +1,86 @@
+"""The README's shell commands, run as they stand there.
+
+Not run: `make ...`, which is what runs these tests (`make demo` is), and `make setup`.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from serving import serving
+from shell import blocks, run
+from support import ROOT, TOKYO
+
+BLOCKS = blocks(ROOT / "README.md")
+SERVE = "console-login local"
+URL = "http://127.0.0.1:4566"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with what a checkout has, and a reader's own events."""
+    shutil.copytree(ROOT / "events", tmp_path / "events")
+    (tmp_path / "my-events.jsonl").write_text(f"{TOKYO}\n")
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    return tmp_path
+
+
+def lines_without(block: str, *starts: str) -> str:
+    return "".join(line for line in block.splitlines(keepends=True) if not line.startswith(starts))
+
+
+def test_make_demo_says_what_the_readme_shows() -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory", "demo"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = re.search(r"^```\n(station.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert shown
+    # What differs from run to run: dates, names, ids, and the lines that are cut.
+    of_a_run = re.compile(r"^(  consolelogin/|\{).*$", re.MULTILINE)
+    wanted = [line.rstrip() for line in of_a_run.sub("-", shown[1]).splitlines()]
+    assert [line.rstrip() for line in of_a_run.sub("-", done.stdout).splitlines()] == wanted
+
+
+def test_every_command_runs(folder: Path) -> None:
+    plain = [each for each in BLOCKS if URL not in each]
+    script = "\n".join(lines_without(each, "make ") for each in plain)
+    script = "\n".join(line for line in script.splitlines() if "--serve" not in line)
+    done = run(script, folder, {})
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert (folder / "objects" / "consolelogin").is_dir()
+    assert done.stdout.count("nothing lost") == 4
+
+
+def test_redrive_brings_back_what_failed(folder: Path) -> None:
+    (command,) = [line for each in BLOCKS for line in each.splitlines() if "--fail lambda:" in line]
+    (typed,) = [each for each in BLOCKS if "console-login redrive" in each]
+    arguments = shlex.split(command.removeprefix(SERVE))
+    arguments.remove("--serve")
+    with serving(*arguments) as endpoint:
+        for _ in range(100):
+            if endpoint.keys("consolelogin/processing-failed/"):
+                break
+        done = run(typed.replace(URL, endpoint.url), folder, {})
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert endpoint.lines(1) == [TOKYO]
+    shown = (ROOT / "README.md").read_text().split("then the result:\n\n```\n")[1].split("```")[0]
+    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+    assert shown.rstrip() in printed
+
+
+def test_the_endpoint_lists_its_objects(folder: Path) -> None:
+    (typed,) = [each for each in BLOCKS if "s3 ls" in each]
+    with serving("events/src/tokyo.jsonl") as endpoint:
+        endpoint.lines(1)
+        done = run(typed.replace(URL, endpoint.url), folder, {})
+    assert done.returncode == 0, done.stderr
+    assert "consolelogin/" in done.stdout
