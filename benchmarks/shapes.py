@@ -33,8 +33,10 @@ def _lines(pattern: str) -> list[str]:
 
 SIGN_INS = _lines("tests/data/cloudtrail/consolelogin.*.ndjson")
 JAPANESE = _lines("events/src/japanese.jsonl")
-# Three in fourteen hold the word ConsoleLogin elsewhere: more than a real trail's.
-OTHERS = _lines("tests/data/cloudtrail/negative.*.ndjson")
+# Three of these name ConsoleLogin elsewhere, which next to nothing in a real trail does.
+OTHERS = [
+    line for line in _lines("tests/data/cloudtrail/negative.*.ndjson") if "ConsoleLogin" not in line
+]
 
 
 def envelope(events: int, share: float, seeded: random.Random, sign_ins: list[str]) -> str:
