@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget, empty_answer_room
 from transformer.cloudtrail import Selection
-from transformer.codec import check_utf8, decode_base64, decompress
+from transformer.codec import check_utf8, decode_base64, decompress, encode_base64
 from transformer.config import Config
 from transformer.documents import RecordReader
 from transformer.errors import Reason, RecordError
@@ -173,7 +173,7 @@ class Transformer:
                 _put_back(outcome, remainder(text, left))
             outcome.reason = Reason.DELIVERED
             delivered = b"\n".join([*lines, b""])
-            outcome.data = binascii.b2a_base64(delivered, newline=False).decode("ascii")
+            outcome.data = encode_base64(delivered)
             outcome.events_delivered = len(lines)
             outcome.bytes_out = len(delivered)
 
