@@ -1,8 +1,8 @@
 """Time what Lambda does before it can answer: imports, first and warm invocation, artifact size.
 
 Run `make build ARCHITECTURE=x86_64` first (or arm64, whichever this machine is). Imports are CPU
-time in fresh processes, medians of interleaved rounds, without bytecode: `sam build` ships none, and
-Lambda cannot write any. Invocations are wall time under AWS's runtime emulator.
+time in fresh processes, medians of interleaved rounds, without bytecode: `sam build` ships none,
+and Lambda cannot write any. Invocations are wall time under AWS's runtime emulator.
 """
 
 import argparse
