@@ -89,12 +89,19 @@ scan: setup ## Check the template with checkov, which runs in an environment of 
 	$(UV) tool run --quiet --python $(VENV)/bin/python checkov==$(CHECKOV_VERSION) --config-file .checkov.yaml
 
 .PHONY: bench
-bench: setup ## Time the handler against the textbook transformer, in one run
+bench: setup ## Time the handler against other transformers, in one run
 	@$(VENV)/bin/python benchmarks/transform.py
 
 .PHONY: cost
 cost: setup ## Regenerate docs/cost.md and docs/cost.svg: what a month costs, here and natively
 	@$(VENV)/bin/python benchmarks/cost.py --write docs/cost.md
+
+.PHONY: bench-all
+bench-all: ## Measure speed, cold start and memory, and draw the plots in docs/
+	@$(MAKE) build ARCHITECTURE=$(MACHINE)
+	@$(VENV)/bin/python benchmarks/transform.py --plot docs/speed.svg
+	@$(VENV)/bin/python benchmarks/cold_start.py
+	@$(VENV)/bin/python benchmarks/memory.py --plot docs/size.svg
 
 .PHONY: events
 events: setup ## Pack events/*.json again from events/src

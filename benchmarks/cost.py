@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import prices as p
-from plot import Series, svg
+from log_plot import Series, svg
 
 TEMPLATE = Path(__file__).with_name("cost.template.md")
 SECONDS_PER_MONTH = p.HOURS_PER_MONTH * 3600

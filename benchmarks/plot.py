@@ -1,59 +1,74 @@
-"""A line plot with logarithmic axes as SVG."""
+"""Bars and lines as SVG, in the few shapes that docs/ needs."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 440, 70, 50, 20, 110
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-
-
-@dataclass(frozen=True)
-class Series:
-    name: str
-    points: Sequence[tuple[float, float]]
-    dashed: bool = False
+_COLOURS = ("#0072b2", "#56b4e9", "#999999", "#e69f00", "#d55e00", "#009e73", "#cc79a7")
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 820, 340, 60, 60, 40
+_PLOT_HEIGHT = _HEIGHT - _TOP - _BOTTOM
 
 
-def _x(value: float, low: int, high: int) -> float:
-    return LEFT + (math.log10(value) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+def bars(path: Path, title: str, groups: Mapping[str, Mapping[str, float]], unit: str) -> None:
+    """Draw a group of bars for each key, a bar for each series."""
+    series = list(next(iter(groups.values())))
+    most = max(value for group in groups.values() for value in group.values())
+    step = (_WIDTH - _LEFT) / len(groups)
+    width = step * 0.85 / len(series)
+    marks = []
+    for column, (name, group) in enumerate(groups.items()):
+        left = _LEFT + column * step
+        marks.append(_text(left + step * 0.42, _HEIGHT - 18, name, "middle"))
+        for number, value in enumerate(group.values()):
+            height = value / most * _PLOT_HEIGHT
+            x, y = left + number * width, _TOP + _PLOT_HEIGHT - height
+            marks.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{height:.1f}"'
+                f' fill="{_COLOURS[number]}"/>'
+            )
+    _write(path, title, series, marks, most, unit)
 
 
-def _y(value: float, low: int, high: int) -> float:
-    return HEIGHT - BOTTOM - (math.log10(value) - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+def lines(
+    path: Path, title: str, series: Mapping[str, Sequence[tuple[float, float]]], units: str
+) -> None:
+    """Draw a line through the points of each series, from the origin. units: of x, then of y."""
+    x_unit, y_unit = units.split(",")
+    right = max(x for points in series.values() for x, _ in points)
+    most = max(y for points in series.values() for _, y in points)
+    marks = [_text(_WIDTH - 8, _HEIGHT - 18, f"{right:.3g}{x_unit}", "end")]
+    for number, points in enumerate(series.values()):
+        placed = [
+            (_LEFT + x / right * (_WIDTH - _LEFT - 20), _TOP + _PLOT_HEIGHT * (1 - y / most))
+            for x, y in points
+        ]
+        colour = _COLOURS[number]
+        path_text = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+        marks.append(f'<polyline points="{path_text}" fill="none" stroke="{colour}"/>')
+        marks += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed]
+    _write(path, title, list(series), marks, most, y_unit)
 
 
-def svg(series: Sequence[Series], x_label: str, y_label: str, y_decades: tuple[int, int]) -> str:
-    """Draw positive points; nothing outside y_decades, two powers of ten."""
-    xs = [x for each in series for x, _ in each.points]
-    x_low, x_high = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
-    (y_low, y_high), bottom, middle = y_decades, HEIGHT - BOTTOM, (LEFT + WIDTH - RIGHT) / 2
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        ' font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _write(
+    path: Path, title: str, series: Sequence[str], marks: list[str], most: float, unit: str
+) -> None:
+    base = _TOP + _PLOT_HEIGHT
+    frame = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
+        ' font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
+        _text(_LEFT, 20, title),
+        _text(_LEFT - 6, _TOP + 4, f"{most:.3g}{unit}", "end"),
+        _text(_LEFT - 6, base + 4, "0", "end"),
+        f'<path d="M{_LEFT} {_TOP}V{base}H{_WIDTH - 10}" fill="none" stroke="black"/>',
     ]
-    for power in range(x_low, x_high + 1):
-        x = _x(10.0**power, x_low, x_high)
-        out.append(f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="#ddd"/>')
-        out.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{10**power:,}</text>')
-    for power in range(y_low, y_high + 1):
-        y = _y(10.0**power, y_low, y_high)
-        out.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-        out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
-    for number, each in enumerate(series):
-        colour, dash = COLOURS[number % len(COLOURS)], ' stroke-dasharray="6 4"' * each.dashed
-        line = f'fill="none" stroke="{colour}" stroke-width="2"{dash}'
-        drawn = ((x, y) for x, y in each.points if 10.0**y_low <= y <= 10.0**y_high)
-        path = "L".join(f"{_x(x, x_low, x_high):.1f} {_y(y, y_low, y_high):.1f}" for x, y in drawn)
-        out.append(f'<path d="M{path}" {line}/>')
-        x, y = LEFT + number % 2 * 340, HEIGHT - 45 + number // 2 * 22
-        out.append(f'<path d="M{x} {y}h30" {line}/>')
-        out.append(f'<text x="{x + 38}" y="{y + 4}">{escape(each.name)}</text>')
-    out.append(
-        f'<text x="{middle}" y="{bottom + 38}" text-anchor="middle">{escape(x_label)}</text>'
-    )
-    turned = f'transform="translate(16 {(TOP + bottom) / 2}) rotate(-90)" text-anchor="middle"'
-    out.append(f"<text {turned}>{escape(y_label)}</text>")
-    return "\n".join([*out, "</svg>", ""])
+    for number, name in enumerate(series):
+        x = _LEFT + number * 105
+        frame.append(
+            f'<rect x="{x}" y="32" width="10" height="10" fill="{_COLOURS[number]}"/>'
+            f"{_text(x + 14, 42, name)}"
+        )
+    path.write_text("\n".join([*frame, *marks, "</svg>"]) + "\n", encoding="utf-8")

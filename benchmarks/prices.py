@@ -194,8 +194,8 @@ SIGN_IN_ALARMS = (Alarms("on one metric", 3, 1),)
 SIGN_IN_METRICS = 3
 
 # Measured: MB (10^6 bytes) decompressed by one core in a second, rounded down from `make bench` of
-# 2026-11-24 (316, 179 and 56, x86_64). The template's default is arm64, which was not measured.
-MB_PER_SECOND = {"sparse": 300, "dense": 175, "single": 55}
+# 2026-11-24 (512, 258 and 68, x86_64). The template's default is arm64, which was not measured.
+MB_PER_SECOND = {"sparse": 500, "dense": 250, "single": 65}
 # Gzip's ratio of envelopes of one sign-in (1.8) and of fifty events (6.7 to 9.1).
 RATIO_SINGLE, RATIO_MANY = 1.8, 8.0
 # An envelope's own bytes, and those of each event in it: id, timestamp, escaped quotes.

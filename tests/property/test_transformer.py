@@ -1,8 +1,10 @@
 """What holds for every input, tried by hypothesis against a naive reader."""
 
 import base64
+import binascii
 import json
 import re
+from collections.abc import Callable
 
 import naive
 from hypothesis import example, given, settings
@@ -12,7 +14,9 @@ from support import OSAKA, TOKYO, b64, envelope, event, gz, messages_in, transfo
 import app
 from transformer import documents
 from transformer.cloudtrail import Selection
+from transformer.codec import decode_base64, encode_base64
 from transformer.config import Config
+from transformer.errors import RecordError
 
 NAMES = ("ConsoleLogin", "CheckMfa", "Login_GET")
 SELECTIONS = st.sampled_from(
@@ -121,7 +125,7 @@ class _Unfiltered(Selection):
     def may_be_in(self, document: bytes) -> bool:
         return True
 
-    def _may_be(self, message: str) -> bool:
+    def may_be(self, message: str) -> bool:
         return True
 
 
@@ -132,6 +136,36 @@ def _read(text: bytes, selection: Selection) -> object:
     except documents.RecordError as error:
         return error.reason
     return [line for line in lines if line is not None], reader.events, reader.only_control
+
+
+almost_base64 = st.builds(
+    lambda data, cut, tail: b64(data)[: len(b64(data)) - cut] + tail,
+    st.binary(max_size=80),
+    st.integers(0, 5),
+    st.text("AQgw+/=-_ \n\té\x00", max_size=5),
+)
+
+
+@given(almost_base64 | st.text("AQgw+/=", max_size=12))
+@settings(max_examples=1000, deadline=None)
+def test_base64_is_read_as_strictly_as_python_reads_it(text: str) -> None:
+    assert _bytes_or_none(decode_base64, text, RecordError) == _bytes_or_none(
+        lambda data: binascii.a2b_base64(data, strict_mode=True), text, ValueError
+    )
+
+
+def _bytes_or_none(
+    decode: Callable[[str], bytes], text: str, refusal: type[Exception]
+) -> bytes | None:
+    try:
+        return decode(text)
+    except refusal:
+        return None
+
+
+@given(st.binary(max_size=300))
+def test_base64_is_written_as_python_writes_it(data: bytes) -> None:
+    assert encode_base64(data) == b64(data)
 
 
 raw_records = (

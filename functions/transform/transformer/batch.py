@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget, empty_answer_room
 from transformer.cloudtrail import Selection
-from transformer.codec import check_utf8, decode_base64, decompress
+from transformer.codec import check_utf8, decode_base64, decompress, encode_base64
 from transformer.config import Config
 from transformer.documents import RecordReader
 from transformer.errors import Reason, RecordError
@@ -129,8 +129,8 @@ class Transformer:
         check_utf8(text)
         room = budget.room
         most = empty_answer_room(outcome.record_id, self._max_answer_bytes)
-        lines = bytearray()
-        delivered = total = damaged = 0
+        lines: list[bytes] = []
+        total = damaged = 0
         # Selected messages that are not delivered now, and why some of them never can be.
         left: list[str] = []
         undeliverable: Reason | None = None
@@ -155,9 +155,7 @@ class Transformer:
                     continue
                 total += size
                 if total <= room:
-                    lines += line
-                    lines += b"\n"
-                    delivered += 1
+                    lines.append(line)
                 else:
                     left.append(message)
         finally:
@@ -167,16 +165,17 @@ class Transformer:
             outcome.events_failed = True
         elif not total:
             outcome.reason = Reason.CONTROL_MESSAGE if reader.only_control else Reason.NO_MATCH
-        elif not delivered or (room < total <= most and not budget.is_untouched):
+        elif not lines or (room < total <= most and not budget.is_untouched):
             # Nothing of it fits any more, or all of it would fit into an answer of its own.
             _put_back(outcome, source)
         else:
             if left:
                 _put_back(outcome, remainder(text, left))
             outcome.reason = Reason.DELIVERED
-            outcome.data = binascii.b2a_base64(lines, newline=False).decode("ascii")
-            outcome.events_delivered = delivered
-            outcome.bytes_out = len(lines)
+            delivered = b"\n".join([*lines, b""])
+            outcome.data = encode_base64(delivered)
+            outcome.events_delivered = len(lines)
+            outcome.bytes_out = len(delivered)
 
 
 def _put_back(outcome: Outcome, data: bytes) -> None:

@@ -48,14 +48,22 @@ class Selection:
                 return True
         return _ESCAPED_BYTES.search(document) is not None
 
+    def may_be(self, message: str) -> bool:
+        """Whether `message` may be a selected or damaged event: of any other `line` is None."""
+        if self._every:
+            return True
+        for name in self._names:
+            if name in message:
+                return True
+        # Few messages hold a backslash at all, and the search for one is thirty times faster.
+        return "\\" in message and _ESCAPED_TEXT.search(message) is not None
+
     def line(self, message: str) -> bytes | None:
         r"""Return the selected event as one line without its `\n`, None for one not selected.
 
         Raises RecordError `malformed_event` for a message that is no JSON object but names a
         selected event.
         """
-        if not self._may_be(message):
-            return None
         try:
             event_name: object = _decode_event(message).eventName
         # ValueError: msgspec's own errors, and a str with a lone surrogate.
@@ -79,14 +87,6 @@ class Selection:
             return True
         text = _ANY_ASCII_ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), damaged)
         return any(name in damaged or name in text for name in self._encoded_names)
-
-    def _may_be(self, message: str) -> bool:
-        if self._every:
-            return True
-        for name in self._names:
-            if name in message:
-                return True
-        return _ESCAPED_TEXT.search(message) is not None
 
 
 def json_object(text: str) -> dict[str, Any] | None:

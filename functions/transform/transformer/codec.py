@@ -1,9 +1,9 @@
 """A record's `data` to the UTF-8 text inside it: base64, and gzip where its magic number is."""
 
-import binascii
 import codecs
 import zlib
 
+import pybase64
 from isal import isal_zlib
 
 from transformer.errors import Reason, RecordError
@@ -23,9 +23,14 @@ def decode_base64(data: object) -> bytes:
     if not isinstance(data, str):
         raise RecordError(Reason.UNDECODABLE)
     try:
-        return binascii.a2b_base64(data, strict_mode=True)
+        return pybase64.b64decode(data, validate=True)
     except ValueError as error:
         raise RecordError(Reason.UNDECODABLE) from error
+
+
+def encode_base64(data: bytes) -> str:
+    """Return what Firehose decodes."""
+    return pybase64.b64encode_as_string(data)
 
 
 def decompress(data: bytes, max_bytes: int) -> bytes:

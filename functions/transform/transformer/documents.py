@@ -72,14 +72,18 @@ class RecordReader:
         return self._objects == self._control_messages and not self._other_text
 
     def messages(self, text: bytes) -> Iterator[str]:
-        """Yield, in order, the messages in UTF-8 `text` that may be selected.
+        """Return, in order, the messages in UTF-8 `text` that may be selected.
 
         A damaged line that names a selected event is yielded like any other: no line can be made
         of it, which Selection says. Raises RecordError: `undecodable` for an envelope of unknown
         shape or where nothing is a JSON object, `malformed_event` for a message that is no string
         and names a selected event.
         """
-        if text.count(b"\n") > _MAX_LINES:
+        return filter(self._selection.may_be, self._messages(text))
+
+    def _messages(self, text: bytes) -> Iterator[str]:
+        # The search is twenty times faster than the count, and an envelope has no line break.
+        if b"\n" in text and text.count(b"\n") > _MAX_LINES:
             raise RecordError(Reason.UNDECODABLE)
         for start, line in _lines(text):
             messages = self._read_line(line)
@@ -91,12 +95,11 @@ class RecordReader:
 
     def _read_line(self, line: bytes) -> Iterable[str] | None:
         """Read a line that is one whole document, as CloudWatch Logs writes them; else None."""
-        if not self._selection.may_be_in(line):
-            return self._read_unread(line)
         try:
             document = _decode(line)
         except (msgspec.MsgspecError, RecursionError):
-            return None
+            # Asked here alone: looking for escapes takes longer than reading the messages.
+            return None if self._selection.may_be_in(line) else self._read_unread(line)
         if self._is_envelope(document.messageType, document.logEvents):
             if document.messageType == "CONTROL_MESSAGE":
                 return ()
@@ -104,7 +107,7 @@ class RecordReader:
         return (line.strip(_JSON_WHITESPACE).decode(),)
 
     def _read_unread(self, line: bytes) -> Iterable[str] | None:
-        """Do the same with a document in which nothing can be selected: classify and count it."""
+        """Do the same where a message is odd but none can be selected: classify and count it."""
         try:
             document = _decode_unread(line)
         except (msgspec.MsgspecError, RecursionError):

@@ -1,0 +1,110 @@
+"""What is compared: ours, what others do, and the floor that nothing can do without."""
+
+import base64
+import contextlib
+import gzip
+import json
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "functions" / "transform"))
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "benchmark")
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
+
+# Powertools writes to the output that it finds when it is imported.
+LOG = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+with contextlib.redirect_stdout(LOG):
+    import app
+
+from isal import isal_zlib
+
+from transformer.batch import Transformer, response
+from transformer.config import Config
+from transformer.firehose import parse_event
+
+CONTEXT = SimpleNamespace(aws_request_id="benchmark", get_remaining_time_in_millis=lambda: 120_000)
+_core = Transformer(Config())
+
+
+def ours(event: Any) -> Any:
+    """Run the handler, logs and metrics included."""
+    with contextlib.redirect_stdout(LOG):
+        return app.lambda_handler(event, CONTEXT)
+
+
+def core(event: Any) -> Any:
+    """Run the handler's steps without logs and metrics."""
+    return response(_core.transform(parse_event(event).records, lambda: 120.0))
+
+
+def textbook(event: Any) -> Any:
+    """Transform as tutorials do: every event read and written again by `json`."""
+
+    def lines(log_events: Iterable[Any]) -> str:
+        events = (json.loads(log_event["message"]) for log_event in log_events)
+        return "".join(json.dumps(e) + "\n" for e in events if e.get("eventName") == "ConsoleLogin")
+
+    return _transformed(event, lines)
+
+
+def blueprint_json(event: Any) -> Any:
+    """Do what the AWS blueprint does, with our filter written as `json` suggests it."""
+
+    def lines(log_events: Iterable[Any]) -> str:
+        messages = (log_event["message"] for log_event in log_events)
+        kept = (m for m in messages if json.loads(m).get("eventName") == "ConsoleLogin")
+        return "".join(f"{message}\n" for message in kept)
+
+    return _transformed(event, lines)
+
+
+def blueprint_substring(event: Any) -> Any:
+    """Do the same with a filter that trusts CloudTrail's spelling, and the top level."""
+
+    def lines(log_events: Iterable[Any]) -> str:
+        messages = (log_event["message"] for log_event in log_events)
+        kept = (m for m in messages if '"eventName":"ConsoleLogin"' in m)
+        return "".join(f"{message}\n" for message in kept)
+
+    return _transformed(event, lines)
+
+
+def _transformed(event: Any, lines: Callable[[Iterable[Any]], str]) -> Any:
+    records = []
+    for record in event["records"]:
+        envelope = json.loads(gzip.decompress(base64.b64decode(record["data"])))
+        text = lines(envelope["logEvents"]) if envelope["messageType"] == "DATA_MESSAGE" else ""
+        answer = {"recordId": record["recordId"], "result": "Ok" if text else "Dropped"}
+        if text:
+            answer["data"] = base64.b64encode(text.encode()).decode()
+        records.append(answer)
+    return {"records": records}
+
+
+def floor_isal(event: Any) -> None:
+    """Do what nothing can do without: base64 and gunzip, with the function's decompressor."""
+    for record in event["records"]:
+        isal_zlib.decompress(base64.b64decode(record["data"]), 31)
+
+
+def floor_zlib(event: Any) -> None:
+    """Do the same with the standard library's decompressor."""
+    for record in event["records"]:
+        zlib.decompress(base64.b64decode(record["data"]), 31)
+
+
+TRANSFORMERS: dict[str, Callable[[Any], Any]] = {
+    "ours": ours,
+    "core": core,
+    "textbook": textbook,
+    "json": blueprint_json,
+    "substring": blueprint_substring,
+}
+# They answer nothing: no lines to compare.
+FLOORS: dict[str, Callable[[Any], Any]] = {"floor isal": floor_isal, "floor zlib": floor_zlib}
