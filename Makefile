@@ -55,7 +55,7 @@ soak: setup ## Run a million events through the pipeline, count each of them out
 
 .PHONY: test
 test: lint ## Run the linters and every test, without AWS and without Docker
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, sam validate --lint and cfn-lint

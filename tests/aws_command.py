@@ -6,11 +6,10 @@ their values are checked against botocore's models, as the AWS CLI does.
 
 import json
 import re
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 import jmespath
@@ -20,35 +19,67 @@ from botocore.model import Shape
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
-def main(service: str, operation: str, *arguments: str) -> None:
-    endpoint = None
-    if service == "--endpoint-url":
-        endpoint, service, (operation, *arguments) = operation, arguments[0], arguments[1:]
-    client = boto3.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]
-    if (service, operation) == ("logs", "tail"):
-        group, options = arguments[0], dict(_options(arguments[1:]))
-        age = re.fullmatch(r"(\d+)([mhd])", options.pop("since", ["10m"])[0])
-        assert age is not None
-        assert not options, f"not known here: {options}"
-        since = time.time() - int(age[1]) * _SECONDS[age[2]]
-        pages = client.get_paginator("filter_log_events")
-        for page in pages.paginate(logGroupName=group, startTime=int(since * 1000)):
-            for each in page["events"]:
-                print(each["message"])
-        return
-    if (service, operation) == ("s3", "ls"):
-        for each in _objects(client, *arguments):
-            print(each["LastModified"], each["Size"], each["Key"])
-        return
-    if (service, operation) == ("s3", "cp"):
-        _copy(client, *arguments)
-        return
-    method = operation.replace("-", "_")
+def main(
+    arguments: list[str], environment: Mapping[str, str], folder: Path, output: IO[str]
+) -> None:
+    """Run one command; `folder` is where relative paths begin."""
+    endpoint_url = environment.get("AWS_ENDPOINT_URL")
+    if arguments[0] == "--endpoint-url":
+        endpoint_url, arguments = arguments[1], arguments[2:]
+    service, operation, *arguments = arguments
+    client = boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=endpoint_url,
+        region_name=environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    match service, operation:
+        case "logs", "tail":
+            lines = _tail(client, *arguments)
+        case "s3", "ls":
+            lines = (f"{each['Size']} {each['Key']}" for each in _objects(client, *arguments))
+        case "s3", "cp":
+            lines = _copy(client, folder, *arguments)
+        case _:
+            lines = _call(client, operation.replace("-", "_"), dict(_options(arguments)))
+    for line in lines:
+        output.write(f"{line}\n")
+
+
+def _tail(client: Any, group: str, *arguments: str) -> Iterator[str]:
+    options = dict(_options(arguments))
+    age = re.fullmatch(r"(\d+)([mhd])", options.pop("since", ["10m"])[0])
+    assert age is not None
+    assert not options, f"not known here: {options}"
+    since = time.time() - int(age[1]) * _SECONDS[age[2]]
+    pages = client.get_paginator("filter_log_events")
+    for page in pages.paginate(logGroupName=group, startTime=int(since * 1000)):
+        for each in page["events"]:
+            yield each["message"]
+
+
+def _objects(client: Any, flag: str, source: str) -> Iterator[dict[str, Any]]:
+    assert flag == "--recursive"
+    bucket, prefix = source.removeprefix("s3://").split("/", 1)
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from page.get("Contents", ())
+
+
+def _copy(client: Any, start: Path, flag: str, source: str, folder: str) -> Iterator[str]:
+    bucket, prefix = source.removeprefix("s3://").split("/", 1)
+    for each in _objects(client, flag, source):
+        path = start / folder / each["Key"].removeprefix(prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file(bucket, each["Key"], str(path))
+        yield f"download: s3://{bucket}/{each['Key']} to {path}"
+
+
+def _call(client: Any, method: str, options: dict[str, list[str]]) -> Iterator[str]:
     shape = client.meta.service_model.operation_model(
         client.meta.method_to_api_mapping[method]
     ).input_shape
-    options = dict(_options(arguments))
-    query, output = (options.pop(name, [None])[0] for name in ("query", "output"))
+    query, output = (options.pop(name, [""])[0] for name in ("query", "output"))
     members = {xform_name(name, "-"): name for name in shape.members}
     parameters = {
         members[option]: _value(shape.members[members[option]], texts)
@@ -59,29 +90,14 @@ def main(service: str, operation: str, *arguments: str) -> None:
     else:
         answer = getattr(client, method)(**parameters)
     found = jmespath.search(query, answer) if query else answer
-    if output == "text":
-        rows = found if isinstance(found, list) else [found]
-        if not any(isinstance(row, list) for row in rows):
-            rows = [rows]
-        for row in rows:
-            print("\t".join(map(str, row)))
-    else:
-        print(json.dumps(found, default=str, indent=2))
-
-
-def _objects(client: Any, flag: str, source: str) -> Iterator[dict[str, Any]]:
-    assert flag == "--recursive"
-    bucket, prefix = source.removeprefix("s3://").split("/", 1)
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        yield from page.get("Contents", ())
-
-
-def _copy(client: Any, flag: str, source: str, folder: str) -> None:
-    bucket, prefix = source.removeprefix("s3://").split("/", 1)
-    for each in _objects(client, flag, source):
-        path = Path(folder) / each["Key"].removeprefix(prefix)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        client.download_file(bucket, each["Key"], str(path))
+    if output != "text":
+        yield json.dumps(found, default=str, indent=2)
+        return
+    rows = found if isinstance(found, list) else [found]
+    if not any(isinstance(row, list) for row in rows):
+        rows = [rows]
+    for row in rows:
+        yield "\t".join(map(str, row))
 
 
 def _options(arguments: Any) -> Iterator[tuple[str, list[str]]]:
@@ -106,7 +122,3 @@ def _value(shape: Shape, texts: list[str]) -> Any:
             return json.loads(text)
         return dict(pair.split("=", 1) for pair in text.split(","))
     return text
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

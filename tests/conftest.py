@@ -19,6 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-golden", action="store_true", help="write tests/golden/ anew")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file in one worker of xdist, with its fixtures, and all that builds in one too."""
+    for item in items:
+        path = item.path.relative_to(ROOT)
+        group = "runtime" if path.parts[1] == "runtime" else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def put_back(monkeypatch: pytest.MonkeyPatch) -> "FakeFirehose":
     """Take what the function puts back; no test calls AWS."""

@@ -1,15 +1,33 @@
 """The documents' shell blocks, run as a reader would run them."""
 
+import contextlib
+import io
+import json
 import os
 import re
+import socketserver
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from support import ROOT
+import aws_command
 
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+# `aws` on the path: it asks this process, for which boto3 need not be imported each time.
+_CLIENT = """\
+#!{python} -SE
+import json, os, socket, sys
+with socket.create_connection(("127.0.0.1", {port})) as connection:
+    request = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+    connection.sendall(json.dumps(request).encode() + b"\\n")
+    answer = json.loads(connection.makefile().read())
+sys.stdout.write(answer["output"])
+sys.exit(answer["error"])
+"""
 
 
 def blocks(path: Path) -> list[str]:
@@ -24,20 +42,47 @@ def run(
     script: str, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a folder, with `console-login` and a stand-in for `aws` on the path."""
-    aws = folder / "bin" / "aws"
-    aws.parent.mkdir(exist_ok=True)
-    aws.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/aws_command.py" "$@"\n')
-    aws.chmod(0o755)
-    path = f"{aws.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    credentials = {
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "ap-northeast-1",
-    }
-    return subprocess.run(
-        ["sh", "-euc", script],
-        cwd=folder,
-        env=os.environ | credentials | {"PATH": path} | environment,
-        capture_output=True,
-        text=True,
-    )
+    with _aws(folder / "bin" / "aws") as aws:
+        path = f"{aws.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        credentials = {
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "ap-northeast-1",
+        }
+        return subprocess.run(
+            ["sh", "-euc", script],
+            cwd=folder,
+            env=os.environ | credentials | {"PATH": path} | environment,
+            capture_output=True,
+            text=True,
+        )
+
+
+@contextlib.contextmanager
+def _aws(command: Path) -> Iterator[Path]:
+    with socketserver.TCPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        command.parent.mkdir(exist_ok=True)
+        text = _CLIENT.format(python=sys.executable, port=server.server_address[1])
+        command.write_text(text)
+        command.chmod(0o755)
+        yield command
+        server.shutdown()
+        thread.join()
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        request = json.loads(self.rfile.readline())
+        output = io.StringIO()
+        error = None
+        try:
+            aws_command.main(
+                request["arguments"], request["environment"], Path(request["folder"]), output
+            )
+        # As a command does: what went wrong is on stderr.
+        except Exception:  # noqa: BLE001
+            error = traceback.format_exc()
+        answer = {"output": output.getvalue(), "error": error}
+        self.wfile.write(json.dumps(answer).encode())

@@ -198,9 +198,9 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
     # Nothing is sent by a dry run, nor without an answer.
     assert console_login(*arguments, "--dry-run", monkeypatch=monkeypatch) == 0
     assert "10 events in 8 records" in capsys.readouterr().out
-    for answer in ("n\n", ""):
+    for answer, status in (("n\n", 1), ("", 2)):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-        assert console_login(*arguments, monkeypatch=monkeypatch) == 130
+        assert console_login(*arguments, monkeypatch=monkeypatch) == status
     capsys.readouterr()
     assert len(endpoint.lines(3)) == 3
 
