@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from support import LIE, OSAKA, ROOT, TOKYO, FakeFirehose, b64, client_error, envelope, gz
 
-from console_login import cli, generate, local, redrive
+from console_login import cli, error_objects, generate, local, redrive
 from console_login.access import Access, AccessError, Deployed
 from console_login.error_objects import MAX_LINE_BYTES
 from console_login.faults import Faults
@@ -431,9 +431,12 @@ def test_what_is_no_error_record_is_named_and_ends_nothing(bucket: Bucket) -> No
     cut = bucket.put_body("b", gz(one("e2") + b"\n")[:-4])
     damaged = bucket.put_body("c", gz(one("e2"))[:-8] + b"12345678")
     tail = bucket.put_body("d", gz(one("e2")) + b"tail")
-    bucket.put("e", one("e3"))
+    broken = bucket.put_body("e", gz(one("e2"))[:20] + b"\xff" * 100)
+    bucket.put("f", one("e3"))
     firehose = FakeFirehose()
     plan = job(firehose).plan()
+    # Not the folder.
+    assert plan.objects == 6
     assert [tuple(each) for each in plan.unusable] == [
         (junk, 1, "the line is no JSON"),
         (junk, 2, "the line has no rawData"),
@@ -447,11 +450,23 @@ def test_what_is_no_error_record_is_named_and_ends_nothing(bucket: Bucket) -> No
         (cut, None, "its gzip is damaged"),
         (damaged, None, "its gzip is damaged"),
         (tail, None, "its gzip is damaged"),
+        (broken, None, "its gzip is damaged"),
     ]
     assert job(firehose).send(plan).is_complete
     assert ids(firehose.accepted) == Counter(["e1", "e3"])
     assert bucket.tags(junk) == {TAG: "11"}
     assert bucket.tags(cut) == {}
+
+
+def test_an_object_too_large_for_an_error_object_is_not_read(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(error_objects, "MAX_OBJECT_BYTES", 10)
+    bucket.put("a", one("e1"))
+    clients = Clients(FakeFirehose())
+    (unusable,) = job(clients).plan().unusable
+    assert unusable.reason == "it is larger than any error object"
+    assert clients.calls == []
 
 
 def test_names_are_counted_and_limited(bucket: Bucket) -> None:
@@ -491,17 +506,12 @@ def test_an_object_that_changes_after_the_plan_is_not_sent(bucket: Bucket) -> No
 
 
 def test_a_batch_is_cut_by_bytes_too(bucket: Bucket) -> None:
-    big = randomly(900_000)
-    records = [envelope([sign_in(f"e{n}")], pad=big) for n in range(6)]
+    records = [envelope([sign_in(f"e{n}")], pad="x" * 900_000) for n in range(6)]
     bucket.put("a", *map(failed, records))
     firehose = FakeFirehose()
     assert run_once(firehose).is_complete
     assert [len(call) for call in firehose.calls] == [4, 2]
     assert firehose.accepted == records
-
-
-def randomly(size: int) -> str:
-    return "x" * size
 
 
 # What is remembered ------------------------------------------------------------------------------
@@ -650,6 +660,18 @@ def test_an_object_that_may_not_be_read_stops_the_run(bucket: Bucket) -> None:
     denying(clients, "get_object")
     with pytest.raises(AccessError, match="AccessDenied"):
         job(clients).plan()
+
+
+def test_what_aws_refuses_while_it_sends_is_said_with_what_was_sent(bucket: Bucket) -> None:
+    for name in ("a", "b"):
+        bucket.put(name, one(name))
+    clients = Clients(FakeFirehose())
+    # Both to plan, and one to send.
+    denying(clients, "get_object", after=3)
+    result = run_once(clients)
+    assert (result.sent, result.not_tried, result.is_complete) == (1, 1, False)
+    assert "AccessDenied" in (result.stopped or "")
+    assert run_once(Clients(FakeFirehose())).sent == 1
 
 
 def test_a_stream_that_accepts_nothing_is_left_alone(bucket: Bucket) -> None:
@@ -862,6 +884,23 @@ def test_json_for_machines(
         "stopped": None,
         "unusable": [],
     }
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_bar_moves_on_a_terminal(
+    as_json: bool,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # For rich this is one.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bucket.put("a", one("e1"))
+    clients = Clients(FakeFirehose())
+    main(monkeypatch, clients, "--yes", *(["--json"] if as_json else []), code=0)
+    printed = capsys.readouterr()
+    for word in ("reading", "sending", "100%"):
+        assert (word in printed.err) is not as_json
 
 
 def test_what_is_unknown_is_said_and_exits_1_and_nothing_of_an_event_is_shown(
