@@ -324,14 +324,14 @@ class Redrive:
             accepted = self._send(batch, result)
             sent |= accepted
             if accepted:
-                forgotten = len(sent) - len(self._remember(key, accepted, sent))
+                is_whole = planned.is_whole and len(planned.lines | sent) == len(sent)
+                known = self._remember(key, accepted, sent, is_whole=is_whole)
+                forgotten = len(sent) - len(known)
             result.not_remembered = before + forgotten
             yield
             self._failed_batches = 0 if accepted else self._failed_batches + 1
             if self._failed_batches == MAX_FAILED_BATCHES:
                 raise _StoppedError("the stream accepts nothing")
-        if planned.is_whole and len(planned.lines | sent) == len(sent):
-            self._remember(key, Lines(), sent, is_whole=True)
 
     def _send(self, batch: _Waiting, result: Result) -> Lines:
         """Return the lines of which the records were certainly accepted."""
@@ -345,7 +345,7 @@ class Redrive:
             result.problem = self._sender.problem
         return Lines(lines)
 
-    def _remember(self, key: str, accepted: Lines, sent: Lines, *, is_whole: bool = False) -> Lines:
+    def _remember(self, key: str, accepted: Lines, sent: Lines, *, is_whole: bool) -> Lines:
         try:
             return self._memory.remember(key, sent, is_whole=is_whole)
         except (AccessError, TagError) as error:

@@ -15,9 +15,10 @@ from console_login.access import one_line
 MAX_TAGS = 10
 MAX_VALUE_CHARACTERS = 256
 
-# A value of a tag, so that none is empty; and how one ends when every line of the object is sent.
+# Values of a tag, so that none is empty: of no line, and of every line that there was to send.
 _NOTHING = "-"
-_WHOLE = " all"
+_WHOLE = "all"
+_LAST_LINE = 10**12 - 1
 
 _RANGE = re.compile(r"([1-9][0-9]{0,11})(?:-([1-9][0-9]{0,11}))?")
 
@@ -93,8 +94,8 @@ def tag_of(stream_name: str) -> str:
 
 
 def is_whole(tags: Mapping[str, str], stream_name: str) -> bool:
-    """Whether an object's tags say that every line of it was sent to a stream."""
-    return tags.get(tag_of(stream_name), "").endswith(_WHOLE)
+    """Whether an object's tags say that nothing of it is left to send to a stream."""
+    return tags.get(tag_of(stream_name)) == _WHOLE
 
 
 class Memory:
@@ -115,14 +116,16 @@ class Memory:
     def remember(self, key: str, sent: Lines, *, is_whole: bool = False) -> Lines:
         """Add lines to those known to be sent; return those remembered, the first that fit.
 
-        is_whole: whether these are all that the object has. The owner's tags stay. Raises TagError,
+        is_whole: whether nothing is left to send. The owner's tags stay. Raises TagError,
         AccessError.
         """
         # Read anew each time: the tags are written as a whole, and others may write them too.
         tags = self._tags(key)
-        known = (self._sent(tags) | sent).leading(MAX_VALUE_CHARACTERS - len(_WHOLE))
-        value = str(known) or _NOTHING
-        self._write(key, tags | {self.tag: value + _WHOLE if is_whole else value})
+        if is_whole:
+            self._write(key, tags | {self.tag: _WHOLE})
+            return sent
+        known = (self._sent(tags) | sent).leading(MAX_VALUE_CHARACTERS)
+        self._write(key, tags | {self.tag: str(known) or _NOTHING})
         return known
 
     def check(self, key: str) -> None:
@@ -143,8 +146,8 @@ class Memory:
         if self.tag not in tags and len(tags) >= MAX_TAGS:
             raise TagError(f"it has {MAX_TAGS} tags, and none is free to remember what is sent")
         try:
-            value = tags.get(self.tag, _NOTHING).removesuffix(_WHOLE)
-            return Lines.parse(value.removeprefix(_NOTHING))
+            value = tags.get(self.tag, _NOTHING).removeprefix(_NOTHING)
+            return Lines.parse(f"1-{_LAST_LINE}" if value == _WHOLE else value)
         except ValueError as error:
             raise TagError(f"its tag {self.tag} is damaged: remove it to begin anew") from error
 
