@@ -462,13 +462,23 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader has had enough. Else Python would say so again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        _end_with_the_reader()
+    except SystemExit as error:
+        # click makes exit status 1 of it, which here means that something is wrong.
+        if isinstance(error.__context__, BrokenPipeError):
+            _end_with_the_reader()
+        raise
     except OSError as error:
         _fail(f"cannot write: {error.strerror or error}")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+
+
+def _end_with_the_reader() -> None:
+    """Exit as a program that nobody reads any more."""
+    # Else Python would say so again when it ends. click has put a wrapper around stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _fail(message: str) -> None:

@@ -169,6 +169,17 @@ def test_a_log_that_cannot_be_written_is_said_at_the_end() -> None:
     assert done.stderr == "console-login: cannot write: No space left on device\n"
 
 
+def test_a_reader_that_has_had_enough_of_much_is_no_error(tmp_path: Path) -> None:
+    source, event = tmp_path / "many.jsonl", tmp_path / "many.json"
+    # More than a pipe holds: the command itself meets the end of it.
+    source.write_text(f"{TOKYO}\n" * 500)
+    program = f"{sys.executable} -m console_login"
+    subprocess.run([*program.split(), "pack", source, "-o", event], cwd=ROOT, check=True)
+    shell = f"{program} transform {event} 2>/dev/null | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_reader_that_has_had_enough_is_no_error() -> None:
     command = f"{sys.executable} -m console_login local {ARTICLE[0]} --generate 5000 --sign-ins 1"
     shell = f"{command} | head -1; exit ${{PIPESTATUS[0]}}"
