@@ -48,6 +48,24 @@ def _aws_options[Command: Callable[..., Any]](command: Command) -> Command:
     return command
 
 
+def _sending_options[Command: Callable[..., Any]](command: Command) -> Command:
+    """Add what a command takes that sends something: for `_check_answer`."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON alone."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option("--dry-run", is_flag=True, help="Read and count; send nothing."),
+    ):
+        command = option(command)
+    return command
+
+
+def _check_answer(yes: bool, dry_run: bool, as_json: bool) -> None:
+    if yes and dry_run:
+        raise click.UsageError("--yes does not go with --dry-run")
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json asks nothing: it needs --yes or --dry-run")
+
+
 def _access(endpoint_url: str | None, region: str | None, profile: str | None) -> "Access":
     # boto3 takes half a second to import.
     from console_login.access import Access
@@ -247,9 +265,7 @@ def compare(old: Path, new: Path, event_names: str) -> None:
     help="Of records; a stream takes 1 in most Regions, live sign-ins included, and 5 in three.",
 )
 @click.option("--state", type=_PATH, metavar="FILE", help="Keeps how far it is; a run goes on.")
-@click.option("--dry-run", is_flag=True, help="Read and count; send nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_sending_options
 @_aws_options
 def backfill(
     endpoint_url: str | None,
@@ -270,8 +286,7 @@ def backfill(
     from console_login import backfill as filling
     from console_login.sender import Sender
 
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("--json asks no question: it goes with --yes or --dry-run")
+    _check_answer(yes, dry_run, as_json)
     access = _access(endpoint_url, region, profile)
     asked = filling.Asked(**options)
     progress = filling.prepare(access, asked)
@@ -363,9 +378,7 @@ def _time_bar(plan: "Plan", position: int, *, hidden: bool) -> Iterator[Callable
     metavar="NAMES",
     help="Without --stack: the function's EVENT_NAMES, ConsoleLogin by default.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Print the plan alone.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@_sending_options
 @_aws_options
 def redrive(
     endpoint_url: str | None,
@@ -386,10 +399,7 @@ def redrive(
     from console_login import redrive as redriving
     from console_login import redrive_report as report
 
-    if yes and dry_run:
-        raise click.UsageError("--yes does not go with --dry-run")
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("--json asks nothing: it needs --yes or --dry-run")
+    _check_answer(yes, dry_run, as_json)
     access = _access(endpoint_url, region, profile)
     job = redriving.Redrive(access, redriving.target(access, **options))
     with report.watched("reading", is_shown=not as_json) as watch:

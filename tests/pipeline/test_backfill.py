@@ -250,7 +250,7 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
         (["--start", START, "--mib-per-second", "5.1"], "5 at most"),
         (["--start", START, "--mib-per-second", "0"], "more than 0"),
         (["--start", START, "--mib-per-second", "nan"], "more than 0"),
-        (["--start", START, "--json"], "goes with --yes or --dry-run"),
+        (["--start", START, "--json"], "needs --yes or --dry-run"),
         (["--start", START, "--state", str(ROOT / "Makefile")], "not what a backfill has written"),
         (["--start", START, "--state", str(ROOT)], "Is a directory"),
         (["--start", START, "--stack", "none"], "DescribeStacks: ValidationError"),
