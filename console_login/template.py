@@ -392,13 +392,13 @@ class _Resolver:
         name_property = _NAME_PROPERTIES.get(resource["Type"])
         if name_property:
             return self._text(resource["Properties"][name_property])
-        if resource["Type"] == "AWS::Glue::Database":
-            return self._text(resource["Properties"]["DatabaseInput"]["Name"])
         name = f"{self._stack_name}-{logical_id}"
         if resource["Type"] in _REFERENCES:
             return self._arn(_REFERENCES[resource["Type"]], name)
         if resource["Type"] == "AWS::S3::Bucket":
             return name.lower()[:63]
+        if resource["Type"] == "AWS::Glue::Database":
+            return name.lower()
         if resource["Type"] == "AWS::KMS::Key":
             return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._account_id}/{self._region}/{name}"))
         return name[:64]

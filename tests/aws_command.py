@@ -89,9 +89,12 @@ def _call(client: Any, method: str, options: dict[str, list[str]]) -> Iterator[s
         answer = client.get_paginator(method).paginate(**parameters).build_full_result()
     else:
         answer = getattr(client, method)(**parameters)
+        del answer["ResponseMetadata"]
     found = jmespath.search(query, answer) if query else answer
     if output != "text":
-        yield json.dumps(found, default=str, indent=2)
+        # What answers nothing prints nothing.
+        if found:
+            yield json.dumps(found, default=str, indent=2)
         return
     rows = found if isinstance(found, list) else [found]
     if not any(isinstance(row, list) for row in rows):

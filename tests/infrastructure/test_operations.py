@@ -140,6 +140,13 @@ def test_metric_filters_belong_to_what_was_asked_for(name: str, found: set[str])
     assert set(metric_filters(name)) == found
 
 
+def test_rules_use_the_functions_that_aws_allows_in_them() -> None:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-rules.html
+    allowed = {"Ref", "Fn::And", "Fn::Contains", "Fn::Equals", "Fn::Not", "Fn::Or"}
+    text = json.dumps(DOCUMENT["Rules"])
+    assert set(re.findall(r'"(Fn::\w+|Ref|Condition)":', text)) <= allowed
+
+
 def test_sign_in_alarms_alone_would_reach_no_one() -> None:
     with pytest.raises(TemplateError, match="SignInAlarms needs"):
         resolve(DOCUMENT, {"SignInAlarms": "true"})

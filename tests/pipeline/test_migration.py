@@ -25,6 +25,11 @@ from console_login.template import Stack
 
 DAY = "2026/11/24"
 FUNCTION = "console-login-firehose-TransformFunction"
+FUNCTION_ROLE = "console-login-firehose-TransformRole"
+POLICY = """\
+aws iam get-role-policy --role-name {} --policy-name {} --query PolicyDocument
+echo ---
+"""
 NATIVE = [
     {
         "Type": "Decompression",
@@ -92,7 +97,7 @@ def prepare(started: state.State) -> None:
         FunctionName=FUNCTION,
         Runtime="python3.13",
         Handler="app.lambda_handler",
-        Role=f"arn:aws:iam::{ACCOUNT_ID}:role/console-login-firehose-TransformRole",
+        Role=f"arn:aws:iam::{ACCOUNT_ID}:role/{FUNCTION_ROLE}",
         Code={"ZipFile": code.getvalue()},
     )
     s3.put_object(
@@ -106,6 +111,9 @@ def prepare(started: state.State) -> None:
 def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
     texts = blocks(ROOT / "docs" / "migration.md")
     assert len(texts) == 8
+    policies = {"old": "InvokeConsoleLoginTransform", FUNCTION_ROLE: "PutBackIntoOldStream"}
+    # Before the way back takes them away.
+    texts.insert(7, "".join(POLICY.format(role, name) for role, name in policies.items()))
     script = "\n".join(f"echo '### {number}'\n{text}" for number, text in enumerate(texts))
     done = run(script, tmp_path, {"AWS_ENDPOINT_URL": endpoint_url})
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -113,17 +121,14 @@ def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
     assert printed[1].startswith("my-filter\t")
     assert printed[2].splitlines()[-1] == "the same events on both sides"
     assert printed[6].split() == ["Lambda"]
-    # The way back.
-    assert printed[7].split()[-2:] == ["Decompression", "CloudWatchLogProcessing"]
-    iam = state.client("iam")
-    policy = iam.get_role_policy(RoleName="old", PolicyName="InvokeConsoleLoginTransform")
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    invoke, put_back = (json.loads(text) for text in printed[7].split("---\n")[:2])
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{FUNCTION}"
-    assert statement["Resource"] == [arn, f"{arn}:*"]
-    name = "console-login-firehose-TransformRole"
-    policy = iam.get_role_policy(RoleName=name, PolicyName="PutBackIntoOldStream")
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Resource"].endswith(":deliverystream/my-stream")
+    assert invoke["Statement"][0]["Resource"] == [arn, f"{arn}:*"]
+    assert put_back["Statement"][0]["Resource"].endswith(":deliverystream/my-stream")
+    # The way back.
+    assert printed[8].split()[-2:] == ["Decompression", "CloudWatchLogProcessing"]
+    for role, name in policies.items():
+        assert name not in state.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
     filters = state.client("logs").describe_subscription_filters(
         logGroupName="/aws/cloudtrail/management-event"
     )
