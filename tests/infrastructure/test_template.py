@@ -228,6 +228,7 @@ def test_outputs_hold_ready_commands() -> None:
         ({"Prefix": "consolelogin"}, "ends in a slash"),
         ({"Prefix": "!{timestamp:yyyy}/"}, "plain folder"),
         ({"Prefix": "a/../"}, "plain folder"),
+        ({"Prefix": "athena-results/"}, "athena-results"),
         ({"Prefix": "x/" * 217}, "at most"),
         ({"TimeZone": "UTC+9"}, "IANA"),
         ({"FileExtension": "json"}, "begin with a dot"),
