@@ -40,7 +40,8 @@ def one_line() -> Iterator[None]:
     except ClientError as error:
         found = error.response["Error"]
         message = f"{error.operation_name}: {found['Code']}: {found.get('Message', '')}"
-        raise AccessError(message) from error
+        # An endpoint that is none of AWS's may answer with a page.
+        raise AccessError(" ".join(message.split())) from error
     # ValueError: an endpoint that is no URL.
     except (BotoCoreError, ValueError) as error:
         raise AccessError(str(error)) from error

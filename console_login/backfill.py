@@ -30,6 +30,8 @@ MIB = 1024 * 1024
 # their room, and above the latter every Region throttles.
 DEFAULT_MIB_PER_SECOND = 0.5
 MAX_MIB_PER_SECOND = 5.0
+# A kibibyte: at less, a record would wait for hours.
+MIN_MIB_PER_SECOND = 0.001
 
 DEFAULT_EVENT_NAMES = "ConsoleLogin"
 
@@ -141,7 +143,7 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
 
     Raises BackfillError for what makes no sense, AccessError where AWS does not answer.
     """
-    if not 0 < asked.mib_per_second <= MAX_MIB_PER_SECOND:
+    if not MIN_MIB_PER_SECOND <= asked.mib_per_second <= MAX_MIB_PER_SECOND:
         limit = f"more than 0, and {MAX_MIB_PER_SECOND:g} at most: no stream takes more"
         raise BackfillError(f"--mib-per-second {asked.mib_per_second:g}: {limit}")
     saved = _saved(asked.state)
@@ -186,6 +188,9 @@ def _range(asked: Asked, saved: Progress | None, now: float) -> tuple[int, int]:
         end = saved.plan.end if saved else int(now * 1000)
     if start >= end:
         raise BackfillError(f"--start {text(start)} is not before --end {text(end)}")
+    if end > now * 1000:
+        # What is yet to come would count as done.
+        raise BackfillError(f"--end {text(end)} is yet to come: leave it out for now")
     return start, end
 
 
@@ -231,6 +236,8 @@ def _saved(path: Path | None) -> Progress | None:
         raise BackfillError(f"--state {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError, UserError) as error:
         raise BackfillError(f"--state {path}: not what a backfill has written") from error
+    if not plan.start <= times["position"] <= plan.end:
+        raise BackfillError(f"--state {path}: its position lies outside of its time")
     return Progress(plan, times["position"], path)
 
 

@@ -418,7 +418,8 @@ def redrive(
         _print_text(report.result_text(result))
     elif not plan.to_send:
         click.echo("nothing to send")
-    if result is not None and not result.is_complete:
+    # What could not be read may hold sign-ins that stay unsent.
+    if plan.unusable_count or (result is not None and not result.is_complete):
         sys.exit(1)
 
 

@@ -42,7 +42,10 @@ class Lines:
             if match is None:
                 raise ValueError(each)
             first = int(match[1])
-            found.append((first, int(match[2] or first)))
+            last = int(match[2] or first)
+            if last < first:
+                raise ValueError(each)
+            found.append((first, last))
         return cls._of(_merged(found))
 
     @classmethod

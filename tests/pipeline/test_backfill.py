@@ -194,7 +194,7 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
     assert Counter(endpoint.lines(3)) == Counter(live)
 
     arguments = ["backfill", "--endpoint-url", endpoint.url, "--stack", "console-login-firehose"]
-    arguments += ["--start", iso(5), "--end", iso(-0.1)]
+    arguments += ["--start", iso(5), "--end", iso(0)]
     # Nothing is sent by a dry run, nor without an answer.
     assert console_login(*arguments, "--dry-run", monkeypatch=monkeypatch) == 0
     assert "10 events in 8 records" in capsys.readouterr().out
@@ -242,6 +242,8 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
     [
         (["--start", END, "--end", START], "is not before --end"),
         (["--start", END, "--end", END], "is not before --end"),
+        (["--start", START, "--end", "2999-01-01T00:00:00Z"], "is yet to come"),
+        (["--start", START, "--mib-per-second", "1e-300"], "--mib-per-second 1e-300: "),
         (["--start", "noon"], "--start noon: no time in ISO 8601"),
         (["--start", "2024-03-30T05:00:00"], "needs an offset"),
         (["--start", START, "--end", "2024-03-30"], "--end 2024-03-30: it needs an offset"),

@@ -1000,3 +1000,17 @@ def wait_for(is_so: Callable[[], bool]) -> None:
             return
         time.sleep(0.1)
     pytest.fail("nothing happened")
+
+
+@pytest.mark.parametrize("text", ["9-3", "0", "1-", "x", "1 5-4"])
+def test_a_damaged_range_is_no_range(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Lines.parse(text)
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], ["--yes"]])
+def test_what_cannot_be_read_is_no_success(
+    options: list[str], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("a", b"junk")
+    main(monkeypatch, Clients(FakeFirehose()), *options, code=1)
