@@ -241,7 +241,7 @@ def compare(old: Path, new: Path, event_names: str) -> None:
     comparison = comparing.compare(old, new, event_names)
     for line in comparing.words(comparison):
         click.echo(line)
-    if comparison.only_old or comparison.only_new:
+    if not comparison.old.names or comparison.only_old or comparison.only_new:
         sys.exit(1)
 
 

@@ -1,6 +1,7 @@
 """Two sides' events compared by `eventID`: what only one of them has."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from console_login.errors import SourceError
 from console_login.sources import Sources
 
 MAX_NAMED = 10
+
+# Printed: nothing but an id may come through.
+_EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def _side(path: Path, selected: frozenset[str] | None) -> Side:
         if selected is None or event.get("eventName") in selected:
             lines += 1
             event_id, digest = identity(message)
-            names.add(event_id or f"sha256:{digest}")
+            names.add(event_id if _EVENT_ID.fullmatch(event_id) else f"sha256:{digest}")
     return Side(lines, frozenset(names))
 
 
@@ -88,5 +92,7 @@ def words(comparison: Comparison) -> Iterator[str]:
         if names:
             more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
             yield f"only {heading} has {len(names):,}: {', '.join(names[:MAX_NAMED])}{more}"
-    if comparison.old.names == comparison.new.names:
+    if not comparison.old.names | comparison.new.names:
+        yield "neither side has a selected event"
+    elif comparison.old.names == comparison.new.names:
         yield "the same events on both sides"

@@ -56,3 +56,15 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["compare", str(tmp_path / "old"), str(tmp_path / "new")])
     assert isinstance(done.exception, SourceError)
     assert str(done.exception) == f"{tmp_path / 'old'}: there is no file in it"
+
+
+def test_nothing_on_both_sides_proves_nothing(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, f"{OTHER}\n", f"{OTHER}\n")
+    assert (status, lines[2:]) == (1, ["neither side has a selected event"])
+
+
+def test_an_id_that_is_none_is_not_printed(tmp_path: Path) -> None:
+    odd = json.dumps({"eventName": "ConsoleLogin", "eventID": "a b\nalice@example.com"})
+    status, lines = run(tmp_path, f"{odd}\n", f"{TOKYO}\n")
+    assert status == 1
+    assert "alice" not in "".join(lines)
