@@ -1,28 +1,26 @@
 """The commands of `console-login`: arguments and printing, no logic."""
 
-import contextlib
 import io
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from console_login import function
 from console_login import pack as packing
 from console_login.errors import UserError
+from console_login.progress_bar import watched
 
 if TYPE_CHECKING:
     from console_login.access import Access
-    from console_login.backfill import Plan
 
 # The translator and moto take seconds to import: a command that needs them imports them.
 
@@ -297,8 +295,12 @@ def backfill(
         _confirm("Put these sign-ins into the stream?")
     rate = asked.mib_per_second * filling.MIB
     sender = None if dry_run else Sender(access, plan.stream, rate)
-    with _time_bar(plan, progress.position, hidden=as_json) as watch:
-        totals = filling.Backfill(access, progress, sender, watch).run()
+    start = progress.position
+    with watched("", is_shown=not as_json) as watch:
+        run = filling.Backfill(
+            access, progress, sender, lambda reached: watch(reached - start, plan.end - start)
+        )
+        totals = run.run()
     if as_json:
         click.echo(json.dumps(filling.report(asked, progress, totals, dry_run=dry_run), indent=2))
     else:
@@ -352,22 +354,6 @@ def _print_plan(asked: Any, progress: Any) -> None:
         click.echo(f"{heading:<10} {value}")
 
 
-@contextlib.contextmanager
-def _time_bar(plan: "Plan", position: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """Yield what to call with the time that is reached; on a terminal a bar shows it on stderr."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=hidden or not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=plan.end - position)
-        yield lambda reached: bar.update(task, completed=reached - position)
-
-
 @cli.command()
 @click.option("--stack", metavar="NAME", help="The stack whose failed records are sent again.")
 @click.option("--bucket", metavar="NAME", help="Without --stack: the bucket they lie in.")
@@ -402,7 +388,7 @@ def redrive(
     _check_answer(yes, dry_run, as_json)
     access = _access(endpoint_url, region, profile)
     job = redriving.Redrive(access, redriving.target(access, **options))
-    with report.watched("reading", is_shown=not as_json) as watch:
+    with watched("reading", is_shown=not as_json) as watch:
         plan = job.plan(None if as_json else redriving.MAX_NAMED, watch)
     if not as_json:
         _print_text(report.plan_text(plan))
@@ -410,7 +396,7 @@ def redrive(
     if not dry_run and plan.to_send:
         if not yes:
             _confirm(f"{report.AT_LEAST_ONCE}\nSend {plan.records_to_send:,} records?")
-        with report.watched("sending", is_shown=not as_json) as watch:
+        with watched("sending", is_shown=not as_json) as watch:
             result = job.send(plan, watch)
     if as_json:
         click.echo(json.dumps(report.document(plan, result), indent=2))

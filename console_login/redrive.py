@@ -16,6 +16,7 @@ from console_login.access import Access, AccessError, Deployed, deployed
 from console_login.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
 from console_login.errors import UserError
 from console_login.function import make_importable
+from console_login.progress_bar import Watch
 from console_login.sender import Sender
 from console_login.sent_lines import Lines, Memory, TagError
 from console_login.stream import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
@@ -36,7 +37,6 @@ _EVENT_NAMES = "ConsoleLogin"
 # As long as Firehose's own: an answer counts it.
 _RECORD_ID = "0" * 56
 
-Watch = Callable[[int, int], None]
 _Waiting = list[tuple[int, bytes]]
 
 
@@ -357,15 +357,15 @@ class Redrive:
     def _batches(self, waiting: Iterable[tuple[int, bytes]]) -> Iterator[_Waiting]:
         """Yield what one call can take, holding little more than that."""
         held: _Waiting = []
+        size = 0
         for each in waiting:
             held.append(each)
+            size += len(each[1])
             # More than one call takes for certain; which, the function's code says.
-            if (
-                len(held) > MAX_BATCH_RECORDS
-                or sum(len(data) for _, data in held) > MAX_BATCH_BYTES
-            ):
+            if len(held) > MAX_BATCH_RECORDS or size > MAX_BATCH_BYTES:
                 first = next(self._sender.batches([data for _, data in held]))
                 yield held[: len(first)]
+                size -= sum(len(data) for _, data in held[: len(first)])
                 held = held[len(first) :]
         for batch in self._sender.batches([data for _, data in held]):
             yield [held[index] for index in batch]

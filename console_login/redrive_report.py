@@ -1,16 +1,14 @@
 """What `console-login redrive` shows: keys, counts and reasons, nothing of any event."""
 
-import contextlib
 import io
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from console_login.redrive import Fate, Plan, PlannedRecord, Result, Unusable, Watch
+from console_login.redrive import Fate, Plan, PlannedRecord, Result, Unusable
 
 AT_LEAST_ONCE = (
     "Each is sent at least once: an event that was delivered before its record failed comes twice,"
@@ -160,16 +158,3 @@ def _shown(key: str) -> str:
 
 def _more(count: int) -> list[str]:
     return [f"and {count:,} more; --json names all"] if count else []
-
-
-@contextlib.contextmanager
-def watched(what: str, *, is_shown: bool) -> Iterator[Watch]:
-    """Yield what to call with how much is done; on a terminal it moves a bar on stderr."""
-    console = Console(stderr=True)
-    if not (is_shown and console.is_terminal):
-        yield lambda _done, _total: None
-        return
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(what, *columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
