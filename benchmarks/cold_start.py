@@ -18,8 +18,8 @@ from typing import Any
 
 from shapes import SHAPES, envelopes
 
-from console_login import template
-from console_login.emulator import RuntimeEmulator
+from console_login.local.emulator import RuntimeEmulator
+from console_login.stack import template
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACT = ROOT / ".aws-sam" / "build" / "TransformFunction"

@@ -12,12 +12,13 @@ import random
 from pathlib import Path
 from typing import Any
 
-from console_login import local, template
-from console_login.clock import SimulatedClock
-from console_login.envelope import Origin, compress, data_message
-from console_login.faults import Faults
-from console_login.firehose import FirehoseApi, FirehoseClient
-from console_login.stream import Configuration, DeliveryStream
+from console_login.events.envelope import Origin, compress, data_message
+from console_login.local import pipeline as local
+from console_login.local.clock import SimulatedClock
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseApi, FirehoseClient
+from console_login.local.stream import Configuration, DeliveryStream
+from console_login.stack import template
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKYO = (ROOT / "events" / "src" / "tokyo.jsonl").read_text().strip()

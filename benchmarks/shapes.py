@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console_login.envelope import Origin, compress, data_message
+from console_login.events.envelope import Origin, compress, data_message
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGIN = Origin("111122223333", "/aws/cloudtrail/management-event", "s", "console-login")

@@ -12,10 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from console_login import generate, local, state, template
-from console_login.clock import SimulatedClock
-from console_login.faults import Faults
-from console_login.firehose import FirehoseClient
+from console_login.local import generate
+from console_login.local import moto_state as state
+from console_login.local import pipeline as local
+from console_login.local.clock import SimulatedClock
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseClient
+from console_login.stack import template
 
 START = 1711792102.0
 

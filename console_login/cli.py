@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from console_login import function
-from console_login import pack as packing
 from console_login.errors import UserError
-from console_login.progress_bar import watched
+from console_login.events import pack as packing
+from console_login.operate.progress_bar import watched
 
 if TYPE_CHECKING:
-    from console_login.access import Access
+    from console_login.operate.access import Access
 
 # The translator and moto take seconds to import: a command that needs them imports them.
 
@@ -66,7 +66,7 @@ def _check_answer(yes: bool, dry_run: bool, as_json: bool) -> None:
 
 def _access(endpoint_url: str | None, region: str | None, profile: str | None) -> "Access":
     # boto3 takes half a second to import.
-    from console_login.access import Access
+    from console_login.operate.access import Access
 
     return Access(endpoint_url, region, profile)
 
@@ -148,8 +148,8 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
 
     With ExistingKeyArn, its owner adds these statements to the key's policy BEFORE the deploy.
     """
-    from console_login import key_policy as policies
-    from console_login import template
+    from console_login.stack import key_policy as policies
+    from console_login.stack import template
 
     policy = policies.key_policy(
         template.load(),
@@ -207,15 +207,15 @@ def local(serve: bool, port: int | None, **options: Any) -> None:
     FILES are CloudTrail events: JSON lines, documents with Records (also .gz), or folders of them.
     Exits with 1 if an event is neither delivered, nor not selected, nor in the error prefix.
     """
-    from console_login import session
+    from console_login.local import run as local_run
 
     parameters = _parameters(options.pop("parameters"))
-    chosen = session.Options(parameters=parameters, **options)
+    chosen = local_run.Options(parameters=parameters, **options)
     if port is not None and not serve:
         raise click.UsageError("--port goes with --serve")
     if serve:
-        session.serve(chosen, 4566 if port is None else port)
-    elif not session.run(chosen):
+        local_run.serve(chosen, 4566 if port is None else port)
+    elif not local_run.run(chosen):
         sys.exit(1)
 
 
@@ -234,7 +234,7 @@ def compare(old: Path, new: Path, event_names: str) -> None:
 
     By eventID, copies counted once. Exits with 1 if one side has an event that the other lacks.
     """
-    from console_login import compare as comparing
+    from console_login.operate import compare as comparing
 
     comparison = comparing.compare(old, new, event_names)
     for line in comparing.words(comparison):
@@ -281,8 +281,9 @@ def backfill(
     with the same eventID. The lines lie in the folder of the day on which they are sent. Exits with
     1 if not everything is known to be sent.
     """
-    from console_login import backfill as filling
-    from console_login.sender import Sender
+    from console_login.operate import backfill as filling
+    from console_login.operate.sender import Sender
+    from console_login.stack.limits import MIB
 
     _check_answer(yes, dry_run, as_json)
     access = _access(endpoint_url, region, profile)
@@ -293,7 +294,7 @@ def backfill(
         _print_plan(asked, progress)
     if not (dry_run or yes or progress.is_done):
         _confirm("Put these sign-ins into the stream?")
-    rate = asked.mib_per_second * filling.MIB
+    rate = asked.mib_per_second * MIB
     sender = None if dry_run else Sender(access, plan.stream, rate)
     start = progress.position
     with watched("", is_shown=not as_json) as watch:
@@ -335,7 +336,7 @@ def doctor(
     Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
     checked.
     """
-    from console_login import doctor as examining
+    from console_login.operate import doctor as examining
 
     results = examining.examine(_access(endpoint_url, region, profile), stack, hours)
     if as_json:
@@ -348,7 +349,7 @@ def doctor(
 
 
 def _print_plan(asked: Any, progress: Any) -> None:
-    from console_login import backfill as filling
+    from console_login.operate import backfill as filling
 
     for heading, value in filling.planned(asked, progress):
         click.echo(f"{heading:<10} {value}")
@@ -382,8 +383,8 @@ def redrive(
     would be delivered, at least once. What is known to be sent is remembered in the objects' tags
     and not sent again; nothing is deleted. Exits with 1 unless all of it is known to be sent.
     """
-    from console_login import redrive as redriving
-    from console_login import redrive_report as report
+    from console_login.operate import redrive as redriving
+    from console_login.operate import redrive_report as report
 
     _check_answer(yes, dry_run, as_json)
     access = _access(endpoint_url, region, profile)

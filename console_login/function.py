@@ -9,19 +9,15 @@ import random
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from console_login.errors import UserError
-from console_login.stream import FunctionFailure
+from console_login.shipped import CODE_URI
 
 if TYPE_CHECKING:
     from transformer.batch import Outcome
     from transformer.firehose import Response
-
-ROOT = Path(__file__).resolve().parent.parent
-CODE_URI = ROOT / "functions" / "transform"
 
 # By Lambda's quotas; its emulator allows a hundred bytes more.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024
@@ -29,6 +25,18 @@ MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 
 class FunctionError(UserError):
     """The function refused its configuration or the event, or cannot run; the message says why."""
+
+
+class FunctionFailure(Exception):  # noqa: N818 - it is the function's, not ours
+    """An invocation without a usable answer: Firehose tries again, then fails the whole batch.
+
+    code: Firehose's errorCode, such as `Lambda.FunctionError`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 class AcceptingFirehose:

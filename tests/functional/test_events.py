@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from support import CONTEXT, EVENTS, ROOT
 
-from console_login import function, pack
+from console_login import function
+from console_login.events import pack
 
 GOLDEN = ROOT / "tests" / "golden"
 EVENT_FILES = sorted(EVENTS.glob("*.json"))

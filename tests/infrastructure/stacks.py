@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from console_login import template
+from console_login.stack import template
 
 KEY_ARN = "arn:aws:kms:ap-northeast-1:111122223333:key/11112222-3333-4444-5555-666677778888"
 OTHER_ACCOUNT = "444455556666"

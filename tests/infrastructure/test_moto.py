@@ -10,7 +10,7 @@ import json
 import pytest
 from stacks import COMBINATIONS, DOCUMENT, stack
 
-from console_login import state
+from console_login.local import moto_state as state
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)

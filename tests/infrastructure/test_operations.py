@@ -11,8 +11,8 @@ import pytest
 from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, needs, only, stack
 from support import DATA, ROOT, envelope, event, gz
 
-from console_login.filter_pattern import FilterPattern
-from console_login.template import TemplateError, resolve
+from console_login.local.filter_pattern import FilterPattern
+from console_login.stack.template import TemplateError, resolve
 
 ALL = "everything optional"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

@@ -11,8 +11,8 @@ import pytest
 from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, only, stack
 from support import ROOT
 
-from console_login import place, template
-from console_login.key_policy import key_policy
+from console_login.stack import place, template
+from console_login.stack.key_policy import key_policy
 
 REGION, ACCOUNT, STACK = place.REGION, place.ACCOUNT_ID, place.STACK_NAME
 BUCKET_ARN = f"arn:aws:s3:::{STACK}-deliverybucket"

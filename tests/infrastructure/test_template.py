@@ -13,8 +13,8 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, needs, only, stack
 from support import ROOT
 
-from console_login import template
-from console_login.template import TemplateError
+from console_login.stack import template
+from console_login.stack.template import TemplateError
 from transformer.config import Config
 
 PARAMETERS = DOCUMENT["Parameters"]

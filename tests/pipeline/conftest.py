@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from console_login import local, state, template
-from console_login.clock import SimulatedClock
-from console_login.faults import Faults
-from console_login.firehose import FirehoseClient
+from console_login.local import moto_state as state
+from console_login.local import pipeline as local
+from console_login.local.clock import SimulatedClock
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseClient
+from console_login.stack import template
 
 # 2024-03-30 09:48:22 UTC, 18:48:22 in Tokyo.
 START = 1711792102.0

@@ -7,7 +7,8 @@ import json
 import pytest
 from support import CONTROL_MESSAGE, OSAKA, TOKYO, envelope, gz
 
-from console_login.accounting import Ledger, delivered_lines, failed_messages, identity
+from console_login.events.identity import identity
+from console_login.local.accounting import Ledger, delivered_lines, failed_messages
 
 IDS = {name: json.loads(text)["eventID"] for name, text in (("tokyo", TOKYO), ("osaka", OSAKA))}
 

@@ -20,11 +20,12 @@ from botocore.stub import Stubber
 from serving import GROUP, REGION, STREAM, Endpoint, serving
 from support import LIE, ROOT, TOKYO, FakeFirehose, client_error
 
-from console_login import backfill, cli
-from console_login.access import Access
-from console_login.backfill import Asked, Backfill, BackfillError
-from console_login.envelope import compress
-from console_login.sender import Sender
+from console_login import cli
+from console_login.events.envelope import compress
+from console_login.operate import backfill
+from console_login.operate.access import Access
+from console_login.operate.backfill import Asked, Backfill, BackfillError
+from console_login.operate.sender import Sender
 
 # 2024-03-30 09:48:22.369 UTC.
 NOW = 1711792102.369

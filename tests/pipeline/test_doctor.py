@@ -15,11 +15,13 @@ from serving import BUCKET, GROUP, REGION, STREAM, Endpoint, serving
 from stacks import KEY_ARN, OTHER_ACCOUNT
 from support import OSAKA, TOKYO
 
-from console_login import cli, doctor, template
-from console_login.access import Access
-from console_login.doctor import CHECKS, FINDING, OK, UNCHECKED, Finding, Result, Subject
-from console_login.key_policy import key_policy
-from console_login.permissions import is_covered
+from console_login import cli
+from console_login.operate import doctor
+from console_login.operate.access import Access
+from console_login.operate.doctor import CHECKS, FINDING, OK, UNCHECKED, Finding, Result, Subject
+from console_login.stack import template
+from console_login.stack.key_policy import key_policy
+from console_login.stack.permissions import is_covered
 
 STACK = "console-login-firehose"
 ROLE = f"{STACK}-SubscriptionRole"

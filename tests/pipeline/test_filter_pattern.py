@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support import DATA, EVENTS
 
-from console_login.filter_pattern import FilterPattern, FilterPatternError
+from console_login.local.filter_pattern import FilterPattern, FilterPatternError
 
 # The two documents of "Matching terms in JSON log events" and "JSON compound conditions".
 TRAIL = {

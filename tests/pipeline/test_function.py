@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from support import OSAKA, TOKYO, envelope, event, gz
 
-from console_login.function import FunctionError, InProcess
-from console_login.stream import FunctionFailure
+from console_login.function import FunctionError, FunctionFailure, InProcess
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyError])

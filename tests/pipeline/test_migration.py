@@ -18,10 +18,11 @@ from shell import blocks, run
 from support import OSAKA, ROOT, TOKYO
 from werkzeug.serving import make_server
 
-from console_login import state, template
-from console_login.place import ACCOUNT_ID, REGION
-from console_login.service import described
-from console_login.template import Stack
+from console_login.local import moto_state as state
+from console_login.local.endpoint import described
+from console_login.stack import template
+from console_login.stack.place import ACCOUNT_ID, REGION
+from console_login.stack.template import Stack
 
 DAY = "2026/11/24"
 FUNCTION = "console-login-firehose-TransformFunction"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support import DATA, OSAKA, TOKYO
 
-from console_login import generate
-from console_login.stream import FunctionFailure
+from console_login.function import FunctionFailure
+from console_login.local import generate
 
 START = 1711792102.0
 NAME = (

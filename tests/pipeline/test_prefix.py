@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from console_login.prefix import Prefix, PrefixError, object_name, time_zone
+from console_login.stack.prefix import Prefix, PrefixError, object_name, time_zone
 
 # 2018-08-27 10:30:05 UTC: the page's own example is of that day.
 ARRIVAL = 1535365805.0

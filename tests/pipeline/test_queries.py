@@ -20,11 +20,13 @@ import sqlglot
 from stacks import only, stack
 from support import TOKYO
 
-from console_login import local, state, template
-from console_login.clock import SimulatedClock
-from console_login.faults import Faults
-from console_login.firehose import FirehoseClient
-from console_login.template import Stack
+from console_login.local import moto_state as state
+from console_login.local import pipeline as local
+from console_login.local.clock import SimulatedClock
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseClient
+from console_login.stack import template
+from console_login.stack.template import Stack
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)

@@ -21,12 +21,15 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from support import LIE, OSAKA, ROOT, TOKYO, FakeFirehose, b64, client_error, envelope, gz
 
-from console_login import cli, error_objects, generate, local, redrive
-from console_login.access import Access, AccessError, Deployed
-from console_login.error_objects import MAX_LINE_BYTES
-from console_login.faults import Faults
-from console_login.firehose import FirehoseClient
-from console_login.sent_lines import Lines
+from console_login import cli
+from console_login.local import generate
+from console_login.local import pipeline as local
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseClient
+from console_login.operate import error_objects, redrive
+from console_login.operate.access import Access, AccessError, Deployed
+from console_login.operate.error_objects import MAX_LINE_BYTES
+from console_login.operate.sent_lines import Lines
 from transformer import put_back
 
 START = 1711792102.0

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from serving import BUCKET, GROUP, STREAM, Endpoint, serving
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
-from console_login.access import Access, AccessError, deployed
+from console_login.operate.access import Access, AccessError, deployed
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from support import EVENTS, OSAKA, TOKYO
 
 from console_login.errors import SourceError
-from console_login.sources import Sources
+from console_login.events.sources import Sources
 
 RECORDS = json.dumps({"Records": [json.loads(TOKYO), json.loads(OSAKA)]}, indent=1)
 RECORDS_LINE = json.dumps(json.loads(RECORDS))

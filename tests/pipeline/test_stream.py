@@ -8,16 +8,11 @@ from typing import Any
 
 import pytest
 
-from console_login import template
-from console_login.clock import SimulatedClock
-from console_login.stream import (
-    MAX_RECORD_BYTES,
-    Configuration,
-    DeliveryStream,
-    FunctionFailure,
-    StorageFailure,
-    StreamError,
-)
+from console_login.function import FunctionFailure
+from console_login.local.clock import SimulatedClock
+from console_login.local.stream import Configuration, DeliveryStream, StorageFailure, StreamError
+from console_login.stack import template
+from console_login.stack.limits import MAX_RECORD_BYTES
 
 START = 1711792102.0
 KIB = 1024

@@ -7,9 +7,13 @@ from typing import Any
 
 from support import CONTROL_MESSAGE, TOKYO
 
-from console_login.envelope import Origin
-from console_login.filter_pattern import FilterPattern
-from console_login.subscription import MAX_ENVELOPE_BYTES, MAX_EVENTS_PER_ENVELOPE, Subscription
+from console_login.events.envelope import Origin
+from console_login.local.filter_pattern import FilterPattern
+from console_login.local.subscription import (
+    MAX_ENVELOPE_BYTES,
+    MAX_EVENTS_PER_ENVELOPE,
+    Subscription,
+)
 
 ORIGIN = Origin("111122223333", "/aws/cloudtrail/x", "111122223333_CloudTrail_x", "filter")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from console_login import template
-from console_login.emulator import RuntimeEmulator
+from console_login.local.emulator import RuntimeEmulator
+from console_login.stack import template
 
 FUNCTION = template.resolve(template.load()).resources["TransformFunction"].properties
 HERE = (platform.system(), platform.machine())

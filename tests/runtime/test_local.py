@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from console_login import generate, local, state, template
-from console_login.clock import SimulatedClock
-from console_login.emulator import RuntimeEmulator
-from console_login.faults import Faults
-from console_login.firehose import FirehoseClient
-from console_login.function import FunctionError
-from console_login.service import Service
-from console_login.stream import FunctionFailure
+from console_login.function import FunctionError, FunctionFailure
+from console_login.local import generate
+from console_login.local import moto_state as state
+from console_login.local import pipeline as local
+from console_login.local.clock import SimulatedClock
+from console_login.local.emulator import RuntimeEmulator
+from console_login.local.endpoint import Service
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseClient
+from console_login.stack import template
 
 START = 1711792102.0
 

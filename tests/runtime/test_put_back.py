@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from support import TOKYO, envelope, event, gz, messages_in
 
-from console_login import template
-from console_login.emulator import RuntimeEmulator
+from console_login.local.emulator import RuntimeEmulator
+from console_login.stack import template
 
 FUNCTION = template.resolve(template.load()).resources["TransformFunction"].properties
 MAX_REQUEST_BYTES = 6 * 1024 * 1024

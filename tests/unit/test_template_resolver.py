@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from console_login import template
-from console_login.template import TemplateError, resolve
+from console_login.stack import template
+from console_login.stack.template import TemplateError, resolve
 
 
 def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: str) -> Any:

@@ -19,17 +19,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from console_login.clock import Clock
 from console_login.errors import UserError
-from console_login.prefix import Prefix, object_name, time_zone
-from console_login.template import Stack, whole_number
-
-MIB = 1024 * 1024
-
-MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas, before base64
-MAX_BATCH_RECORDS = 500
-MAX_BATCH_BYTES = 4 * MIB
-MAX_INVOCATION_BYTES = 6 * 1000 * 1000  # of a synchronous invocation's request, with some room
+from console_login.function import FunctionFailure
+from console_login.local.clock import Clock
+from console_login.stack.limits import (
+    MAX_INVOCATION_BYTES,
+    MAX_RECORD_BYTES,
+    MIB,
+    PROCESSING_FAILED,
+)
+from console_login.stack.prefix import Prefix, object_name, time_zone
+from console_login.stack.template import Stack, whole_number
 
 _RETRY_S3_FOR_SECONDS = 24 * 60 * 60
 _FIRST_S3_RETRY_SECONDS = 5.0
@@ -38,23 +38,9 @@ _LAST_S3_RETRY_SECONDS = 600.0
 # Of what surrounds the data in an invocation's event.
 _RECORD_OVERHEAD_BYTES = 160
 
-PROCESSING_FAILED = "processing-failed"
-
 
 class StreamError(UserError):
     """A record that PutRecord refuses; the message says why."""
-
-
-class FunctionFailure(Exception):  # noqa: N818 - it is the function's, not ours
-    """An invocation without a usable answer: Firehose tries again, then fails the whole batch.
-
-    code: Firehose's errorCode, such as `Lambda.FunctionError`.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class StorageFailure(Exception):  # noqa: N818

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterator
 
-from console_login.envelope import Origin, compress, control_message, data_message
-from console_login.filter_pattern import FilterPattern
+from console_login.events.envelope import Origin, compress, control_message, data_message
+from console_login.local.filter_pattern import FilterPattern
 
 # CloudWatch Logs sends what came together: several events a record, here as chance has it, and
 # none that waits longer.

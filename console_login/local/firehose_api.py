@@ -7,9 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from console_login.faults import Faults
-from console_login.stream import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, DeliveryStream, StreamError
-from console_login.template import Stack
+from console_login.local.faults import Faults
+from console_login.local.stream import DeliveryStream, StreamError
+from console_login.stack.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS
+from console_login.stack.template import Stack
 
 
 class ApiError(Exception):

@@ -25,9 +25,8 @@ from samtranslator.yaml_helper import yaml_parse
 from yaml import YAMLError
 
 from console_login.errors import UserError
-from console_login.place import ACCOUNT_ID, REGION, STACK_NAME
-
-TEMPLATE = Path(__file__).resolve().parent.parent / "template.yaml"
+from console_login.shipped import TEMPLATE
+from console_login.stack.place import ACCOUNT_ID, REGION, STACK_NAME
 
 # At exit the translator warns that it has not sent its usage metrics: nobody here wants them sent.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from console_login.accounting import identity
 from console_login.errors import SourceError
-from console_login.sources import Sources
+from console_login.events.identity import identity
+from console_login.events.sources import Sources
 
 MAX_NAMED = 10
 

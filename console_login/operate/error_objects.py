@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from console_login.access import one_line
-from console_login.stream import MAX_RECORD_BYTES
+from console_login.operate.access import one_line
+from console_login.stack.limits import MAX_RECORD_BYTES
 
 # Firehose's buffers end at 128 MiB: what is so much larger is no error object of its own.
 MAX_OBJECT_BYTES = 256 * 1024 * 1024

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from console_login import template
-from console_login.template import TemplateError
+from console_login.stack import template
+from console_login.stack.template import TemplateError
 
 # CloudFormation names a role STACK-LogicalId-RANDOM and cuts the stack's name where that is more
 # than IAM's 64 characters: so much of it stays in any case.

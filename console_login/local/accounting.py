@@ -2,21 +2,15 @@
 
 import base64
 import gzip
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+
+from console_login.events.identity import Identity, identity
 
 MAX_NAMED = 10
-
-
-class Identity(NamedTuple):
-    """An event: its `eventID` if it has one, and a digest of its line, so that none is altered."""
-
-    event_id: str
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -76,17 +70,6 @@ class Ledger:
             missing_ids=_names(missing),
             unexpected_ids=_names(unexpected),
         )
-
-
-def identity(message: str) -> Identity:
-    """Return what tells an event from any other."""
-    line = message.replace("\r", " ").replace("\n", " ").encode("utf-8", "backslashreplace")
-    try:
-        event_id = json.loads(line)["eventID"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        event_id = None
-    digest = hashlib.sha256(line).hexdigest()[:32]
-    return Identity(event_id if isinstance(event_id, str) else "", digest)
 
 
 def _names(identities: Iterable[Identity]) -> list[str]:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from console_login.access import Access
 from console_login.function import make_importable
+from console_login.operate.access import Access
 
 # What a stream does not take for so long, it will not take now.
 SECONDS_FOR_A_BATCH = 120

@@ -7,9 +7,9 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
 import time
 from typing import Any
 
-from console_login.filter_pattern import FilterPattern, FilterPatternError
-from console_login.firehose import ApiError
-from console_login.local import Pipeline
+from console_login.local.filter_pattern import FilterPattern, FilterPatternError
+from console_login.local.firehose_api import ApiError
+from console_login.local.pipeline import Pipeline
 
 _INVALID = "InvalidParameterException"
 

@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from botocore.model import ListShape, Shape, StructureShape
 from moto import mock_aws
 
-from console_login import template
 from console_login.function import restored_environment
-from console_login.place import ACCOUNT_ID, REGION
-from console_login.stream import StorageFailure
-from console_login.template import Stack, whole_number
+from console_login.local.stream import StorageFailure
+from console_login.stack import template
+from console_login.stack.place import ACCOUNT_ID, REGION
+from console_login.stack.template import Stack, whole_number
 
 # Nothing of the user's AWS configuration is read.
 _ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}

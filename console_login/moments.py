@@ -1,8 +1,6 @@
-"""The time that the local pipeline's stations go by, and moments as options name them."""
+"""Moments as options name them."""
 
-import time
 from datetime import datetime
-from typing import Protocol
 
 from console_login.errors import UserError
 
@@ -12,37 +10,6 @@ _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
 class MomentError(UserError):
     """An option that names no moment; the message says which."""
-
-
-class Clock(Protocol):
-    """Seconds since the epoch."""
-
-    def now(self) -> float:
-        """Return the present time."""
-
-
-class SystemClock:
-    """Real time."""
-
-    def now(self) -> float:
-        return time.time()
-
-
-class SimulatedClock:
-    """Time that passes only when it is told to: minutes of buffering take none."""
-
-    def __init__(self, start: float) -> None:
-        self._now = start
-
-    def now(self) -> float:
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        self._now += seconds
-
-    def advance_to(self, moment: float) -> None:
-        """Go on to `moment`; a moment that has passed changes nothing."""
-        self._now = max(self._now, moment)
 
 
 def moment(option: str, text: str) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from console_login.redrive import Fate, Plan, PlannedRecord, Result, Unusable
+from console_login.operate.redrive import Fate, Plan, PlannedRecord, Result, Unusable
 
 AT_LEAST_ONCE = (
     "Each is sent at least once: an event that was delivered before its record failed comes twice,"

@@ -19,8 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from console_login.function import FunctionError
-from console_login.stream import FunctionFailure
+from console_login.function import FunctionError, FunctionFailure
 
 _STARTS_WITHIN_SECONDS = 10
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from console_login.access import one_line
+from console_login.operate.access import one_line
 
 MAX_TAGS = 10
 MAX_VALUE_CHARACTERS = 256

@@ -19,15 +19,19 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from console_login import generate, local, state, template
-from console_login.accounting import Account, delivered_lines
-from console_login.clock import SimulatedClock, SystemClock, moment
 from console_login.errors import UserError
-from console_login.faults import Faults
-from console_login.firehose import FirehoseClient
-from console_login.service import Service
-from console_login.sources import Sources
-from console_login.stream import Function
+from console_login.events.sources import Sources
+from console_login.local import generate, moto_state
+from console_login.local.accounting import Account, delivered_lines
+from console_login.local.clock import SimulatedClock, SystemClock
+from console_login.local.endpoint import Service
+from console_login.local.faults import Faults
+from console_login.local.firehose_api import FirehoseClient
+from console_login.local.pipeline import Pipeline, in_process, under_emulator
+from console_login.local.pipeline import run as run_pipeline
+from console_login.local.stream import Function
+from console_login.moments import moment
+from console_login.stack import template
 
 MAX_SHOWN = 10
 
@@ -64,7 +68,7 @@ def run(options: Options) -> bool:
     files = Sources(options.files)
     with _pipeline(options, clock) as pipeline:
         with _watched(pipeline, options, files) as watch:
-            local.run(pipeline, clock, _messages(options, files, clock.now()), watch)
+            run_pipeline(pipeline, clock, _messages(options, files, clock.now()), watch)
         account = pipeline.account()
         if options.out is not None:
             _copy(pipeline, options.out)
@@ -95,24 +99,24 @@ def serve(options: Options, port: int) -> None:
 @contextlib.contextmanager
 def _pipeline(
     options: Options, clock: SimulatedClock | SystemClock, service: Service | None = None
-) -> Iterator[local.Pipeline]:
+) -> Iterator[Pipeline]:
     faults = Faults(options.faults, options.seed)
     with contextlib.ExitStack() as stack:
-        started = stack.enter_context(state.started(template.load(), options.parameters))
+        started = stack.enter_context(moto_state.started(template.load(), options.parameters))
         if options.runtime == "in-process":
             client = FirehoseClient(faults)
             log = stack.enter_context(_log(options.log))
-            function: Function = local.in_process(started.stack, log, client)
-            yield local.Pipeline(started, function, clock, faults, options.seed, client)
+            function: Function = in_process(started.stack, log, client)
+            yield Pipeline(started, function, clock, faults, options.seed, client)
             return
         if any(fault.startswith("put-record-batch") for fault in options.faults):
             raise OptionError("--fail put-record-batch:... needs --runtime in-process")
         # What the function puts back comes over HTTP.
         endpoint = service or stack.enter_context(Service(0))
         function = stack.enter_context(
-            local.under_emulator(started.stack, endpoint.endpoint_url, log=options.log)
+            under_emulator(started.stack, endpoint.endpoint_url, log=options.log)
         )
-        pipeline = local.Pipeline(started, function, clock, faults, options.seed)
+        pipeline = Pipeline(started, function, clock, faults, options.seed)
         if service is None:
             endpoint.serve(pipeline, in_real_time=False)
         yield pipeline
@@ -151,7 +155,7 @@ def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _watched(pipeline: local.Pipeline, options: Options, files: Sources) -> Iterator[Any]:
+def _watched(pipeline: Pipeline, options: Options, files: Sources) -> Iterator[Any]:
     """Yield what to call often; on a terminal it shows the stations and a bar meanwhile."""
     console = Console(stderr=True)
     if not console.is_terminal or options.as_json:
@@ -180,7 +184,7 @@ def _made_up(events: int) -> int:
     return events * 900
 
 
-def _stations(pipeline: local.Pipeline) -> Table:
+def _stations(pipeline: Pipeline) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("station")
     table.add_column("count", justify="right")
@@ -191,7 +195,7 @@ def _stations(pipeline: local.Pipeline) -> Table:
     return table
 
 
-def _print(pipeline: local.Pipeline, account: Account) -> None:
+def _print(pipeline: Pipeline, account: Account) -> None:
     objects = pipeline.objects()
     bucket = pipeline.stream.configuration.bucket
     lines = [_stations_text(pipeline), f"{len(objects):,} objects in s3://{bucket}/"]
@@ -207,14 +211,14 @@ def _print(pipeline: local.Pipeline, account: Account) -> None:
     sys.stdout.flush()
 
 
-def _stations_text(pipeline: local.Pipeline) -> str:
+def _stations_text(pipeline: Pipeline) -> str:
     """Return the table as text: what rich prints itself hides a broken pipe."""
     text = io.StringIO()
     Console(file=text, markup=False, highlight=False).print(_stations(pipeline))
     return text.getvalue()
 
 
-def _first_lines(pipeline: local.Pipeline) -> Iterator[str]:
+def _first_lines(pipeline: Pipeline) -> Iterator[str]:
     lines = (
         line for key in pipeline.stream.keys for line in delivered_lines(pipeline.state.get(key))
     )
@@ -238,7 +242,7 @@ def _words(account: Account) -> str:
     return text
 
 
-def _print_json(pipeline: local.Pipeline, account: Account) -> None:
+def _print_json(pipeline: Pipeline, account: Account) -> None:
     document = {
         "stations": pipeline.stations(),
         "failed_by_code": dict(pipeline.stream.counts.failed_by_code),
@@ -248,7 +252,7 @@ def _print_json(pipeline: local.Pipeline, account: Account) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def _print_endpoint(pipeline: local.Pipeline, url: str) -> None:
+def _print_endpoint(pipeline: Pipeline, url: str) -> None:
     stream, stack = pipeline.stream.configuration, pipeline.stack
     sys.stdout.write(
         f"serving at {url} until Ctrl-C; any credentials do, Region {stack.region}\n"
@@ -259,7 +263,7 @@ def _print_endpoint(pipeline: local.Pipeline, url: str) -> None:
     sys.stdout.flush()
 
 
-def _copy(pipeline: local.Pipeline, folder: Path) -> None:
+def _copy(pipeline: Pipeline, folder: Path) -> None:
     try:
         for key in [*pipeline.stream.keys, *pipeline.stream.error_keys]:
             path = folder / key

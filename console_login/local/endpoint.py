@@ -20,11 +20,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from console_login.errors import UserError
-from console_login.firehose import ApiError
-from console_login.local import Pipeline
-from console_login.logs import LogsApi
-from console_login.sources import MAX_LOG_EVENT_BYTES
-from console_login.template import Stack
+from console_login.local.firehose_api import ApiError
+from console_login.local.logs_api import LogsApi
+from console_login.local.pipeline import Pipeline
+from console_login.stack.limits import MAX_LOG_EVENT_BYTES
+from console_login.stack.template import Stack
 
 _FIREHOSE = "Firehose_20150804."
 _LOGS = "Logs_20140328."

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from console_login.envelope import compact
-from console_login.place import ACCOUNT_ID, REGION
+from console_login.events.envelope import compact
+from console_login.stack.place import ACCOUNT_ID, REGION
 
 # What an account's trail is full of; sign-in's own siblings among it, which must not pass.
 _CALLS = (

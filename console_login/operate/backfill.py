@@ -18,13 +18,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console_login.access import Access, AccessError, deployed, one_line
-from console_login.clock import moment
-from console_login.envelope import LogEvent, Origin, compact, compress, data_message_of
 from console_login.errors import UserError
-from console_login.sender import Sender
-
-MIB = 1024 * 1024
+from console_login.events.envelope import LogEvent, Origin, compact, compress, data_message_of
+from console_login.moments import moment
+from console_login.operate.access import Access, AccessError, deployed, one_line
+from console_login.operate.sender import Sender
+from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 
 # A stream takes 1 MiB/s in most Regions and 5 in three: half of the former leaves the live sign-ins
 # their room, and above the latter every Region throttles.
@@ -44,7 +43,6 @@ SLICE_MS = 60 * 60 * 1000
 _ENVELOPE_MS = 5 * 60 * 1000
 # Of JSON. A record is far below Firehose's 1,000 KiB then, unless one event alone is not.
 _MAX_ENVELOPE_BYTES = 512 * 1024
-_MAX_RECORD_BYTES = 1000 * 1024
 
 # Records that are kept until they are sent: what a few calls take.
 _MAX_WAITING_BYTES = 4 * MIB
@@ -173,7 +171,7 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
 def filter_pattern(event_names: str) -> str:
     """Return the pattern that template.yaml gives the filter for an EventNames parameter."""
     # The translator takes a second to import.
-    from console_login import template
+    from console_login.stack import template
 
     stack = template.resolve(template.load(), {"EventNames": event_names})
     pattern: str = stack.only("AWS::Logs::SubscriptionFilter").properties["FilterPattern"]
@@ -382,7 +380,7 @@ class Backfill:
         waiting: list[Record] = []
         size = 0
         for record in made:
-            if len(record.data) > _MAX_RECORD_BYTES:
+            if len(record.data) > MAX_RECORD_BYTES:
                 self.totals.too_large += record.events
                 continue
             waiting.append(record)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from console_login.errors import UserError
-from console_login.stream import Function, FunctionFailure, Storage, StorageFailure
+from console_login.function import FunctionFailure
+from console_login.local.stream import Function, Storage, StorageFailure
 
 KINDS = {
     "lambda": "the function raises",

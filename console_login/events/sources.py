@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from console_login.envelope import compact
 from console_login.errors import SourceError
+from console_login.events.envelope import compact
+from console_login.stack.limits import MAX_LOG_EVENT_BYTES
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 
-MAX_LOG_EVENT_BYTES = 1024 * 1024  # CloudWatch Logs quotas
 
 _GZIP_MAGIC = b"\x1f\x8b"
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from console_login import error_objects
-from console_login.access import Access, AccessError, Deployed, deployed
-from console_login.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
 from console_login.errors import UserError
 from console_login.function import make_importable
-from console_login.progress_bar import Watch
-from console_login.sender import Sender
-from console_login.sent_lines import Lines, Memory, TagError
-from console_login.stream import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
+from console_login.operate import error_objects
+from console_login.operate.access import Access, AccessError, Deployed, deployed
+from console_login.operate.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
+from console_login.operate.progress_bar import Watch
+from console_login.operate.sender import Sender
+from console_login.operate.sent_lines import Lines, Memory, TagError
+from console_login.stack.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
 
 # Half of the smallest quota of a Direct PUT stream: the other half is left to what comes in.
 BYTES_PER_SECOND = 512 * 1024

@@ -5,20 +5,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from console_login.accounting import Account, Ledger, delivered_lines, failed_messages
-from console_login.clock import Clock, SimulatedClock
-from console_login.emulator import RuntimeEmulator
-from console_login.envelope import Origin
-from console_login.faults import Faults, FaultyFunction, FaultyStorage
-from console_login.filter_pattern import FilterPattern
-from console_login.firehose import FirehoseApi, FirehoseClient
-from console_login.function import ROOT, InProcess
-from console_login.state import State
-from console_login.stream import Configuration, DeliveryStream, Function
-from console_login.subscription import Subscription
-from console_login.template import Stack
-
-BUILT_FUNCTION = ROOT / ".aws-sam" / "build" / "TransformFunction"
+from console_login.events.envelope import Origin
+from console_login.function import FunctionError, InProcess
+from console_login.local.accounting import Account, Ledger, delivered_lines, failed_messages
+from console_login.local.clock import Clock, SimulatedClock
+from console_login.local.emulator import RuntimeEmulator
+from console_login.local.faults import Faults, FaultyFunction, FaultyStorage
+from console_login.local.filter_pattern import FilterPattern
+from console_login.local.firehose_api import FirehoseApi, FirehoseClient
+from console_login.local.moto_state import State
+from console_login.local.stream import Configuration, DeliveryStream, Function
+from console_login.local.subscription import Subscription
+from console_login.shipped import CHECKOUT
+from console_login.stack.template import Stack
 
 # How fast events come in simulated time.
 SECONDS_PER_EVENT = 0.01
@@ -174,13 +173,18 @@ def in_process(stack: Stack, log: IO[str], client: FirehoseClient | None = None)
 
 
 def under_emulator(
-    stack: Stack, endpoint_url: str, artifact: Path = BUILT_FUNCTION, log: Path | None = None
+    stack: Stack, endpoint_url: str, artifact: Path | None = None, log: Path | None = None
 ) -> RuntimeEmulator:
     """Return the built function with the template's environment and time, under the emulator.
 
     endpoint_url: of the service through which the function puts records back.
+    artifact: the folder that `sam build` left, by default this checkout's.
     Raises FunctionError where it has not been built, or cannot run here.
     """
+    if artifact is None:
+        if CHECKOUT is None:
+            raise FunctionError("--runtime rie needs a checkout, in which `make build` has run")
+        artifact = CHECKOUT / ".aws-sam" / "build" / "TransformFunction"
     function = stack.resources["TransformFunction"].properties
     variables = function["Environment"]["Variables"] | {
         "AWS_ACCESS_KEY_ID": "local",

@@ -1,0 +1,1 @@
+"""Events in files: CloudTrail sources, envelopes, Firehose events, and their identity."""

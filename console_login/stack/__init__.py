@@ -1,0 +1,1 @@
+"""What the templates make: resolved, their names, limits and policies."""
