@@ -156,7 +156,7 @@ MAX_RECORD_BYTES = 1000 * 1024
 # WhatIsCloudTrail-Limits.html
 MAX_EVENT_BYTES = 256 * 1024
 
-# The template's (tests/infrastructure/test_cost.py compares them) ------------------------------
+# The template's (tests/project/test_cost.py compares them) ------------------------------
 
 MEMORY_MB = 1024
 LAMBDA_BUFFER_SECONDS = 10

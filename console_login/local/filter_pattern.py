@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 
-What that page does not say is marked UNCONFIRMED in tests/pipeline/test_filter_pattern.py. A
+What that page does not say is marked UNCONFIRMED in tests/local/test_filter_pattern.py. A
 pattern that this reader does not know is refused, with the position, and never guessed.
 """
 

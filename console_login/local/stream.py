@@ -1,6 +1,6 @@
 """A stand-in for Data Firehose: buffers, the Lambda processor, delivery to S3, error objects.
 
-What is known of the service is in tests/pipeline/test_stream.py, fact by fact; what is not is
+What is known of the service is in tests/local/test_stream.py, fact by fact; what is not is
 marked UNCONFIRMED there.
 """
 

@@ -1,4 +1,4 @@
-"""The pipeline of template.yaml, with simulated time."""
+"""The pipeline of template.yaml in simulated time: a fixture for whoever imports it."""
 
 import contextlib
 import io

@@ -1,0 +1,5 @@
+"""The pipeline in simulated time."""
+
+from simulated import run
+
+__all__ = ["run"]
