@@ -1,5 +1,6 @@
 """What is compared: ours, what others do, and the floor that nothing can do without."""
 
+import atexit
 import base64
 import contextlib
 import gzip
@@ -19,6 +20,7 @@ os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
 
 # Powertools writes to the output that it finds when it is imported.
 LOG = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+atexit.register(LOG.close)
 with contextlib.redirect_stdout(LOG):
     import app
 

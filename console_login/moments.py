@@ -1,28 +1,46 @@
-"""Moments as options name them."""
+"""Moments as options name them: a time, a day, or how long ago."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from console_login.errors import UserError
 
-# What time zones and S3's day of retries leave room around.
+# Time zones and S3's day of retries need some room on both sides.
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
+
+_AGO = re.compile(r"([0-9]{1,6})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+FORMS = "write 72h, 3d, 2026-11-24 or 2026-11-24T09:00+09:00"
 
 
 class MomentError(UserError):
     """An option that names no moment; the message says which."""
 
 
-def moment(option: str, text: str) -> datetime:
-    """Return the moment that an option such as `--clock` names in ISO 8601, with an offset.
+def is_relative(text: str) -> bool:
+    """Whether a text says how long ago, and so names another moment at each call."""
+    return _AGO.fullmatch(text) is not None
 
+
+def moment(option: str, text: str, zone: tzinfo = UTC, now: datetime | None = None) -> datetime:
+    """Return the moment that an option such as `--start` names, with its offset.
+
+    text: ISO 8601, a date alone being its midnight; or, where `now` is given, how long before
+    `now`: minutes, hours, days or weeks, such as `90m`, `72h`, `3d`, `2w`.
+    zone: of a text without an offset.
     Raises MomentError.
     """
+    ago = _AGO.fullmatch(text) if now is not None else None
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise MomentError(f"{option} {text}: no time in ISO 8601") from error
+        if ago is not None and now is not None:
+            found = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        else:
+            found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise MomentError(f"{option} {text}: not a time; {FORMS}") from error
     if found.tzinfo is None:
-        raise MomentError(f"{option} {text}: it needs an offset, such as +09:00 or Z")
+        found = found.replace(tzinfo=zone)
     if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
-        raise MomentError(f"{option} {text}: from {_FIRST_YEAR} to {_LAST_YEAR}")
+        raise MomentError(f"{option} {text}: the year must be from {_FIRST_YEAR} to {_LAST_YEAR}")
     return found

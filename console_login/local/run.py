@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +33,7 @@ from console_login.local.pipeline import run as run_pipeline
 from console_login.local.stream import Function
 from console_login.moments import moment
 from console_login.stack import template
+from console_login.stack.prefix import time_zone
 
 MAX_SHOWN = 10
 
@@ -64,7 +66,7 @@ def run(options: Options) -> bool:
     if not options.files and not options.generate:
         raise OptionError("nothing to do: name FILES, or --generate N events")
     _check(options)
-    clock = SimulatedClock(_start(options.clock))
+    clock = SimulatedClock(_start(options))
     files = Sources(options.files)
     with _pipeline(options, clock) as pipeline:
         with _watched(pipeline, options, files) as watch:
@@ -138,8 +140,13 @@ def _check(options: Options) -> None:
             raise OptionError(f"--log {options.log} would be written over FILES")
 
 
-def _start(text: str | None) -> float:
-    return time.time() if text is None else moment("--clock", text).timestamp()
+def _start(options: Options) -> float:
+    now = time.time()
+    if options.clock is None:
+        return now
+    default = template.load()["Parameters"]["TimeZone"]["Default"]
+    zone = time_zone(options.parameters.get("TimeZone", default))
+    return moment("--clock", options.clock, zone, datetime.fromtimestamp(now, UTC)).timestamp()
 
 
 def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:

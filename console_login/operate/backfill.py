@@ -14,16 +14,17 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from console_login.errors import UserError
 from console_login.events.envelope import LogEvent, Origin, compact, compress, data_message_of
-from console_login.moments import moment
-from console_login.operate.access import Access, AccessError, deployed, one_line
+from console_login.moments import is_relative, moment
+from console_login.operate.access import Access, AccessError, Deployed, deployed, one_line
 from console_login.operate.sender import Sender
 from console_login.stack.limits import MAX_RECORD_BYTES, MIB
+from console_login.stack.prefix import time_zone
 
 # A stream takes 1 MiB/s in most Regions and 5 in three: half of the former leaves the live sign-ins
 # their room, and above the latter every Region throttles.
@@ -64,7 +65,7 @@ class BackfillError(UserError):
 
 @dataclass(frozen=True)
 class Asked:
-    """What `console-login backfill` was asked to do, as it was written; times in ISO 8601."""
+    """What `console-login backfill` was asked to do, as it was typed."""
 
     start: str
     end: str | None = None
@@ -145,8 +146,10 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
         limit = f"more than 0, and {MAX_MIB_PER_SECOND:g} at most: no stream takes more"
         raise BackfillError(f"--mib-per-second {asked.mib_per_second:g}: {limit}")
     saved = _saved(asked.state)
-    start, end = _range(asked, saved, time.time() if now is None else now)
-    log_group, stream, event_names = _places(access, asked)
+    stack = _stack(access, asked)
+    zone = UTC if stack is None else time_zone(stack.parameters["TimeZone"])
+    start, end = _range(asked, saved, zone, time.time() if now is None else now)
+    log_group, stream, event_names = _places(asked, stack)
     group = _described(access, log_group)
     plan = Plan(
         log_group_arn=group["arn"].removesuffix(":*"),
@@ -178,12 +181,26 @@ def filter_pattern(event_names: str) -> str:
     return pattern
 
 
-def _range(asked: Asked, saved: Progress | None, now: float) -> tuple[int, int]:
-    start = _milliseconds(moment("--start", asked.start))
+def _range(asked: Asked, saved: Progress | None, zone: tzinfo, now: float) -> tuple[int, int]:
+    present = datetime.fromtimestamp(now, UTC)
+    start = _milliseconds(moment("--start", asked.start, zone, present))
+    end = None
     if asked.end is not None:
-        end = _milliseconds(moment("--end", asked.end))
-    else:
-        end = saved.plan.end if saved else int(now * 1000)
+        end = _milliseconds(moment("--end", asked.end, zone, present))
+    if saved is not None:
+        # `72h` is another moment at each run: a run that goes on keeps the first one's.
+        if is_relative(asked.start):
+            if saved.is_done:
+                covered = f"{text(saved.plan.start)} to {text(saved.plan.end)}"
+                raise BackfillError(
+                    f"--state {asked.state}: this backfill is done ({covered});"
+                    " name another file to start a new one"
+                )
+            start = saved.plan.start
+        if asked.end is None or is_relative(asked.end):
+            end = saved.plan.end
+    if end is None:
+        end = int(now * 1000)
     if start >= end:
         raise BackfillError(f"--start {text(start)} is not before --end {text(end)}")
     if end > now * 1000:
@@ -192,13 +209,18 @@ def _range(asked: Asked, saved: Progress | None, now: float) -> tuple[int, int]:
     return start, end
 
 
-def _places(access: Access, asked: Asked) -> tuple[str, str, str]:
+def _stack(access: Access, asked: Asked) -> Deployed | None:
+    """Return the deployed stack that says where events are, None where options do."""
+    if asked.stack is None:
+        return None
+    if any(each is not None for each in (asked.log_group, asked.stream, asked.event_names)):
+        raise BackfillError("--stack says it all: no --log-group, --stream or --event-names")
+    return deployed(access, asked.stack)
+
+
+def _places(asked: Asked, stack: Deployed | None) -> tuple[str, str, str]:
     """Return log group, stream and event names."""
-    given = (asked.log_group, asked.stream, asked.event_names)
-    if asked.stack is not None:
-        if any(each is not None for each in given):
-            raise BackfillError("--stack says it all: no --log-group, --stream or --event-names")
-        stack = deployed(access, asked.stack)
+    if stack is not None:
         stream = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
         return stack.outputs["LogGroupName"], stream, stack.parameters["EventNames"]
     if asked.log_group is None or asked.stream is None:
@@ -224,7 +246,7 @@ def _saved(path: Path | None) -> Progress | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         times = {
-            key: _milliseconds(moment(key, document.pop(key)))
+            key: _milliseconds(_with_offset(document.pop(key)))
             for key in ("start", "end", "position")
         }
         plan = Plan(**document, start=times["start"], end=times["end"])
@@ -237,6 +259,13 @@ def _saved(path: Path | None) -> Progress | None:
     if not plan.start <= times["position"] <= plan.end:
         raise BackfillError(f"--state {path}: its position lies outside of its time")
     return Progress(plan, times["position"], path)
+
+
+def _with_offset(saved: str) -> datetime:
+    when = datetime.fromisoformat(saved)
+    if when.tzinfo is None:
+        raise ValueError(saved)
+    return when
 
 
 def _milliseconds(when: datetime) -> int:

@@ -245,9 +245,10 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
         (["--start", END, "--end", END], "is not before --end"),
         (["--start", START, "--end", "2999-01-01T00:00:00Z"], "is yet to come"),
         (["--start", START, "--mib-per-second", "1e-300"], "--mib-per-second 1e-300: "),
-        (["--start", "noon"], "--start noon: no time in ISO 8601"),
-        (["--start", "2024-03-30T05:00:00"], "needs an offset"),
-        (["--start", START, "--end", "2024-03-30"], "--end 2024-03-30: it needs an offset"),
+        (["--start", "noon"], "--start noon: not a time; write 72h, 3d, 2026-11-24 or "),
+        (["--start", "-3d"], "not a time"),
+        (["--start", "999999w"], "not a time"),
+        (["--start", START, "--end", "soon"], "--end soon: not a time"),
         (["--start", START], "name --stack, or --log-group and --stream"),
         (["--start", START, "--stack", "s", "--stream", "s"], "--stack says it all"),
         (["--start", START, "--mib-per-second", "5.1"], "5 at most"),
@@ -533,6 +534,33 @@ def test_a_state_belongs_to_one_backfill(tmp_path: Path) -> None:
         with pytest.raises(BackfillError, match="not what a backfill has written"):
             backfill.prepare(access, asked(state=state), NOW)
         assert state.read_bytes() == junk
+
+
+def test_the_same_hours_ago_continue_the_first_run_and_never_pass_for_a_new_one(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    access: Any = FakeAccess(EVENTS)
+    first = backfill.prepare(access, asked(state=state, start="3h", end=None), NOW)
+    first.save(first.plan.start + HOUR_MS)
+    later = backfill.prepare(access, asked(state=state, start="3h", end=None), NOW + 3600)
+    assert (later.plan, later.position) == (first.plan, first.plan.start + HOUR_MS)
+    first.save(first.plan.end)
+    with pytest.raises(BackfillError, match=r"this backfill is done .*name another file"):
+        backfill.prepare(access, asked(state=state, start="3h", end=None), NOW + 7 * 86400)
+
+
+def test_a_time_without_an_offset_is_in_the_stacks_zone(endpoint: Endpoint) -> None:
+    access = Access(endpoint.url, "ap-northeast-1", None)
+    wanted = Asked(start="2024-03-30", end="2024-03-30T09:00+09:00", stack="console-login-firehose")
+    plan = backfill.prepare(access, wanted).plan
+    assert backfill.text(plan.start) == "2024-03-29T15:00:00.000Z"
+    assert backfill.text(plan.end) == "2024-03-30T00:00:00.000Z"
+
+
+def test_without_a_stack_it_is_in_utc() -> None:
+    plan = backfill.prepare(FakeAccess(EVENTS), asked(start="2024-03-30"), NOW).plan
+    assert backfill.text(plan.start) == "2024-03-30T00:00:00.000Z"
 
 
 def test_a_state_that_cannot_be_kept_is_said_before_anything_is_sent(tmp_path: Path) -> None:

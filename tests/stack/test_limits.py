@@ -1,0 +1,11 @@
+"""The function ships with limits of its own: the stand-ins and commands know the same ones."""
+
+from console_login.stack import limits
+from transformer import cloudtrail, put_back
+
+
+def test_the_functions_limits_are_the_services() -> None:
+    assert put_back.MAX_RECORD_BYTES == limits.MAX_RECORD_BYTES == 1_024_000
+    assert put_back.MAX_BATCH_BYTES == limits.MAX_BATCH_BYTES == 4_194_304
+    assert put_back.MAX_BATCH_RECORDS == limits.MAX_BATCH_RECORDS == 500
+    assert cloudtrail.MAX_LOG_EVENT_BYTES == limits.MAX_LOG_EVENT_BYTES == 1_048_576
