@@ -17,7 +17,8 @@ from typing import Any
 import plot
 import shapes
 
-MIB = 1024 * 1024
+from console_login.stack.limits import MIB
+
 MEMORY_SIZES = (512, 768, 1024, 1280, 1536, 1769, 3008)
 # One vCPU, and less in proportion; what is above it helps no single thread.
 MEMORY_OF_A_VCPU = 1769

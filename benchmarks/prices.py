@@ -6,15 +6,17 @@ The number of alarms and metrics is in ALARMS, METRICS and SIGN_IN_ALARMS: chang
 
 from dataclasses import dataclass
 
+from console_login.stack.limits import MIB
+
 REGIONS = ("us-east-1", "ap-northeast-1")
 
-# From the price list's JSON files; nothing newer was found for these.
-SNAPSHOT = "price-list snapshot of about 2025-06, not checked since"
+# A snapshot of the price list's JSON files, of about that month.
+SNAPSHOT = "2025-06"
 
 
 @dataclass(frozen=True)
 class Price:
-    """USD per unit in each Region, where AWS publishes it, and how far that was checked."""
+    """USD per unit in each Region, where AWS publishes it, and where the amount is from."""
 
     what: str
     unit: str
@@ -27,23 +29,19 @@ class Price:
         return {"us-east-1": self.us_east_1, "ap-northeast-1": self.ap_northeast_1}[region]
 
 
-def _agrees(found: str) -> str:
-    return f"snapshot of about 2025-06; looked up 2026-11: {found}"
-
-
 FIREHOSE_PAGE = "https://aws.amazon.com/firehose/pricing/"
 CLOUDWATCH_PAGE = "https://aws.amazon.com/cloudwatch/pricing/"
 LAMBDA_PAGE = "https://aws.amazon.com/lambda/pricing/"
 S3_PAGE = "https://aws.amazon.com/s3/pricing/"
 KMS_PAGE = "https://aws.amazon.com/kms/pricing/"
 
-_LAMBDA_FOUND = _agrees("a third party's notes of 2026-05 say the same, without a Region")
-_CLOUDWATCH_FOUND = _agrees("a third party's list of 2026-05 says the same of us-east-1")
+_LAMBDA_FOUND = f"{SNAPSHOT}; third party 2026-05, without a Region"
+_CLOUDWATCH_FOUND = f"{SNAPSHOT}; third party 2026-05, us-east-1"
 
 DIRECT_PUT = Price("Firehose, Direct PUT", "GB", 0.029, 0.036, FIREHOSE_PAGE)
 VENDED_LOGS = Price("Firehose, Vended Logs", "GB", 0.13, 0.16, FIREHOSE_PAGE)
 DECOMPRESSION = Price(
-    "Firehose, decompression (extraction included)",
+    "Firehose, decompression, with extraction",
     "GB decompressed",
     0.00325,
     0.00403,
@@ -83,7 +81,7 @@ DASHBOARD = Price(
     3.00,
     3.00,
     CLOUDWATCH_PAGE,
-    checked=_agrees("a third party's note of 2022-04 says the same, without a Region"),
+    checked=f"{SNAPSHOT}; third party 2022-04, without a Region",
 )
 S3_PUT = Price("S3 Standard, PUT", "thousand", 0.005, 0.0047, S3_PAGE)
 S3_STORAGE = Price(
@@ -92,7 +90,7 @@ S3_STORAGE = Price(
     0.023,
     0.025,
     S3_PAGE,
-    checked="recalled 2026-11, not in the snapshot; third parties agree: undated, Tokyo 2022-02",
+    checked="recalled 2026-11; third parties undated, Tokyo 2022-02",
 )
 KMS_KEY = Price(
     "KMS key; after each of the first two rotations 1 more",
@@ -100,7 +98,7 @@ KMS_KEY = Price(
     1.00,
     1.00,
     KMS_PAGE,
-    checked=_agrees("a third party of 2026-03 says 1; that it stops at 3 was not found"),
+    checked=f"{SNAPSHOT}; third party 2026-03; that it stops at 3 was not found",
 )
 SECOND_TRAIL = Price(
     "CloudTrail, another copy of management events",
@@ -108,7 +106,7 @@ SECOND_TRAIL = Price(
     2.00,
     2.00,
     "https://aws.amazon.com/cloudtrail/pricing/",
-    checked=_agrees("an undated copy of AWS's page says the same"),
+    checked=f"{SNAPSHOT}; undated copy of AWS's page",
 )
 ATHENA = Price(
     "Athena, data scanned",
@@ -116,7 +114,7 @@ ATHENA = Price(
     5.00,
     5.00,
     "https://aws.amazon.com/athena/pricing/",
-    checked="recalled 2026-11, not in the snapshot; third parties agree, undated",
+    checked="recalled 2026-11; third parties undated",
 )
 
 PRICES = (
@@ -147,11 +145,6 @@ GB = 2**30
 HOURS_PER_MONTH = 730
 # 1,769 MB are one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MB_PER_VCPU = 1769
-# What one Direct PUT stream takes, bytes a second:
-# https://docs.aws.amazon.com/firehose/latest/dev/limits.html
-STREAM_QUOTA = {"us-east-1": 5 * 2**20, "ap-northeast-1": 2**20}
-# Its largest record, before base64.
-MAX_RECORD_BYTES = 1000 * 1024
 # CloudTrail's largest event: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/
 # WhatIsCloudTrail-Limits.html
 MAX_EVENT_BYTES = 256 * 1024
@@ -160,9 +153,9 @@ MAX_EVENT_BYTES = 256 * 1024
 
 MEMORY_MB = 1024
 LAMBDA_BUFFER_SECONDS = 10
-LAMBDA_BUFFER_BYTES = 0.25 * 2**20
+LAMBDA_BUFFER_BYTES = 0.25 * MIB
 S3_BUFFER_SECONDS = 10
-S3_BUFFER_BYTES = 2**20
+S3_BUFFER_BYTES = MIB
 
 # The function's metrics, each with whether it has a value with every record that delivers something
 # or only when something is wrong.
@@ -206,7 +199,8 @@ FUNCTION_LOG_BYTES = 760 + 230
 # Assumed ---------------------------------------------------------------------------------------
 
 EVENT_BYTES = 1200
-EVENTS_PER_RECORD_FILTERED, EVENTS_PER_RECORD_UNFILTERED = 1, 50
+# Events in a record.
+FILTERED_BATCH, UNFILTERED_BATCH = 1, 50
 # Lambda's own lines, platform.start and platform.report.
 PLATFORM_LOG_BYTES = 400
 # What an invocation takes whatever it does; the handler's own share was 0.12 ms of one core.

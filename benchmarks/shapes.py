@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from console_login.events.envelope import Origin, compress, data_message
+from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGIN = Origin("111122223333", "/aws/cloudtrail/management-event", "s", "console-login")
 
-# What Lambda takes: AWS documents 6 MB. Firehose takes 1,000 KiB a record.
-MAX_REQUEST_BYTES = 6_291_456
-MAX_RECORD_BYTES = 1000 * 1024
+# What Lambda takes: AWS documents 6 MB.
+MAX_REQUEST_BYTES = 6 * MIB
 
 
 class Shape(NamedTuple):

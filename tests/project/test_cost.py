@@ -8,7 +8,7 @@ from pathlib import Path
 import cost
 import prices
 import pytest
-from cost import Scenario, bill, crossover, direct_put_bytes, fills, hours_with, traffic
+from cost import Scenario, bill, crossover, direct_put_bytes, fills, hours_with
 from stacks import DOCUMENT, stack
 from support import ROOT
 
@@ -69,11 +69,11 @@ def test_a_filtered_month_by_hand() -> None:
     assert lines["Lambda requests"] == pytest.approx((0, invocations * 0.20 / 1e6))
     # 5 ms each, and 2,000,000 bytes at 55 MB/s of 1,024 / 1,769 of a core; 1,024 MB are one GB.
     busy = invocations * 0.005 + 2_000_000 / (55e6 * 1024 / 1769)
-    assert lines["Lambda time"] == pytest.approx((0, busy * 0.0000133334))
     # Idle longer than 600 s before exp(-996.2 x 600 / 2,628,000) = 0.797 of the invocations.
     cold = invocations * math.exp(-invocations * 600 / seconds)
     assert cold / invocations == pytest.approx(0.797, abs=0.0005)
-    assert lines["Lambda cold starts"] == pytest.approx((0, cold * 0.5 * 0.0000133334))
+    time = (busy + cold * 0.5) * 0.0000133334
+    assert lines["Lambda time, with cold starts"] == pytest.approx((0, time))
     log = invocations * (760 + 230 + 400) / 2**30 * 0.50
     assert lines["the function's log"] == pytest.approx((0, log))
     # Two metrics, each in 730 x (1 - exp(-1,000 / 730)) = 544.5 hours.
@@ -98,14 +98,16 @@ def test_an_unfiltered_month_of_many_events_by_hand() -> None:
     invocations = 400_000 / (1 + 400_000 / 2_628_000 * 10)
     assert lines["Lambda requests"] == pytest.approx((0, invocations * 0.20 / 1e6))
     busy = invocations * 0.005 + 400_000 * 72_240 / (300e6 * 1024 / 1769)
-    assert lines["Lambda time"] == pytest.approx((0, busy * 0.0000133334))
+    cold = invocations * math.exp(-invocations * 600 / 2_628_000)
+    time = (busy + cold * 0.5) * 0.0000133334
+    assert lines["Lambda time, with cold starts"] == pytest.approx((0, time))
     # Of fifty events none is selected in 0.9^50 = 0.5% of the records.
     delivering = 400_000 * (1 - 0.9**50)
     ours = delivering / (1 + delivering / 2_628_000 * 10)
     put = (invocations * 0.0047 / 1000, ours * 0.0047 / 1000)
     assert lines["S3 PUT of the objects"] == pytest.approx(put)
     storage = (20e6 * 1240 / 2**30 * 0.025, 2e6 * 1240 / 2**30 * 0.025)
-    assert lines["S3 storage of a month's objects, a month"] == pytest.approx(storage)
+    assert lines["S3 storage of the objects for a month"] == pytest.approx(storage)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_no_event_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("region", prices.REGIONS)
-@pytest.mark.parametrize("scenario", [each for _, each in cost.COMPARED], ids=[0, 1, 2])
+@pytest.mark.parametrize("scenario", cost.CROSSOVERS.values(), ids=cost.CROSSOVERS)
 def test_the_crossover_is_where_the_bills_meet(scenario: Scenario, region: str) -> None:
     scenario = replace(scenario, region=region)
     events = crossover(scenario)
@@ -172,28 +174,35 @@ def test_a_crossover_that_never_comes_is_none() -> None:
 
 
 def test_the_documents_words_are_true() -> None:
-    headline = {name: bill(scenario) for name, scenario in cost.HEADLINE}
-    quiet, middle, busy, filtered, unfiltered, stored = headline.values()
-    for small in (quiet, middle, busy, filtered):
-        assert small.native < small.ours
-    for large in (unfiltered, stored):
-        assert large.ours < large.native
+    small, filtered, unfiltered, stored = map(bill, cost.SCENARIOS.values())
+    for cheap in (small, filtered):
+        assert cheap.native < cheap.ours
+    for dear in (unfiltered, stored):
+        assert dear.ours < dear.native
     # Filtering upstream is cheaper than either without.
     assert max(filtered.native, filtered.ours) < min(unfiltered.native, unfiltered.ours)
-    assert middle.line("the function's custom metrics").ours > 0.9 * middle.ours
-    sign_ins, picked, _ = (crossover(scenario) for _, scenario in cost.COMPARED)
+    metrics = small.line("the function's custom metrics").ours
+    assert cost.usd(metrics) == cost.usd(prices.METRIC.us_east_1)
+    assert metrics > 0.9 * small.ours
+    sign_ins, picked, _ = map(crossover, cost.CROSSOVERS.values())
     assert sign_ins is not None
     assert 75 < sign_ins / 86_400 < 150
     # The second crossover comes from S3 more than from decompression.
     assert picked is not None
-    meeting = bill(replace(cost.COMPARED[1][1], events_per_day=picked))
+    meeting = bill(replace(cost.UNFILTERED, events_per_day=picked))
     s3 = sum(line.native - line.ours for line in meeting.lines if line.what.startswith("S3"))
     assert s3 > meeting.line("Firehose decompression").native
     # Vended Logs: cheaper for records of one sign-in, some four times as dear for many events.
-    for scenario, low, high in ((cost.HEADLINE[1][1], 0.7, 1.0), (cost.HEADLINE[2][1], 3.5, 4.5)):
+    for scenario, low, high in ((cost.UPSTREAM, 0.7, 1.0), (cost.UNFILTERED, 3.5, 4.5)):
         direct, vended = bill(scenario), bill(replace(scenario, vended=True))
         ratio = vended.line("Firehose ing").ours / direct.line("Firehose ing").ours
         assert low < ratio < high
+    trouble = [f"`{name}`" for name, when in prices.METRICS.items() if when == "trouble"]
+    assert f"| {' and '.join(trouble)} | 0 |" in cost.document()
+    # The fixed fees are the same in both Regions.
+    fees = (prices.METRIC, prices.ALARM_METRIC, prices.DASHBOARD, prices.ATHENA, prices.KMS_KEY)
+    for price in (*fees, prices.SECOND_TRAIL, prices.LAMBDA_ARM64, prices.LAMBDA_X86):
+        assert price.us_east_1 == price.ap_northeast_1
 
 
 def test_constants_are_the_templates() -> None:
@@ -225,9 +234,10 @@ def test_alarms_and_metrics_are_the_templates() -> None:
 @pytest.mark.usefixtures("by_hand")
 def test_alarms_are_billed_for_each_metric_that_they_read() -> None:
     # 10 x 1 + 2 x 1 + 1 x 2 metrics at 0.10, and a custom metric at 0.30.
-    assert "13 alarms | 1.40 | 1.70 with `EventsSeen`, and 0.10 for each" in cost.options_table()
+    written = cost.document()
+    assert "13 alarms | 1.40 | 1.70 with `EventsSeen`, and 0.10 for each" in written
     # 3 alarms at 0.10, and 3 custom metrics at 0.30 when they have a value in every hour.
-    assert "3 metric filters and 3 alarms | 0.30 | 1.20" in cost.options_table()
+    assert "3 metric filters and 3 alarms | 0.30 | 1.20" in written
 
 
 def test_every_price_has_a_page_and_a_date() -> None:
@@ -244,16 +254,9 @@ def test_a_scenario_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert cost.main(words.split()) == 0
     expected = Scenario(100_000, 0.5, False, "ap-northeast-1", False, 900, 7, 20)
-    assert capsys.readouterr().out == cost.bill_table(expected) + "\n"
-    assert traffic(expected).record_bytes == pytest.approx((240 + 20 * 1100) / 7)
-
-
-def test_without_a_scenario_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cost.main([]) == 0
-    out = capsys.readouterr().out
-    for region in prices.REGIONS:
-        assert cost.headline_table(region) in out
-    assert cost.crossover_table() in out
+    table = cost.bill_table("ap-northeast-1", {"your scenario": expected})
+    assert capsys.readouterr().out == table + "\n"
+    assert expected.record_bytes == pytest.approx((240 + 20 * 1100) / 7)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +271,7 @@ def test_without_a_scenario_the_tables(capsys: pytest.CaptureFixture[str]) -> No
         "--events-per-day 10 --event-bytes 0",
         "--events-per-day 10 --region mars",
         "--events-per-day 10 --events-per-record 10000 --ratio 1",
+        "",
         "--share 0.5",
         "--write no/such/folder/cost.md",
         "--write cost.md --share 0.5",
