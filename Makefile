@@ -36,6 +36,8 @@ help: ## List the targets
 	.uv/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
 
 $(READY): requirements-dev.txt pyproject.toml .python-version | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv)
+	@$(UV) python find --system >/dev/null 2>&1 || $(UV) python install >/dev/null 2>&1 || \
+	  { echo "Install Python 3.13: this machine has none, and uv cannot download it." >&2; exit 1; }
 	@$(UV) venv --quiet --allow-existing $(VENV)
 	@$(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements-dev.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(VENV)/bin/python --editable .
@@ -54,14 +56,17 @@ soak: setup ## Run a million events through the pipeline, count each of them out
 	@$(VENV)/bin/python benchmarks/put_back.py
 
 .PHONY: test
-test: lint ## Run the linters and every test, without AWS and without Docker
+test: ## Run the linters and every test, without AWS and without Docker
+	@echo "The linters and every test take about six minutes on two cores."
+	@$(MAKE) --no-print-directory lint
 	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
 
 .PHONY: lint
-lint: setup ## Run ruff, mypy --strict, sam validate --lint and cfn-lint
+lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and cfn-lint
 	ruff format --check .
 	ruff check .
 	mypy
+	PYTHONPATH=functions/transform lint-imports --no-cache --no-logo
 	$(LOCAL_AWS) sam validate --lint
 	cfn-lint template.yaml
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -58,13 +59,19 @@ class Endpoint:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Endpoint]:
-    command = [sys.executable, "-m", "console_login", "local", "--serve", "--port", "0"]
+def serving(
+    *arguments: str,
+    program: Sequence[str] = (sys.executable, "-m", "console_login"),
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Endpoint]:
+    command = [*program, "local", "--serve", "--port", "0"]
     for name in ("BufferSeconds", "LambdaBufferSeconds"):
         command += ["--parameter", f"{name}=0"]
     with subprocess.Popen(
         [*command, *arguments],
-        cwd=ROOT,
+        cwd=folder,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -111,7 +111,14 @@ def test_documents_name_only_the_documentations_accounts() -> None:
 def test_pre_commit_runs_the_tools_of_make_lint() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
-    for tool in ("ruff format", "ruff check", "mypy", "sam validate --lint", "cfn-lint"):
+    for tool in (
+        "ruff format",
+        "ruff check",
+        "mypy",
+        "lint-imports",
+        "sam validate --lint",
+        "cfn-lint",
+    ):
         assert tool in lint
         assert f".venv/bin/{tool}" in hooks
 

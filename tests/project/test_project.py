@@ -67,6 +67,10 @@ def test_locks_hold_hashes_and_no_addresses(path: Any) -> None:
     assert "://" not in path.read_text()
 
 
+def test_the_commands_install_the_functions_libraries_too() -> None:
+    assert set(GROUPS["function"]) <= set(PYPROJECT["project"]["dependencies"])
+
+
 def test_boto3_is_not_shipped() -> None:
     assert not {"boto3", "botocore"} & set(locked(FUNCTION_LOCK))
 
