@@ -172,7 +172,7 @@ def test_an_event_that_cloudwatch_logs_rejects_does_not_pass(endpoint: Endpoint)
 
 def test_the_stream_survives_a_bucket_that_is_gone_for_a_while(endpoint: Endpoint) -> None:
     s3 = endpoint.client("s3")
-    before = endpoint.lines(0)
+    before = endpoint.lines(1)
     versions = s3.list_object_versions(Bucket=BUCKET)
     for each in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
         s3.delete_object(Bucket=BUCKET, Key=each["Key"], VersionId=each["VersionId"])
