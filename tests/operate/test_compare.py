@@ -32,7 +32,7 @@ def test_the_same_sign_ins_are_the_same_whatever_else_one_side_has(tmp_path: Pat
         0,
         [
             "old  3 events, 0 copies besides",
-            "new  3 events, 1 copies besides",
+            "new  3 events, 1 copy besides",
             "the same events on both sides",
         ],
     )
