@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from console_login.cli import options
+from console_login.errors import UserError
 
 _PORT = 4566
 
@@ -81,7 +82,7 @@ def local(serve: bool, port: int | None, **chosen: Any) -> None:
     parameters = options.parameters(chosen.pop("parameters"))
     asked = run.Options(parameters=parameters, **chosen)
     if port is not None and not serve:
-        raise click.UsageError("--port goes with --serve")
+        raise UserError("--port goes with --serve")
     if serve:
         run.serve(asked, _PORT if port is None else port)
     elif not run.run(asked):

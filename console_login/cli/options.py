@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console_login.errors import UserError
+
 if TYPE_CHECKING:
     from console_login.operate.access import Access
 
@@ -97,9 +99,9 @@ def sending[Run: Callable[..., Any]](run: Run) -> Run:
 
 def check_answer(yes: bool, dry_run: bool, as_json: bool) -> None:
     if yes and dry_run:
-        raise click.UsageError("--yes does not go with --dry-run")
+        raise UserError("--yes does not go with --dry-run")
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json asks nothing: it needs --yes or --dry-run")
+        raise UserError("--json asks nothing: it needs --yes or --dry-run")
 
 
 def access(endpoint_url: str | None, region: str | None, profile: str | None) -> "Access":
@@ -113,18 +115,18 @@ def parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     """Return the values of NAME=VALUE options by name; of a name given twice, the last."""
     for pair in pairs:
         if not re.match("[^=]+=", pair):
-            raise click.UsageError(f"--parameter {pair}: write NAME=VALUE")
+            raise UserError(f"--parameter {pair}: write NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
 def confirm(question: str) -> None:
-    """Ask on stderr; exit with 1 for no. Raises UsageError where nobody answers."""
+    """Ask on stderr; exit with 1 for no. Raises UserError where nobody answers."""
     # click's own question leaves a blank on stdout.
     click.echo(f"{question} [y/N]: ", nl=False, err=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         click.echo(err=True)
-        raise click.UsageError("nobody answers: --yes sends without asking")
+        raise UserError("nobody answers: --yes sends without asking")
     if answer.strip().lower() not in {"y", "yes"}:
         click.echo("nothing is sent")
         sys.exit(1)

@@ -919,7 +919,7 @@ def test_what_is_unknown_is_said_and_exits_1_and_nothing_of_an_event_is_shown(
     printed = capsys.readouterr()
     assert "2 of 3 records sent\n" in printed.out
     assert "1 is not known to be sent (" in printed.out
-    assert "the next run sends them again" in printed.out
+    assert "the next run sends it again" in printed.out
     assert secret not in printed.out + printed.err
 
 
