@@ -12,6 +12,7 @@ from typing import Any
 from console_login.errors import SourceError
 from console_login.events.envelope import Origin, compact, compress, data_message
 from console_login.stack.place import ACCOUNT_ID, REGION
+from console_login.words import counted
 
 ORIGIN = Origin(
     owner=ACCOUNT_ID,
@@ -51,7 +52,7 @@ def _data(source: Path, *, plain: bool, lines: bool) -> str:
     try:
         content = source.read_bytes()
     except OSError as error:
-        raise SourceError(f"{source}: {error.strerror}") from error
+        raise SourceError.of(source, error) from error
     if source.suffix == ".b64":
         return content.decode("ascii", "replace").rstrip("\n")
     if source.suffix in {".jsonl", ".json"}:
@@ -83,7 +84,7 @@ def read_event(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from error
+        raise SourceError.of(path, error) from error
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path}: not JSON: {error}") from error
 
@@ -95,7 +96,10 @@ def unpack(event: Any, path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
-        raise SourceError(f"{path}: not a Firehose transformation event: it has no records")
+        raise SourceError(
+            f"{path}: not a Firehose transformation event: it has no records;"
+            " console-login pack makes one"
+        )
     for record in records:
         if not isinstance(record, dict):
             raise SourceError(f"{path}: not a Firehose transformation event: a record is no object")
@@ -110,8 +114,8 @@ def _content(data: object) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         return "not base64", str(data).encode("utf-8", "backslashreplace")
     if not content.startswith(b"\x1f\x8b"):
-        return f"plain, {len(content):,} bytes", content
-    form = f"gzip, {len(content):,} bytes"
+        return f"plain, {counted(len(content), 'byte')}", content
+    form = f"gzip, {counted(len(content), 'byte')}"
     contents: list[bytes] = []
     room = _MAX_SHOWN_BYTES
     while content and room > 0:

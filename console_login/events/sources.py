@@ -60,8 +60,10 @@ class Sources:
                         if self.size:
                             self.position = before + raw.tell()
                         yield message
-        except (OSError, EOFError, zlib.error) as error:
-            raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        except OSError as error:
+            raise SourceError.of(path, error) from error
+        except (EOFError, zlib.error) as error:
+            raise SourceError(f"{path}: {error}") from error
         except UnicodeDecodeError as error:
             raise SourceError(f"{path}: not UTF-8: {error}") from error
 

@@ -285,7 +285,10 @@ class Service:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            raise ServiceError(f"port {port} cannot be opened: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise ServiceError(
+                f"port {port} cannot be opened ({why}): use --port PORT, or --port 0 for a free one"
+            ) from error
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server: BaseWSGIServer | None = None
         self._stopped = threading.Event()

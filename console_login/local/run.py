@@ -34,6 +34,7 @@ from console_login.local.stream import Function
 from console_login.moments import moment
 from console_login.stack import template
 from console_login.stack.prefix import time_zone
+from console_login.words import counted
 
 MAX_SHOWN = 10
 
@@ -96,6 +97,7 @@ def serve(options: Options, port: int) -> None:
             service.wait()
         except KeyboardInterrupt:
             sys.stdout.write(f"\n{_stations_text(pipeline)}")
+            raise
 
 
 @contextlib.contextmanager
@@ -137,7 +139,7 @@ def _check(options: Options) -> None:
     if options.log is not None:
         log = options.log.resolve()
         if any(log.is_relative_to(path.resolve()) for path in options.files):
-            raise OptionError(f"--log {options.log} would be written over FILES")
+            raise OptionError(f"--log {options.log} would be written over FILES: name another file")
 
 
 def _start(options: Options) -> float:
@@ -205,10 +207,10 @@ def _stations(pipeline: Pipeline) -> Table:
 def _print(pipeline: Pipeline, account: Account) -> None:
     objects = pipeline.objects()
     bucket = pipeline.stream.configuration.bucket
-    lines = [_stations_text(pipeline), f"{len(objects):,} objects in s3://{bucket}/"]
+    lines = [_stations_text(pipeline), f"{counted(len(objects), 'object')} in s3://{bucket}/"]
     for each in objects[:MAX_SHOWN]:
         key_id = each.key_arn.rsplit("/", 1)[1]
-        lines.append(f"  {each.key}  {each.size:,} bytes  key {key_id}")
+        lines.append(f"  {each.key}  {counted(each.size, 'byte')}  key {key_id}")
     if len(objects) > MAX_SHOWN:
         lines.append(f"  and {len(objects) - MAX_SHOWN:,} more")
     lines += _first_lines(pipeline)
@@ -234,12 +236,12 @@ def _first_lines(pipeline: Pipeline) -> Iterator[str]:
 
 def _words(account: Account) -> str:
     text = (
-        f"{account.events:,} events: {account.delivered:,} delivered,"
+        f"{counted(account.events, 'event')}: {account.delivered:,} delivered,"
         f" {account.not_selected:,} not selected,"
         f" {account.in_error_prefix:,} in the error prefix"
     )
     if account.duplicates:
-        text += f"; {account.duplicates:,} duplicates besides"
+        text += f"; {counted(account.duplicates, 'duplicate')} besides"
     if account.is_balanced:
         return text + "; nothing lost"
     if account.missing:
@@ -275,7 +277,9 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
         for key in [*pipeline.stream.keys, *pipeline.stream.error_keys]:
             path = folder / key
             if not path.resolve().is_relative_to(folder.resolve()):
-                raise OptionError(f"--out {folder}: {key} would lie outside")
+                raise OptionError(
+                    f"--out {folder}: {key} would lie outside: change the parameter Prefix"
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pipeline.state.get(key))
     except OSError as error:

@@ -7,9 +7,38 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from console_login.errors import UserError
+
+_LOG_IN = "sign in again, such as with `aws sso login`"
+_CREDENTIALS = "check the credentials and --profile"
+
+# What the user does next: by an error's class, where there was no answer, or by its code.
+_NEXT: dict[type[Exception] | str, str] = {
+    EndpointConnectionError: "check --endpoint-url, AWS_ENDPOINT_URL and --region",
+    NoCredentialsError: "sign in, such as with `aws sso login`, or name a --profile",
+    NoRegionError: "name it with --region, or set AWS_DEFAULT_REGION",
+    ProfileNotFound: "`aws configure list-profiles` lists those that exist",
+    SSOError: _LOG_IN,
+    TokenRetrievalError: _LOG_IN,
+    "ExpiredToken": _LOG_IN,
+    "ExpiredTokenException": _LOG_IN,
+    "RequestExpired": _LOG_IN,
+    "InvalidClientTokenId": _CREDENTIALS,
+    "UnrecognizedClientException": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+}
 
 
 class AccessError(UserError):
@@ -41,10 +70,16 @@ def one_line() -> Iterator[None]:
         found = error.response["Error"]
         message = f"{error.operation_name}: {found['Code']}: {found.get('Message', '')}"
         # An endpoint that is none of AWS's may answer with a page.
-        raise AccessError(" ".join(message.split())) from error
+        raise AccessError(_with_next(" ".join(message.split()), found["Code"])) from error
     # ValueError: an endpoint that is no URL.
     except (BotoCoreError, ValueError) as error:
-        raise AccessError(str(error)) from error
+        raise AccessError(_with_next(str(error), *type(error).__mro__)) from error
+
+
+def _with_next(message: str, *kinds: type[Exception] | str) -> str:
+    """Return the message with what to do next, where the first of these kinds says it."""
+    steps = [_NEXT[kind] for kind in kinds if kind in _NEXT]
+    return f"{message.rstrip('.')}; {steps[0]}" if steps else message
 
 
 @dataclass(frozen=True)
@@ -58,12 +93,22 @@ class Deployed:
 
 def deployed(access: Access, stack_name: str) -> Deployed:
     """Return a deployed stack; AccessError where there is none of ours with this name."""
-    with one_line():
-        described = access.client("cloudformation").describe_stacks(StackName=stack_name)
+    client = access.client("cloudformation")
+    try:
+        with one_line():
+            described = client.describe_stacks(StackName=stack_name)
+    except AccessError as error:
+        if "does not exist" not in str(error):
+            raise
+        region = client.meta.region_name
+        raise AccessError(f"{error} in {region}; check --stack and --region") from error.__cause__
     (stack,) = described["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
     if "DeliveryStreamArn" not in outputs:
-        raise AccessError(f"stack {stack_name} is {stack['StackStatus']} and has no stream of ours")
+        raise AccessError(
+            f"stack {stack_name} is {stack['StackStatus']} and has no stream of ours:"
+            " name a stack of template.yaml"
+        )
     parameters = {
         each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())
     }

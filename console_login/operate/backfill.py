@@ -25,6 +25,7 @@ from console_login.operate.access import Access, AccessError, Deployed, deployed
 from console_login.operate.sender import Sender
 from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 from console_login.stack.prefix import time_zone
+from console_login.words import counted
 
 # A stream takes 1 MiB/s in most Regions and 5 in three: half of the former leaves the live sign-ins
 # their room, and above the latter every Region throttles.
@@ -166,7 +167,9 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
         if found != wanted:
             shown = (text(each) if isinstance(each, int) else each for each in (found, wanted))
             differs = "{} there, {} now".format(*shown)
-            raise BackfillError(f"--state {asked.state}: of another backfill: {name} {differs}")
+            raise BackfillError(
+                f"--state {asked.state}: of another backfill: {name} {differs}; name another file"
+            )
     return saved
 
 
@@ -237,7 +240,10 @@ def _described(access: Access, log_group: str) -> dict[str, Any]:
                 if each["logGroupName"] == log_group:
                     found: dict[str, Any] = each
                     return found
-    raise BackfillError(f"there is no log group {log_group} in this account and Region")
+    raise BackfillError(
+        f"there is no log group {log_group} in this account and Region: check --log-group, --region"
+        " and --profile"
+    )
 
 
 def _saved(path: Path | None) -> Progress | None:
@@ -255,9 +261,13 @@ def _saved(path: Path | None) -> Progress | None:
     except OSError as error:
         raise BackfillError(f"--state {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError, UserError) as error:
-        raise BackfillError(f"--state {path}: not what a backfill has written") from error
+        raise BackfillError(
+            f"--state {path}: not what a backfill has written: name another file"
+        ) from error
     if not plan.start <= times["position"] <= plan.end:
-        raise BackfillError(f"--state {path}: its position lies outside of its time")
+        raise BackfillError(
+            f"--state {path}: its position lies outside of its time: name another file"
+        )
     return Progress(plan, times["position"], path)
 
 
@@ -432,8 +442,7 @@ class Backfill:
             if not all(accepted):
                 count = accepted.count(False)
                 why = self.sender.problem or "it took too long"
-                noun = "record" if count == 1 else "records"
-                self.totals.problem = f"{count} {noun} not certainly accepted: {why}"
+                self.totals.problem = f"{counted(count, 'record')} not certainly accepted: {why}"
                 return False
         return True
 
@@ -471,8 +480,8 @@ def planned(asked: Asked, progress: Progress) -> list[tuple[str, str]]:
 def words(asked: Asked, progress: Progress, totals: Totals, *, dry_run: bool) -> list[str]:
     """Return what has happened, in lines; never anything of an event."""
     counts = (
-        f"{_counted(totals.events, 'event')} in {_counted(totals.records, 'record')},"
-        f" {totals.bytes:,} bytes"
+        f"{counted(totals.events, 'event')} in {counted(totals.records, 'record')},"
+        f" {counted(totals.bytes, 'byte')}"
     )
     if dry_run:
         seconds = _seconds(totals, asked.mib_per_second)
@@ -480,7 +489,7 @@ def words(asked: Asked, progress: Progress, totals: Totals, *, dry_run: bool) ->
     else:
         lines = [f"{counts}: accepted by the stream"]
     if totals.too_large:
-        lines.append(f"{_counted(totals.too_large, 'event')} left out: too large for any record")
+        lines.append(f"{counted(totals.too_large, 'event')} left out: too large for any record")
     if totals.problem is not None:
         again = text(progress.position)
         how = f"--start {again}" if asked.state is None else f"--state {asked.state}"
@@ -510,7 +519,3 @@ def report(asked: Asked, progress: Progress, totals: Totals, *, dry_run: bool) -
 
 def _seconds(totals: Totals, mib_per_second: float) -> int:
     return math.ceil(totals.bytes / (mib_per_second * MIB))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,6 +10,7 @@ from typing import Any
 from console_login.errors import SourceError
 from console_login.events.identity import identity
 from console_login.events.sources import Sources
+from console_login.words import counted
 
 MAX_NAMED = 10
 
@@ -71,7 +72,9 @@ def _files(path: Path) -> list[Path]:
         return [path]
     files = sorted(each for each in path.rglob("*") if each.is_file())
     if not files:
-        raise SourceError(f"{path}: there is no file in it")
+        raise SourceError(
+            f"{path}: there is no file in it: copy objects into it, or name another folder"
+        )
     return files
 
 
@@ -87,7 +90,8 @@ def words(comparison: Comparison) -> Iterator[str]:
     """Yield the comparison in lines: ids and counts, nothing of an event."""
     for heading, side in (("old", comparison.old), ("new", comparison.new)):
         copies = side.lines - len(side.names)
-        yield f"{heading}  {len(side.names):,} events, {copies:,} copies besides"
+        events = counted(len(side.names), "event")
+        yield f"{heading}  {events}, {counted(copies, 'copy', 'copies')} besides"
     for heading, names in (("old", comparison.only_old), ("new", comparison.only_new)):
         if names:
             more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""

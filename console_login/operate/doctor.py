@@ -18,6 +18,7 @@ from console_login.stack import key_policy, template
 from console_login.stack.limits import PROCESSING_FAILED
 from console_login.stack.permissions import as_list, is_covered, may_assume, why_denied
 from console_login.stack.prefix import Prefix, time_zone
+from console_login.words import counted
 
 OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 
@@ -394,7 +395,7 @@ def check_errors(subject: Subject) -> list[Finding]:
     if not waiting:
         return []
     times = [each["LastModified"] for each in waiting]
-    count = "1 error object waits" if len(waiting) == 1 else f"{len(waiting):,} error objects wait"
+    count = counted(len(waiting), "error object waits", "error objects wait")
     return [
         Finding(
             f"{count} under s3://{subject.bucket}/{prefix}, from {_time(min(times))} to"
@@ -470,7 +471,9 @@ def check_delivery(subject: Subject) -> list[Finding]:
     if event is None:
         return []
     last = (
-        f"the last is of {_time(newest)}" if newest else f"there is none of {subject.hours} hours"
+        f"the last is of {_time(newest)}"
+        if newest
+        else f"there is none of {counted(subject.hours, 'hour')}"
     )
     seen = _time(datetime.fromtimestamp(event["timestamp"] / 1000, UTC))
     return [

@@ -20,6 +20,7 @@ from console_login.operate.progress_bar import Watch
 from console_login.operate.sender import Sender
 from console_login.operate.sent_lines import Lines, Memory, TagError
 from console_login.stack.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
+from console_login.words import counted
 
 # Half of the smallest quota of a Direct PUT stream: the other half is left to what comes in.
 BYTES_PER_SECOND = 512 * 1024
@@ -87,7 +88,9 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
         names = stack.parameters["EventNames"]
         bucket = stack.outputs["BucketName"]
     except KeyError as error:
-        raise AccessError(f"stack {stack.name} has no {error}: it is not ours") from error
+        raise AccessError(
+            f"stack {stack.name} has no {error}: name a stack of template.yaml"
+        ) from error
     if prefix is not None and not prefix.startswith(folder):
         raise OptionError(f"--prefix {prefix}: records that failed lie under {folder}")
     stream_name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
@@ -350,8 +353,8 @@ class Redrive:
             return self._memory.remember(key, sent, is_whole=is_whole)
         except (AccessError, TagError) as error:
             raise _StoppedError(
-                f"{key}: {len(accepted)} records were sent, which could not be remembered,"
-                f" and will be sent again: {error}"
+                f"{key}: {counted(len(accepted), 'record was', 'records were')} sent, which could"
+                f" not be remembered, and will be sent again: {error}"
             ) from error
 
     def _batches(self, waiting: Iterable[tuple[int, bytes]]) -> Iterator[_Waiting]:

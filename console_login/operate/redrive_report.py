@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from console_login.operate.redrive import Fate, Plan, PlannedRecord, Result, Unusable
+from console_login.words import counted
 
 AT_LEAST_ONCE = (
     "Each is sent at least once: an event that was delivered before its record failed comes twice,"
@@ -57,25 +58,31 @@ def _table(plan: Plan) -> str:
 
 def result_text(result: Result) -> str:
     """Return the result for people."""
-    lines = [f"{result.sent:,} of {result.to_send:,} records sent"]
+    lines = [f"{result.sent:,} of {counted(result.to_send, 'record')} sent"]
     lines += [_unusable_line(each) for each in result.unusable]
     if result.sent_meanwhile:
-        lines.append(f"{result.sent_meanwhile:,} were sent by another run meanwhile")
+        lines.append(
+            f"{counted(result.sent_meanwhile, 'was', 'were')} sent by another run meanwhile"
+        )
     if result.unknown:
         lines.append(
-            f"{result.unknown:,} are not known to be sent ({result.problem}):"
-            " the next run sends them again"
+            f"{counted(result.unknown, 'is', 'are')} not known to be sent ({result.problem}):"
+            f" the next run sends {_them(result.unknown)} again"
         )
     if result.not_tried:
-        lines.append(f"{result.not_tried:,} were not tried")
+        lines.append(f"{counted(result.not_tried, 'was', 'were')} not tried")
     if result.not_remembered:
         lines.append(
-            f"{result.not_remembered:,} are sent, but found no room in the tags of their objects:"
-            " the next run sends them again"
+            f"{counted(result.not_remembered, 'is', 'are')} sent, but found no room in the tags of"
+            f" the error objects: the next run sends {_them(result.not_remembered)} again"
         )
     if result.stopped is not None:
         lines.append(f"stopped: {result.stopped}")
     return "\n".join(" ".join(line.split()) for line in lines) + "\n"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def document(plan: Plan, result: Result | None) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise PrefixError(f"{name!r} is no time zone of the IANA database") from error
+        raise PrefixError(
+            f"{name!r} is no time zone of the IANA database, such as Asia/Tokyo"
+        ) from error
 
 
 class Prefix:

@@ -168,7 +168,7 @@ def test_a_users_error_is_one_line_and_exit_status_2(
 def test_an_error_of_the_command_itself_is_one_line_too() -> None:
     done = run("nowhere.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "console-login: nowhere.jsonl: No such file or directory\n"
+    assert done.stderr == f"console-login: nowhere.jsonl: No such file or directory in {ROOT}\n"
 
 
 def test_a_log_that_cannot_be_written_is_said_at_the_end() -> None:
@@ -217,3 +217,4 @@ def test_a_port_that_is_taken_is_one_line() -> None:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"port {port} cannot be opened" in line
+    assert "use --port PORT, or --port 0 for a free one" in line

@@ -200,9 +200,9 @@ def test_files_are_put_in_before_it_serves_and_ctrl_c_ends_it() -> None:
         assert gzip.decompress(body).decode() == f"{TOKYO}\n"
         running.process.send_signal(signal.SIGINT)
         output, errors = running.process.communicate(timeout=20)
-        assert running.process.returncode == 0
+        assert running.process.returncode == 130
         assert re.search(r"^records delivered +1 *$", output, re.MULTILINE)
-        assert errors == ""
+        assert errors == "console-login: interrupted\n"
 
 
 def test_the_filter_can_be_read_changed_and_deleted() -> None:

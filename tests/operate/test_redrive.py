@@ -742,7 +742,7 @@ def main(
     monkeypatch: pytest.MonkeyPatch, clients: Clients, *arguments: str, code: int, answer: str = ""
 ) -> None:
     """Run the command on BUCKET with these clients."""
-    monkeypatch.setattr(cli, "_access", lambda *_: clients)
+    monkeypatch.setattr(cli.options, "access", lambda *_: clients)
     monkeypatch.setattr(redrive.Sender, "_wait", lambda *_: None)
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     where = ("--bucket", BUCKET, "--prefix", FOLDER, "--stream", STREAM)
@@ -838,8 +838,8 @@ def test_it_asks_and_no_is_the_default(
     assert len(firehose.accepted) == sent
     printed = capsys.readouterr()
     assert "at least once" in printed.err
-    assert "Send 1 records? [y/N]: " in printed.err
-    assert {0: "1 of 1 records sent\n", 1: "nothing is sent\n", 2: ""}[code] in printed.out
+    assert "Send 1 record? [y/N]: " in printed.err
+    assert {0: "1 of 1 record sent\n", 1: "nothing is sent\n", 2: ""}[code] in printed.out
     if code == 2:
         assert printed.err.endswith("console-login: nobody answers: --yes sends without asking\n")
 
@@ -918,8 +918,8 @@ def test_what_is_unknown_is_said_and_exits_1_and_nothing_of_an_event_is_shown(
     main(monkeypatch, Clients(FakeFirehose(LIE)), "--yes", code=1)
     printed = capsys.readouterr()
     assert "2 of 3 records sent\n" in printed.out
-    assert "1 are not known to be sent (" in printed.out
-    assert "the next run sends them again" in printed.out
+    assert "1 is not known to be sent (" in printed.out
+    assert "the next run sends it again" in printed.out
     assert secret not in printed.out + printed.err
 
 
@@ -983,7 +983,7 @@ def test_the_command_against_the_local_endpoint(tmp_path: Any) -> None:
 
             wait_for(lambda: any("processing-failed" in key for key in keys()))
             done = redrive_once(answer="y\n")
-            assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 of 1 records sent")
+            assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 of 1 record sent")
             wait_for(lambda: not all("processing-failed" in key for key in keys()))
             (key,) = [key for key in keys() if "processing-failed" not in key]
             body = s3.get_object(Bucket=where, Key=key)["Body"].read().decode()

@@ -1,0 +1,92 @@
+"""The commands of `console-login`: arguments and printing, no logic."""
+
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from console_login.cli import events, local, operate, options
+from console_login.errors import UserError
+
+# rich, the translator, boto3 and moto take long to import: a command that needs them imports them.
+
+
+@click.group(
+    cls=options.Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""
+console-login local events/src/tokyo.jsonl --generate 100
+console-login doctor --help
+""",
+)
+@click.version_option(package_name="console-login-firehose", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run, check and operate the pipeline of console sign-ins to S3."""
+
+
+for _command in (
+    *(events.pack, events.unpack, events.transform),
+    local.local,
+    *(operate.doctor, operate.redrive, operate.backfill, operate.compare, operate.key_policy),
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line: a user's error is one line on stderr and exit status 2.
+
+    Raises KeyboardInterrupt where it was interrupted.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        # As an exception, so that what was started is ended.
+        signal.signal(signal_number, lambda number, _: sys.exit(128 + number))
+    for stream in (sys.stdout, sys.stderr):
+        # Ids and messages can hold what the terminal's encoding, or any, has no bytes for.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        # click returns what Exit carried; its own printing of errors takes three lines.
+        sys.exit(cli.main(prog_name="console-login", standalone_mode=False))
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        _fail(_with_next_step(error))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except UserError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        _end_with_the_reader()
+    except SystemExit as error:
+        # click makes exit status 1 of it, which here means that something is wrong.
+        if isinstance(error.__context__, BrokenPipeError):
+            _end_with_the_reader()
+        raise
+    except OSError as error:
+        _fail(f"cannot write: {error.strerror or error}")
+
+
+def _end_with_the_reader() -> None:
+    """Exit as a program that nobody reads any more."""
+    # Else Python would say so again when it ends. click has put a wrapper around stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _with_next_step(error: click.UsageError) -> str:
+    """Return the message, which suggests a name or else says whose help to read."""
+    message = error.format_message()
+    if error.ctx is None or getattr(error, "possibilities", None):
+        return message
+    return f"{message.rstrip('.')}; see {error.ctx.command_path} --help"
+
+
+def _fail(message: str) -> None:
+    one_line = " ".join(message.split())
+    sys.stderr.write(f"console-login: {one_line}\n")
+    sys.exit(2)

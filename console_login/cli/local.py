@@ -1,0 +1,94 @@
+"""The command that runs the pipeline on this machine: local."""
+
+import sys
+from typing import Any
+
+import click
+
+from console_login.cli import options
+from console_login.errors import UserError
+
+_PORT = 4566
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login local events/src/tokyo.jsonl --generate 1000 --fail lambda:0.1
+console-login local events/src/tokyo.jsonl --serve
+""",
+)
+@click.argument("files", nargs=-1, type=options.PATH, metavar="[FILES]...")
+@click.option(
+    "--generate",
+    type=click.IntRange(0, 10**9),
+    default=0,
+    metavar="N",
+    help="Generate N events, and put the events of FILES in the middle.",
+)
+@click.option(
+    "--sign-ins",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    metavar="SHARE",
+    help="Set the share of sign-ins among the generated events.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Set the seed of the random numbers."
+)
+@options.PARAMETER
+@click.option(
+    "--runtime",
+    type=click.Choice(["in-process", "rie"]),
+    default="in-process",
+    show_default=True,
+    help="Run the function in this process, or run what `make build` built under the runtime"
+    " emulator of AWS (rie).",
+)
+@click.option(
+    "--fail",
+    "faults",
+    multiple=True,
+    metavar="FAULT[:SHARE]",
+    help="Cause a fault in this SHARE of the cases (default: 0.2; outage: always). FAULT is lambda,"
+    " lambda-timeout, s3, duplicate, put-record-batch:throttle, :partial, :outage or :lie."
+    " Repeat the option for more.",
+)
+@click.option(
+    "--clock",
+    metavar="TIME",
+    help="Start the run at this time (default: now): 3d ago, 2026-11-24 or 2026-11-24T09:00+09:00."
+    " Without an offset it is in the parameter TimeZone.",
+)
+@click.option(
+    "--out", type=options.PATH, metavar="DIR", help="Copy the objects to DIR under their keys."
+)
+@click.option(
+    "--log", type=options.PATH, metavar="FILE", help="Write the log of the function to FILE."
+)
+@options.AS_JSON
+@click.option("--serve", is_flag=True, help="Keep running, as an endpoint for any AWS client.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help=f"Open PORT for --serve (default: {_PORT}); 0 opens a free port.",
+)
+def local(serve: bool, port: int | None, **chosen: Any) -> None:
+    """Run the whole pipeline on this machine, without AWS.
+
+    The pipeline is that of template.yaml. FILES are CloudTrail events: JSON lines, documents with
+    Records, folders of them, plain or gzip. Exits with 1 if an event is lost: neither delivered,
+    nor in the error prefix, nor left out by the filter.
+    """
+    from console_login.local import run
+
+    parameters = options.parameters(chosen.pop("parameters"))
+    asked = run.Options(parameters=parameters, **chosen)
+    if port is not None and not serve:
+        raise UserError("--port goes with --serve")
+    if serve:
+        run.serve(asked, _PORT if port is None else port)
+    elif not run.run(asked):
+        sys.exit(1)

@@ -1,0 +1,287 @@
+"""Commands for a deployed stack: doctor, redrive, backfill, compare, key-policy."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console_login.cli import options
+from console_login.words import counted
+
+
+@click.command(
+    "key-policy",
+    cls=options.Command,
+    epilog="""
+console-login key-policy --stack my-stack --region us-east-1 --account 111122223333
+""",
+)
+@click.option("--stack", required=True, metavar="NAME", help="Print the policy for the stack NAME.")
+@click.option(
+    "--region", required=True, metavar="REGION", help="Name the Region of the stack and the key."
+)
+@click.option("--account", required=True, metavar="ID", help="Name the account of the stack.")
+@options.PARAMETER
+def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
+    """Print the statements that the policy of an existing key needs.
+
+    With ExistingKeyArn, the owner of the key adds these statements to the key's policy BEFORE the
+    deploy.
+    """
+    from console_login.stack import key_policy as policies
+    from console_login.stack import template
+
+    policy = policies.key_policy(
+        template.load(),
+        options.parameters(parameters),
+        stack_name=stack,
+        region=region,
+        account_id=account,
+    )
+    click.echo(json.dumps(policy, indent=2))
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login local events/src/tokyo.jsonl --out objects
+console-login compare events/src/tokyo.jsonl objects
+""",
+)
+@click.argument("old", type=options.PATH)
+@click.argument("new", type=options.PATH)
+@click.option(
+    "--event-names",
+    default="ConsoleLogin",
+    show_default=True,
+    metavar="NAMES",
+    help="Compare only events with these names, as in EventNames.",
+)
+def compare(old: Path, new: Path, event_names: str) -> None:
+    """Compare the events of two pipelines by eventID.
+
+    OLD and NEW are folders of objects, or single files. Copies of an event count once. Exits with 1
+    if one side has an event that the other lacks, or if OLD has no event.
+    """
+    from console_login.operate import compare as comparing
+
+    comparison = comparing.compare(old, new, event_names)
+    for line in comparing.words(comparison):
+        click.echo(line)
+    if not comparison.old.names or comparison.only_old or comparison.only_new:
+        sys.exit(1)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login backfill --stack console-login-firehose \\
+  --start 2026-11-01T00:00:00+09:00 --dry-run
+console-login backfill --stack console-login-firehose \\
+  --start 2026-11-01T00:00:00+09:00 --state backfill.json --yes
+""",
+)
+@click.option(
+    "--stack",
+    metavar="NAME",
+    help="Read the log group, the stream and the pattern from the deployed stack NAME.",
+)
+@click.option(
+    "--log-group", metavar="NAME", help="Read events from this log group (without --stack)."
+)
+@click.option("--stream", metavar="NAME", help="Send to this delivery stream (without --stack).")
+@click.option(
+    "--event-names",
+    metavar="NAMES",
+    help="Send events with these names, as in EventNames (without --stack; default: ConsoleLogin).",
+)
+@click.option(
+    "--start",
+    required=True,
+    metavar="TIME",
+    help="Send events from this time on: 72h or 3d ago, 2026-11-24 or 2026-11-24T09:00+09:00."
+    " Without an offset it is in the stack's TimeZone, without --stack in UTC.",
+)
+@click.option(
+    "--end", metavar="TIME", help="Send no event from this time on (default: now); as --start."
+)
+@click.option(
+    "--mib-per-second",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="MIB",
+    help="Send at most this many MiB of records per second. A stream accepts 1 in most Regions and"
+    " 5 in three, live sign-ins included.",
+)
+@click.option(
+    "--state",
+    type=options.PATH,
+    metavar="FILE",
+    help="Keep the progress in FILE; the next run with FILE continues there.",
+)
+@options.sending
+@options.aws
+def backfill(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Send sign-ins from before the subscription filter existed.
+
+    Reads the log group with the pattern of the filter and sends what matches to the stream, at
+    least once: an event that was delivered before, or is sent again after an interruption, becomes
+    another line with the same eventID. The lines are in the folder of the day on which they are
+    sent. Exits with 1 if an event is not certainly sent.
+    """
+    from console_login.operate import backfill as filling
+    from console_login.operate.progress_bar import watched
+    from console_login.operate.sender import Sender
+    from console_login.stack.limits import MIB
+
+    options.check_answer(yes, dry_run, as_json)
+    access = options.access(endpoint_url, region, profile)
+    asked = filling.Asked(**chosen)
+    progress = filling.prepare(access, asked)
+    plan = progress.plan
+    if not as_json:
+        for heading, value in filling.planned(asked, progress):
+            click.echo(f"{heading:<10} {value}")
+    if not (dry_run or yes or progress.is_done):
+        options.confirm("Put these sign-ins into the stream?")
+    rate = asked.mib_per_second * MIB
+    sender = None if dry_run else Sender(access, plan.stream, rate)
+    start = progress.position
+    with watched("", is_shown=not as_json) as watch:
+        run = filling.Backfill(
+            access, progress, sender, lambda reached: watch(reached - start, plan.end - start)
+        )
+        totals = run.run()
+    if as_json:
+        click.echo(json.dumps(filling.report(asked, progress, totals, dry_run=dry_run), indent=2))
+    else:
+        for line in filling.words(asked, progress, totals, dry_run=dry_run):
+            click.echo(line)
+    if not totals.is_complete:
+        sys.exit(1)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login doctor --stack console-login-firehose
+console-login doctor --stack console-login-firehose --hours 72 --json
+""",
+)
+@click.option("--stack", required=True, metavar="NAME", help="Check the deployed stack NAME.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, 24 * 365),
+    default=24,
+    show_default=True,
+    metavar="N",
+    help="Compare the events and objects of the last N hours.",
+)
+@options.AS_JSON
+@options.aws
+def doctor(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    stack: str,
+    hours: int,
+    as_json: bool,
+) -> None:
+    """Find what is wrong with a deployed stack, and how to fix it.
+
+    Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
+    checked.
+    """
+    from console_login.operate import doctor as examining
+
+    results = examining.examine(options.access(endpoint_url, region, profile), stack, hours)
+    if as_json:
+        click.echo(json.dumps(examining.report(stack, results), indent=2))
+    else:
+        for line in examining.words(results):
+            click.echo(line)
+    if not examining.is_well(results):
+        sys.exit(1)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login redrive --stack console-login-firehose --dry-run
+console-login redrive --stack console-login-firehose --yes
+""",
+)
+@click.option(
+    "--stack", metavar="NAME", help="Send the failed records of the deployed stack NAME again."
+)
+@click.option(
+    "--bucket", metavar="NAME", help="Read error objects from this bucket (without --stack)."
+)
+@click.option(
+    "--prefix",
+    metavar="PREFIX",
+    help="Read only keys that begin with PREFIX, such as those of one day.",
+)
+@click.option("--stream", metavar="NAME", help="Send to this delivery stream (without --stack).")
+@click.option(
+    "--event-names",
+    metavar="NAMES",
+    help="Run the function with these EVENT_NAMES (without --stack; default: ConsoleLogin).",
+)
+@options.sending
+@options.aws
+def redrive(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **chosen: str | None,
+) -> None:
+    """Send failed records to the stream again.
+
+    Reads the error objects and runs the function on each record. Sends the records of which the
+    function would deliver an event now, at least once. Tags on the error objects record what was
+    sent, so a second run does not send it again. Deletes nothing. Exits with 1 if a record is not
+    certainly sent.
+    """
+    from console_login.operate import redrive as redriving
+    from console_login.operate import redrive_report as report
+    from console_login.operate.progress_bar import watched
+
+    options.check_answer(yes, dry_run, as_json)
+    access = options.access(endpoint_url, region, profile)
+    job = redriving.Redrive(access, redriving.target(access, **chosen))
+    with watched("reading", is_shown=not as_json) as watch:
+        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch)
+    if not as_json:
+        options.print_text(report.plan_text(plan))
+    result = None
+    if not dry_run and plan.to_send:
+        if not yes:
+            question = f"Send {counted(plan.records_to_send, 'record')}?"
+            options.confirm(f"{report.AT_LEAST_ONCE}\n{question}")
+        with watched("sending", is_shown=not as_json) as watch:
+            result = job.send(plan, watch)
+    if as_json:
+        click.echo(json.dumps(report.document(plan, result), indent=2))
+    elif result is not None:
+        options.print_text(report.result_text(result))
+    elif not plan.to_send:
+        click.echo("nothing to send")
+    # What could not be read may hold sign-ins that stay unsent.
+    if plan.unusable_count or (result is not None and not result.is_complete):
+        sys.exit(1)

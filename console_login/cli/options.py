@@ -1,0 +1,142 @@
+"""What several commands share: their options, their questions, how they print."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console_login.errors import UserError
+
+if TYPE_CHECKING:
+    from console_login.operate.access import Access
+
+PATH = click.Path(path_type=Path)
+
+
+@contextlib.contextmanager
+def _without_empty_line() -> Iterator[None]:
+    """Raise for an interruption what click raises; click would print an empty line first."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise click.Abort from error
+
+
+class Command(click.Command):
+    """A command whose help ends with examples: the lines of its epilog, as they are."""
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"  {line}\n")
+
+
+class Group(Command, click.Group):
+    """The commands; a name that is none gets a suggestion."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        is_option = name.startswith("-")
+        if is_option or ctx.resilient_parsing or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        near = get_close_matches(name, self.list_commands(ctx))
+        # As for an option that does not exist.
+        raise click.NoSuchOption(name, f"No such command: {name}", near, ctx)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _without_empty_line():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _without_empty_line():
+            return super().invoke(ctx)
+
+
+PARAMETER = click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter of the template, such as CreateTrail=true. Repeat the option for more.",
+)
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+
+
+def aws[Run: Callable[..., Any]](run: Run) -> Run:
+    """Add the options that say where AWS is, and as whom: for `access`."""
+    for option in (
+        click.option("--profile", metavar="NAME", help="Use a profile of the AWS configuration."),
+        click.option("--region", metavar="REGION", help="Use this AWS Region."),
+        click.option(
+            "--endpoint-url",
+            metavar="URL",
+            help="Send requests to URL, such as the endpoint of local --serve.",
+        ),
+    ):
+        run = option(run)
+    return run
+
+
+def sending[Run: Callable[..., Any]](run: Run) -> Run:
+    """Add the options of a command that sends something: for `check_answer`."""
+    for option in (
+        AS_JSON,
+        click.option("-y", "--yes", is_flag=True, help="Send without asking."),
+        click.option("--dry-run", is_flag=True, help="Read and count, but send nothing."),
+    ):
+        run = option(run)
+    return run
+
+
+def check_answer(yes: bool, dry_run: bool, as_json: bool) -> None:
+    if yes and dry_run:
+        raise UserError("--yes does not go with --dry-run")
+    if as_json and not (yes or dry_run):
+        raise UserError("--json asks nothing: it needs --yes or --dry-run")
+
+
+def access(endpoint_url: str | None, region: str | None, profile: str | None) -> "Access":
+    # boto3 takes half a second to import.
+    from console_login.operate.access import Access
+
+    return Access(endpoint_url, region, profile)
+
+
+def parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of NAME=VALUE options by name; of a name given twice, the last."""
+    for pair in pairs:
+        if not re.match("[^=]+=", pair):
+            raise UserError(f"--parameter {pair}: write NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def confirm(question: str) -> None:
+    """Ask on stderr; exit with 1 for no. Raises UserError where nobody answers."""
+    # click's own question leaves a blank on stdout.
+    click.echo(f"{question} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        click.echo(err=True)
+        raise UserError("nobody answers: --yes sends without asking")
+    if answer.strip().lower() not in {"y", "yes"}:
+        click.echo("nothing is sent")
+        sys.exit(1)
+
+
+def print_raw(line: str) -> None:
+    """Print a line as it is: neither wrapped nor coloured, nor stripped of anything."""
+    sys.stdout.write(f"{line}\n")
+
+
+def print_text(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
