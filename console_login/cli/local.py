@@ -58,8 +58,8 @@ console-login local events/src/tokyo.jsonl --serve
 @click.option(
     "--clock",
     metavar="TIME",
-    help="Start the run at this time (default: now): 3d ago, 2026-11-24 or 2026-11-24T09:00+09:00."
-    " Without an offset it is in the parameter TimeZone.",
+    help="Start the run at this time (default: now), such as 3d (that long ago), 2026-11-24, or"
+    " 2026-11-24T09:00+09:00. Without an offset it is in the parameter TimeZone.",
 )
 @click.option(
     "--out", type=options.PATH, metavar="DIR", help="Copy the objects to DIR under their keys."

@@ -101,8 +101,8 @@ console-login backfill --stack console-login-firehose \\
     "--start",
     required=True,
     metavar="TIME",
-    help="Send events from this time on: 72h or 3d ago, 2026-11-24 or 2026-11-24T09:00+09:00."
-    " Without an offset it is in the stack's TimeZone, without --stack in UTC.",
+    help="Send events from this time on, such as 72h or 3d (that long ago), 2026-11-24, or"
+    " 2026-11-24T09:00+09:00. Without an offset it is in the stack's TimeZone, without --stack in UTC.",
 )
 @click.option(
     "--end", metavar="TIME", help="Send no event from this time on (default: now); as --start."
