@@ -102,7 +102,8 @@ console-login backfill --stack console-login-firehose \\
     required=True,
     metavar="TIME",
     help="Send events from this time on, such as 72h or 3d (that long ago), 2026-11-24, or"
-    " 2026-11-24T09:00+09:00. Without an offset it is in the stack's TimeZone, without --stack in UTC.",
+    " 2026-11-24T09:00+09:00. Without an offset it is in the stack's TimeZone, or in UTC if there"
+    " is no --stack.",
 )
 @click.option(
     "--end", metavar="TIME", help="Send no event from this time on (default: now); as --start."
