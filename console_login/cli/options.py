@@ -65,7 +65,7 @@ PARAMETER = click.option(
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set a parameter of the template, such as CreateTrail=true. Repeat the option for more.",
+    help="Set a parameter of the template, such as TimeZone=UTC. Repeat the option for more.",
 )
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON only.")

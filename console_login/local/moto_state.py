@@ -90,15 +90,12 @@ def _isolated() -> Iterator[None]:
 
 
 def create(stack: Stack) -> None:
-    """Create through the APIs what CloudFormation would: keys, roles, log groups, buckets, trail.
+    """Create through the APIs what CloudFormation would: keys, roles, log groups and the bucket.
 
-    A bucket, a log group or a trail that is given is made too, bare, as its owner might have.
+    The log group of the trail, the trail and a bucket that is given are made too, bare.
     """
     for role in stack.of_type("AWS::IAM::Role").values():
         _create_role(role.physical_id, role.properties)
-    for policy in stack.of_type("AWS::IAM::Policy").values():
-        for role_name in policy.properties["Roles"]:
-            _put_role_policy(role_name, policy.properties)
     for key in stack.of_type("AWS::KMS::Key").values():
         key_id = stack.outputs["KeyArn"].rsplit("/", 1)[1]
         key_policy = json.dumps(key.properties["KeyPolicy"])
@@ -109,8 +106,7 @@ def create(stack: Stack) -> None:
         name, days = group.properties["LogGroupName"], group.properties["RetentionInDays"]
         call("logs", "create_log_group", logGroupName=name, kmsKeyId=group.properties["KmsKeyId"])
         call("logs", "put_retention_policy", logGroupName=name, retentionInDays=days)
-    if stack.outputs["LogGroupName"] not in _log_group_names(stack):
-        call("logs", "create_log_group", logGroupName=stack.outputs["LogGroupName"])
+    call("logs", "create_log_group", logGroupName=stack.outputs["LogGroupName"])
     for stream in stack.of_type("AWS::Logs::LogStream").values():
         call(
             "logs",
@@ -123,11 +119,6 @@ def create(stack: Stack) -> None:
     if "DeliveryBucket" not in stack.resources:
         _create_bucket(stack.outputs["BucketName"], {})
     _create_trail(stack)
-
-
-def _log_group_names(stack: Stack) -> set[str]:
-    groups = stack.of_type("AWS::Logs::LogGroup").values()
-    return {group.properties["LogGroupName"] for group in groups}
 
 
 def _create_role(name: str, properties: dict[str, Any]) -> None:
@@ -145,10 +136,7 @@ def _put_role_policy(role_name: str, policy: dict[str, Any]) -> None:
 
 def _create_trail(stack: Stack) -> None:
     name, bucket = "management-events", "management-events-bucket"
-    for trail in stack.of_type("AWS::CloudTrail::Trail").values():
-        name, bucket = trail.physical_id, trail.properties["S3BucketName"]
-    if "Trail" not in stack.resources:
-        _create_bucket(bucket, {})
+    _create_bucket(bucket, {})
     group = f"log-group:{stack.outputs['LogGroupName']}:*"
     role_arn = f"arn:aws:iam::{stack.account_id}:role/{name}"
     call(

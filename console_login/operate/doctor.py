@@ -266,7 +266,8 @@ def check_role(subject: Subject) -> list[Finding]:
 
 def check_function_role(subject: Subject) -> list[Finding]:
     """Find whether the function's role may put back."""
-    policy = subject.expected.resources["PutBackPolicy"].properties
+    policies = subject.expected.resources["TransformRole"].properties["Policies"]
+    (policy,) = (each for each in policies if each["PolicyName"] == "PutBackIntoStream")
     return list(_of_permissions(subject, subject.resources["TransformRole"], policy))
 
 
@@ -280,9 +281,7 @@ def _of_permissions(subject: Subject, role_name: str, policy: dict[str, Any]) ->
     }
     denied = [f"{action} ({reason})" for action, reason in reasons.items() if reason]
     if denied:
-        # The resolver makes the stream's name up, the stack knows it.
-        statements = [statement | {"Resource": subject.stream_arn}]
-        document = json.dumps(policy["PolicyDocument"] | {"Statement": statements})
+        document = json.dumps(policy["PolicyDocument"])
         yield Finding(
             f"role {role_name} cannot put into the stream: {', '.join(denied)}",
             "take away what denies it, if anything;"
@@ -320,8 +319,7 @@ def check_key(subject: Subject) -> list[Finding]:
         return []
     options = [f"--stack {subject.stack.name}", f"--region {subject.region}"]
     options += [f"--account {subject.account_id}"]
-    if subject.parameters.get("CreateTrail") == "true":
-        options += ["--parameter CreateTrail=true"]
+    options += [f"--parameter Name={subject.stream_name}"]
     return [
         Finding(
             f"the policy of key {key_id} lacks {', '.join(lacking)}",

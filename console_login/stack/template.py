@@ -37,8 +37,11 @@ _NAME_PROPERTIES = {
     "AWS::CloudTrail::Trail": "TrailName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::KMS::Alias": "AliasName",
+    "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
+    "AWS::Lambda::Function": "FunctionName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::Logs::LogStream": "LogStreamName",
+    "AWS::Logs::SubscriptionFilter": "FilterName",
 }
 
 # What `GetAtt Arn` answers, after "arn:PARTITION:".
