@@ -29,15 +29,15 @@ LOCAL_AWS := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-ap-northeast-1}
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .uv/bin/uv:
 	python3 -m venv .uv
 	.uv/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
 
 $(READY): requirements-dev.txt pyproject.toml .python-version | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv)
-	@$(UV) python find --system >/dev/null 2>&1 || $(UV) python install >/dev/null 2>&1 || \
-	  { echo "Install Python 3.13: this machine has none, and uv cannot download it." >&2; exit 1; }
+	@$(UV) python find --system >/dev/null 2>&1 || why=$$($(UV) python install 2>&1) || { \
+	  echo "Install Python 3.13: this machine has none, and uv cannot download it ($$(echo "$$why" | sed -n '$$s/^ *//p'))." >&2; exit 1; }
 	@$(UV) venv --quiet --allow-existing $(VENV)
 	@$(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python requirements-dev.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(VENV)/bin/python --editable .
@@ -71,7 +71,7 @@ lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and c
 	cfn-lint template.yaml
 
 .PHONY: format
-format: setup ## Format the code and mend what ruff can mend
+format: setup ## Format the code and fix what ruff can fix
 	ruff check --fix .
 	ruff format .
 

@@ -1,5 +1,6 @@
-"""What a user can mend: the command line prints it in one line and exits with status 2."""
+"""Errors that a user can fix: the command line prints one line and exits with status 2."""
 
+import contextlib
 from pathlib import Path
 
 
@@ -13,6 +14,9 @@ class SourceError(UserError):
     @classmethod
     def of(cls, path: Path, error: OSError) -> "SourceError":
         """Return the error for a file that the system does not let us read."""
-        is_missing = isinstance(error, FileNotFoundError) and not path.is_absolute()
-        where = f" in {Path.cwd()}" if is_missing else ""
+        where = ""
+        if isinstance(error, FileNotFoundError) and not path.is_absolute():
+            # The current folder can be gone or forbidden itself.
+            with contextlib.suppress(OSError):
+                where = f" in {Path.cwd()}"
         return cls(f"{path}: {error.strerror or error}{where}")

@@ -8,6 +8,10 @@ from console_login.errors import UserError
 # Time zones and S3's day of retries need some room on both sides.
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
+# `fromisoformat` also takes weeks, any separator and no separators at all.
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII
+)
 _AGO = re.compile(r"([0-9]{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,8 +40,10 @@ def moment(option: str, text: str, zone: tzinfo = UTC, now: datetime | None = No
         if ago is not None and now is not None:
             found = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         else:
-            found = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as error:
+            found = datetime.fromisoformat(text if _ISO.fullmatch(text) else "")
+    except OverflowError as error:
+        raise MomentError(f"{option} {text}: too long ago") from error
+    except ValueError as error:
         raise MomentError(f"{option} {text}: not a time; {FORMS}") from error
     if found.tzinfo is None:
         found = found.replace(tzinfo=zone)

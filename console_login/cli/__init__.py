@@ -1,5 +1,6 @@
 """The commands of `console-login`: arguments and printing, no logic."""
 
+import contextlib
 import io
 import os
 import signal
@@ -18,7 +19,7 @@ from console_login.errors import UserError
     cls=options.Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""
-console-login local events/src/tokyo.jsonl --generate 100
+console-login local --generate 1000
 console-login doctor --help
 """,
 )
@@ -88,5 +89,7 @@ def _with_next_step(error: click.UsageError) -> str:
 
 def _fail(message: str) -> None:
     one_line = " ".join(message.split())
-    sys.stderr.write(f"console-login: {one_line}\n")
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stderr.write(f"console-login: {one_line}\n")
+        sys.stderr.flush()
     sys.exit(2)

@@ -11,8 +11,8 @@ from console_login.cli import options
 @click.command(
     cls=options.Command,
     epilog="""
-console-login pack events/src/tokyo.jsonl events/src/osaka.jsonl -o packed.json
-console-login pack events/src/tokyo.jsonl --plain --lines -o packed.json
+console-login pack my-events.jsonl -o packed.json
+console-login pack my-events.jsonl --plain --lines -o packed.json
 """,
 )
 @click.argument("sources", nargs=-1, required=True, type=options.PATH, metavar="SRC...")
@@ -42,7 +42,7 @@ def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> N
         raise click.ClickException(f"{output}: {error.strerror}") from error
 
 
-@click.command(cls=options.Command, epilog="console-login unpack events/mixed.json")
+@click.command(cls=options.Command, epilog="console-login unpack packed.json")
 @click.argument("event", type=options.PATH)
 def unpack(event: Path) -> None:
     """Show the content of each record of a Firehose event.
@@ -60,8 +60,8 @@ def unpack(event: Path) -> None:
 @click.command(
     cls=options.Command,
     epilog="""
-console-login transform events/article.json
-console-login transform --json events/mixed.json
+console-login transform packed.json
+console-login transform --json packed.json
 """,
 )
 @click.argument("event", type=options.PATH)

@@ -14,8 +14,8 @@ _PORT = 4566
 @click.command(
     cls=options.Command,
     epilog="""
-console-login local events/src/tokyo.jsonl --generate 1000 --fail lambda:0.1
-console-login local events/src/tokyo.jsonl --serve
+console-login local --generate 1000 --fail lambda:0.1
+console-login local my-events.jsonl --serve
 """,
 )
 @click.argument("files", nargs=-1, type=options.PATH, metavar="[FILES]...")
@@ -59,7 +59,7 @@ console-login local events/src/tokyo.jsonl --serve
     "--clock",
     metavar="TIME",
     help="Start the run at this time (default: now), such as 3d (that long ago), 2026-11-24, or"
-    " 2026-11-24T09:00+09:00. Without an offset it is in the parameter TimeZone.",
+    " 2026-11-24T09:00+09:00. Without an offset it is in the time zone of the parameter TimeZone.",
 )
 @click.option(
     "--out", type=options.PATH, metavar="DIR", help="Copy the objects to DIR under their keys."

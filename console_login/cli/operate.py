@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from console_login.cli import options
-from console_login.words import counted
+from console_login.counts import counted
 
 
 @click.command(
@@ -46,8 +46,8 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
 @click.command(
     cls=options.Command,
     epilog="""
-console-login local events/src/tokyo.jsonl --out objects
-console-login compare events/src/tokyo.jsonl objects
+console-login local my-events.jsonl --out objects
+console-login compare my-events.jsonl objects
 """,
 )
 @click.argument("old", type=options.PATH)
@@ -106,7 +106,9 @@ console-login backfill --stack console-login-firehose \\
     " is no --stack.",
 )
 @click.option(
-    "--end", metavar="TIME", help="Send no event from this time on (default: now); as --start."
+    "--end",
+    metavar="TIME",
+    help="Send no event from this time on (default: now). Write it as --start.",
 )
 @click.option(
     "--mib-per-second",

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from console_login.counts import counted
 from console_login.errors import SourceError
 from console_login.events.envelope import Origin, compact, compress, data_message
 from console_login.stack.place import ACCOUNT_ID, REGION
-from console_login.words import counted
 
 ORIGIN = Origin(
     owner=ACCOUNT_ID,

@@ -285,7 +285,8 @@ class Service:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
+            # Python adds the address to the system's words, in brackets.
+            why = str(getattr(error, "strerror", None) or error).split(" (")[0]
             raise ServiceError(
                 f"port {port} cannot be opened ({why}): use --port PORT, or --port 0 for a free one"
             ) from error

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
+from console_login.counts import counted
 from console_login.errors import UserError
 from console_login.events.sources import Sources
 from console_login.local import generate, moto_state
@@ -34,7 +35,6 @@ from console_login.local.stream import Function
 from console_login.moments import moment
 from console_login.stack import template
 from console_login.stack.prefix import time_zone
-from console_login.words import counted
 
 MAX_SHOWN = 10
 
@@ -96,7 +96,10 @@ def serve(options: Options, port: int) -> None:
             _print_endpoint(pipeline, service.endpoint_url)
             service.wait()
         except KeyboardInterrupt:
-            sys.stdout.write(f"\n{_stations_text(pipeline)}")
+            # A reader at the other end of a pipe was interrupted too.
+            with contextlib.suppress(OSError):
+                sys.stdout.write(f"\n{_stations_text(pipeline)}")
+                sys.stdout.flush()
             raise
 
 
@@ -137,9 +140,16 @@ def _check(options: Options) -> None:
     if not 0 <= options.sign_ins <= 1:
         raise OptionError(f"--sign-ins {options.sign_ins}: a share is from 0 to 1")
     if options.log is not None:
-        log = options.log.resolve()
-        if any(log.is_relative_to(path.resolve()) for path in options.files):
+        log = _resolved(options.log, "--log")
+        if any(log.is_relative_to(_resolved(path, "FILES")) for path in options.files):
             raise OptionError(f"--log {options.log} would be written over FILES: name another file")
+
+
+def _resolved(path: Path, option: str) -> Path:
+    try:
+        return path.resolve()
+    except OSError as error:
+        raise OptionError(f"{option} {path}: {error.strerror}") from error
 
 
 def _start(options: Options) -> float:
@@ -283,4 +293,4 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pipeline.state.get(key))
     except OSError as error:
-        raise OptionError(f"{error.filename}: {error.strerror}") from error
+        raise OptionError(f"--out {error.filename or folder}: {error.strerror}") from error

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from console_login.counts import counted
 from console_login.errors import UserError
 from console_login.events.envelope import LogEvent, Origin, compact, compress, data_message_of
 from console_login.moments import is_relative, moment
@@ -25,7 +26,6 @@ from console_login.operate.access import Access, AccessError, Deployed, deployed
 from console_login.operate.sender import Sender
 from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 from console_login.stack.prefix import time_zone
-from console_login.words import counted
 
 # A stream takes 1 MiB/s in most Regions and 5 in three: half of the former leaves the live sign-ins
 # their room, and above the latter every Region throttles.
@@ -82,12 +82,15 @@ class Asked:
 class Plan:
     """Which events go where.
 
+    start_ago, end_ago: what was asked, such as `72h`, where it names another moment at each run.
     start, end: of the events' timestamps, in milliseconds since the epoch; `end` is not included.
     """
 
     log_group_arn: str
     stream: str
     pattern: str
+    start_ago: str | None
+    end_ago: str | None
     start: int
     end: int
 
@@ -149,6 +152,8 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
     saved = _saved(asked.state)
     stack = _stack(access, asked)
     zone = UTC if stack is None else time_zone(stack.parameters["TimeZone"])
+    start_ago = asked.start if is_relative(asked.start) else None
+    end_ago = asked.end if asked.end is not None and is_relative(asked.end) else None
     start, end = _range(asked, saved, zone, time.time() if now is None else now)
     log_group, stream, event_names = _places(asked, stack)
     group = _described(access, log_group)
@@ -156,6 +161,8 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
         log_group_arn=group["arn"].removesuffix(":*"),
         stream=stream,
         pattern=filter_pattern(event_names),
+        start_ago=start_ago,
+        end_ago=end_ago,
         start=start,
         end=end,
     )
@@ -170,6 +177,13 @@ def prepare(access: Access, asked: Asked, now: float | None = None) -> Progress:
             raise BackfillError(
                 f"--state {asked.state}: of another backfill: {name} {differs}; name another file"
             )
+    if saved.is_done and start_ago is not None:
+        # Today's 72 hours are not those that are done.
+        covered = f"{text(saved.plan.start)} to {text(saved.plan.end)}"
+        raise BackfillError(
+            f"--state {asked.state}: this backfill is done ({covered}); name another file to start"
+            " a new one"
+        )
     return saved
 
 
@@ -186,27 +200,21 @@ def filter_pattern(event_names: str) -> str:
 
 def _range(asked: Asked, saved: Progress | None, zone: tzinfo, now: float) -> tuple[int, int]:
     present = datetime.fromtimestamp(now, UTC)
+    latest = _milliseconds(present)
     start = _milliseconds(moment("--start", asked.start, zone, present))
-    end = None
+    end = latest
     if asked.end is not None:
         end = _milliseconds(moment("--end", asked.end, zone, present))
     if saved is not None:
-        # `72h` is another moment at each run: a run that goes on keeps the first one's.
+        # A run that continues keeps the moments that the first one computed.
         if is_relative(asked.start):
-            if saved.is_done:
-                covered = f"{text(saved.plan.start)} to {text(saved.plan.end)}"
-                raise BackfillError(
-                    f"--state {asked.state}: this backfill is done ({covered});"
-                    " name another file to start a new one"
-                )
             start = saved.plan.start
         if asked.end is None or is_relative(asked.end):
             end = saved.plan.end
-    if end is None:
-        end = int(now * 1000)
     if start >= end:
-        raise BackfillError(f"--start {text(start)} is not before --end {text(end)}")
-    if end > now * 1000:
+        typed = f"--end {asked.end}, {text(end)}" if asked.end else f"now, {text(end)}"
+        raise BackfillError(f"--start {asked.start}, {text(start)}, is not before {typed}")
+    if end > latest:
         # What is yet to come would count as done.
         raise BackfillError(f"--end {text(end)} is yet to come: leave it out for now")
     return start, end
@@ -446,8 +454,8 @@ class Backfill:
                 return False
         return True
 
-    def _count(self, counted: Iterable[Record]) -> None:
-        for record in counted:
+    def _count(self, sent: Iterable[Record]) -> None:
+        for record in sent:
             self.totals.events += record.events
             self.totals.records += 1
             self.totals.bytes += len(record.data)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from console_login.counts import counted
 from console_login.errors import SourceError
 from console_login.events.identity import identity
 from console_login.events.sources import Sources
-from console_login.words import counted
 
 MAX_NAMED = 10
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from console_login.counts import counted
 from console_login.operate.access import Access, AccessError, Deployed, deployed, one_line
 from console_login.operate.sent_lines import is_whole
 from console_login.stack import key_policy, template
 from console_login.stack.limits import PROCESSING_FAILED
 from console_login.stack.permissions import as_list, is_covered, may_assume, why_denied
 from console_login.stack.prefix import Prefix, time_zone
-from console_login.words import counted
 
 OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 

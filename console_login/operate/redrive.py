@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from console_login.counts import counted
 from console_login.errors import UserError
 from console_login.function import make_importable
 from console_login.operate import error_objects
@@ -20,7 +21,6 @@ from console_login.operate.progress_bar import Watch
 from console_login.operate.sender import Sender
 from console_login.operate.sent_lines import Lines, Memory, TagError
 from console_login.stack.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
-from console_login.words import counted
 
 # Half of the smallest quota of a Direct PUT stream: the other half is left to what comes in.
 BYTES_PER_SECOND = 512 * 1024

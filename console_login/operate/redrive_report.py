@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from console_login.counts import counted
 from console_login.operate.redrive import Fate, Plan, PlannedRecord, Result, Unusable
-from console_login.words import counted
 
 AT_LEAST_ONCE = (
     "Each is sent at least once: an event that was delivered before its record failed comes twice,"

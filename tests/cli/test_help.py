@@ -60,7 +60,8 @@ def test_a_help_ends_with_one_or_two_examples(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> None:
-    shutil.copytree(EVENTS, tmp_path / "events")
+    shutil.copy(EVENTS / "src" / "tokyo.jsonl", tmp_path / "my-events.jsonl")
+    shutil.copy(EVENTS / "mixed.json", tmp_path / "packed.json")
     environment = os.environ | {
         "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": endpoint.url,
@@ -72,7 +73,7 @@ def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> No
         if "--serve" in each:
             # Another example may have the default port.
             arguments = each.replace("console-login local", "").replace("--serve", "").split()
-            with serving(*arguments) as running:
+            with serving(*arguments, folder=tmp_path) as running:
                 assert running.lines(1)
             continue
         done = subprocess.run(

@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from serving import REGION, serving
 from support import ROOT
 
+from console_login.counts import counted
 from console_login.operate.access import AccessError, one_line
-from console_login.words import counted
 
 DOCTOR = ("doctor", "--stack", "none")
 

@@ -243,11 +243,15 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
     [
         (["--start", END, "--end", START], "is not before --end"),
         (["--start", END, "--end", END], "is not before --end"),
+        (
+            ["--start", "2999-01-01"],
+            "--start 2999-01-01, 2999-01-01T00:00:00.000Z, is not before now",
+        ),
         (["--start", START, "--end", "2999-01-01T00:00:00Z"], "is yet to come"),
         (["--start", START, "--mib-per-second", "1e-300"], "--mib-per-second 1e-300: "),
         (["--start", "noon"], "--start noon: not a time; write 72h, 3d, 2026-11-24 or "),
         (["--start", "-3d"], "not a time"),
-        (["--start", "999999w"], "not a time"),
+        (["--start", "999999w"], "too long ago"),
         (["--start", START, "--end", "soon"], "--end soon: not a time"),
         (["--start", START], "name --stack, or --log-group and --stream"),
         (["--start", START, "--stack", "s", "--stream", "s"], "--stack says it all"),
@@ -518,7 +522,8 @@ def test_a_state_belongs_to_one_backfill(tmp_path: Path) -> None:
     filled(access, state=state)
     before = state.read_bytes()
     assert set(json.loads(before)) == {
-        *("log_group_arn", "stream", "pattern", "start", "end", "position")
+        *("log_group_arn", "stream", "pattern", "start", "end", "position"),
+        *("start_ago", "end_ago"),
     }
     for name, value in {
         "start": "2024-03-30T05:00:01Z",
@@ -545,7 +550,12 @@ def test_the_same_hours_ago_continue_the_first_run_and_never_pass_for_a_new_one(
     first.save(first.plan.start + HOUR_MS)
     later = backfill.prepare(access, asked(state=state, start="3h", end=None), NOW + 3600)
     assert (later.plan, later.position) == (first.plan, first.plan.start + HOUR_MS)
+    for other in ({"start": "2h"}, {"start": "3h", "end": "1h"}):
+        with pytest.raises(BackfillError, match="of another backfill"):
+            backfill.prepare(access, asked(**{"state": state, "end": None} | other), NOW)
     first.save(first.plan.end)
+    with pytest.raises(BackfillError, match="of another backfill: stream"):
+        backfill.prepare(access, asked(state=state, start="3h", end=None, stream="x"), NOW)
     with pytest.raises(BackfillError, match=r"this backfill is done .*name another file"):
         backfill.prepare(access, asked(state=state, start="3h", end=None), NOW + 7 * 86400)
 

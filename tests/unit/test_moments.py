@@ -35,7 +35,23 @@ def test_without_a_zone_a_day_begins_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", "d", "-3d", "3 d", "3y", "999999w", "1e3h", "\u0663d", "noon", "2026-13-01"]
+    "text",
+    [
+        "",
+        "3",
+        "d",
+        "-3d",
+        "3 d",
+        "3y",
+        "1e3h",
+        "\u0663d",
+        "noon",
+        "2026-13-01",
+        "20261124",
+        "2026-W48-2",
+        "2026-11-24x09:00",
+        "+09:00",
+    ],
 )
 def test_anything_else_is_refused_with_the_forms_that_work(text: str) -> None:
     with pytest.raises(MomentError, match=r"^--end .*: not a time; write 72h, 3d, 2026-11-24 or "):
@@ -45,6 +61,11 @@ def test_anything_else_is_refused_with_the_forms_that_work(text: str) -> None:
 def test_a_saved_time_is_never_relative() -> None:
     with pytest.raises(MomentError):
         moment("position", "3d")
+
+
+def test_before_the_calendar_is_too_long_ago() -> None:
+    with pytest.raises(MomentError, match="too long ago"):
+        moment("--start", "999999w", TOKYO, NOW)
 
 
 @pytest.mark.parametrize("text", ["1970-12-31", "9999-01-01", "30000d"])
