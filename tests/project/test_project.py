@@ -75,8 +75,9 @@ def test_boto3_is_not_shipped() -> None:
     assert not {"boto3", "botocore"} & set(locked(FUNCTION_LOCK))
 
 
-def test_template_is_ascii() -> None:
-    assert (ROOT / "template.yaml").read_bytes().isascii()
+def test_the_templates_are_ascii() -> None:
+    for name in ("template.yaml", "trail.yaml", "athena.yaml", "samconfig.toml"):
+        assert (ROOT / name).read_bytes().isascii(), name
 
 
 def test_make_alone_lists_the_targets() -> None:
