@@ -27,7 +27,8 @@ class Scenario:
     """A month of a trail's events; None stands for the usual value.
 
     `share` is that of the selected events. With `upstream_filter` only these reach the stream, on
-    both sides; without, the function selects, and native extraction stores every event.
+    both sides; without, the function selects, and native extraction stores every event. `metrics`:
+    whether alarms or a dashboard read the function's metrics; without, it sends none.
     """
 
     events_per_day: float
@@ -38,6 +39,7 @@ class Scenario:
     event_bytes: float = p.EVENT_BYTES
     ratio: float | None = None
     events_per_record: float | None = None
+    metrics: bool = True
 
     @property
     def batch(self) -> float:
@@ -148,7 +150,10 @@ def bill(month: Scenario) -> Bill:
     cold_starts = invocations * math.exp(-invocations / SECONDS_PER_MONTH * p.IDLE_SECONDS)
     seconds = busy + cold_starts * p.SECONDS_PER_COLD_START
     log = invocations * (p.FUNCTION_LOG_BYTES + p.PLATFORM_LOG_BYTES)
-    metric_hours = list(p.METRICS.values()).count("delivery") * hours_with(delivering)
+    metric_hours = 0.0
+    if month.metrics:
+        log += invocations * p.METRICS_LOG_BYTES
+        metric_hours = list(p.METRICS.values()).count("delivery") * hours_with(delivering)
     return Bill(
         Line("CloudWatch Logs ingestion of the trail", trail, trail),
         Line(f"Firehose ingestion, as {kind}", firehose, firehose),
@@ -176,9 +181,13 @@ def crossover(scenario: Scenario) -> float | None:
 
 # The document ------------------------------------------------------------------------------------
 
-UPSTREAM, UNFILTERED = Scenario(10**7), Scenario(10**7, upstream_filter=False)
+SMALL, UPSTREAM = Scenario(100_000), Scenario(10**7)
+UNFILTERED = Scenario(10**7, upstream_filter=False)
 SCENARIOS = {
-    "1,000 of 100,000 events, filtered upstream": Scenario(100_000),
+    "1,000 of 100,000 events, filtered upstream, no alarms and no dashboard": replace(
+        SMALL, metrics=False
+    ),
+    "1,000 of 100,000 events, filtered upstream": SMALL,
     "100,000 of 10 million, filtered upstream": UPSTREAM,
     "100,000 of 10 million, selected by the function": UNFILTERED,
     "10 million, all stored (`EventNames=*`)": replace(UNFILTERED, share=1),
@@ -247,7 +256,6 @@ def price_table() -> str:
 
 def document() -> str:
     """Return docs/cost.md."""
-    bills = list(map(bill, SCENARIOS.values()))
     metric = p.METRIC.us_east_1
     alarms, sign_ins = (
         sum(each.count * each.metrics_each for each in group) * p.ALARM_METRIC.us_east_1
@@ -256,8 +264,9 @@ def document() -> str:
     return TEMPLATE.read_text(encoding="utf-8").format(
         p=p,
         bills="\n\n".join(map(bill_table, p.REGIONS)),
-        small=bills[0],
-        large=bills[2],
+        quiet=bill(replace(SMALL, metrics=False)),
+        small=bill(SMALL),
+        large=bill(UNFILTERED),
         crossovers=crossover_table(),
         alarm_count=sum(each.count for each in p.ALARMS),
         alarms=alarms,
@@ -322,6 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(name, type=between(low, high), help=text)
     parser.add_argument("--region", choices=p.REGIONS)
     parser.add_argument("--no-upstream-filter", dest="upstream_filter", action="store_false")
+    parser.add_argument("--no-metrics", dest="metrics", action="store_false")
     parser.add_argument("--write", type=Path, metavar="FILE", help="Write docs/cost.md, cost.svg.")
     chosen = vars(parser.parse_args(arguments))
     target: Path | None = chosen.pop("write", None)

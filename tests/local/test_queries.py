@@ -1,4 +1,4 @@
-"""The saved queries, transpiled to DuckDB, over objects that the local pipeline has written.
+"""athena.yaml's saved queries, transpiled to DuckDB, over what the local pipeline has written.
 
 The table is read as Athena reads it: folders by partition projection, lines by the SerDe's
 delimiter, gzip by the object's name.
@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import duckdb
 import pytest
 import sqlglot
-from stacks import only, stack
+from stacks import ATHENA, ATHENA_COMBINATIONS, DOCUMENT, only, stack
 from support import TOKYO
 
 from console_login.local import moto_state as state
@@ -28,6 +28,9 @@ from console_login.local.firehose_api import FirehoseClient
 from console_login.stack import template
 from console_login.stack.template import Stack
 
+# LazySimpleSerDe's, which the table leaves as it is:
+# https://docs.aws.amazon.com/athena/latest/ug/lazy-simple-serde.html
+DELIMITER = "\x01"
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
 NUMBERS = itertools.count()
@@ -76,33 +79,47 @@ PARSED = {name: json.loads(text) for name, text in EVENTS.items()}
 @pytest.fixture(scope="module", params=["UNCOMPRESSED", "GZIP"])
 def athena(request: Any, tmp_path_factory: Any) -> Any:
     """Return a function that runs a saved query by its name, and returns its rows."""
-    folder = tmp_path_factory.mktemp("bucket")
-    with state.started(template.load(), {"Compression": request.param}) as started:
-        write_objects(started, folder)
-        return connected(started.stack, folder, request.param)
+    return queries(EVENTS.values(), tmp_path_factory.mktemp("bucket"), request.param)
 
 
-def write_objects(started: state.State, folder: Path) -> None:
+def queries(events: Iterable[str], folder: Path, compression: str = "UNCOMPRESSED") -> Any:
+    """Return a function that runs a saved query over events that the pipeline has delivered."""
+    with state.started(template.load(), {"Compression": compression}) as started:
+        write_objects(started, folder, events)
+        pipeline = started.stack
+    parameters = {"BucketName": pipeline.outputs["BucketName"]}
+    parameters |= {"Prefix": str(pipeline.parameters["Prefix"])}
+    parameters |= {"ResultKeyArn": pipeline.outputs["KeyArn"]}
+    return connected(template.resolve(ATHENA, parameters), folder, compression)
+
+
+def write_objects(started: state.State, folder: Path, events: Iterable[str]) -> None:
     """Send each event through the pipeline when it is three minutes old, every record twice."""
     faults, firehose = Faults(["duplicate:1"], 0), FirehoseClient(Faults([], 0))
     function = local.in_process(started.stack, io.StringIO(), firehose)
     clock = SimulatedClock((NOW - 100 * DAY).timestamp())
     pipeline = local.Pipeline(started, function, clock, faults, 0, firehose)
-    for name in sorted(EVENTS, key=time_of):
-        arrival = datetime.fromisoformat(time_of(name)) + timedelta(minutes=3)
+    for event in sorted(events, key=event_time):
+        arrival = datetime.fromisoformat(event_time(event)) + timedelta(minutes=3)
         clock.advance_to(arrival.timestamp())
-        local.run(pipeline, clock, [EVENTS[name]], lambda: None)
+        local.run(pipeline, clock, [event], lambda: None)
     for key in pipeline.stream.keys:
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(started.get(key))
 
 
+def event_time(event: str) -> str:
+    text: str = json.loads(event)["eventTime"]
+    return text
+
+
 def connected(resolved: Stack, folder: Path, compression: str) -> Any:
     database = duckdb.connect()
     database.execute("SET TimeZone = 'UTC'")
     table = only(resolved, "AWS::Glue::Table")["TableInput"]
-    delimiter = table["StorageDescriptor"]["SerdeInfo"]["Parameters"]["field.delim"]
+    serde = table["StorageDescriptor"]["SerdeInfo"]
+    assert serde == {"SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"}
     (column,) = table["StorageDescriptor"]["Columns"]
     (partition,) = table["PartitionKeys"]
     columns = f"{column['Name']} text, {partition['Name']} text"
@@ -115,7 +132,7 @@ def connected(resolved: Stack, folder: Path, compression: str) -> Any:
             lines = "read_csv(?, delim = ?, quote = '', escape = '', header = false,"
             lines += " columns = {'line': 'VARCHAR'})"
             insert = f"INSERT INTO {table['Name']} SELECT line, ? FROM {lines}"
-            database.execute(insert, [day, str(path), delimiter])
+            database.execute(insert, [day, str(path), DELIMITER])
 
     def query(name: str, *parameters: str) -> list[tuple[Any, ...]]:
         text = saved()[name]
@@ -127,7 +144,7 @@ def connected(resolved: Stack, folder: Path, compression: str) -> Any:
 
 
 def saved() -> dict[str, str]:
-    queries = stack().of_type("AWS::Athena::NamedQuery").values()
+    queries = stack("queries").of_type("AWS::Athena::NamedQuery").values()
     return {each.properties["Name"]: each.properties["QueryString"] for each in queries}
 
 
@@ -145,7 +162,7 @@ def projected(resolved: Stack, now: datetime) -> Iterator[tuple[str, str]]:
     first, last = settings["range"].split(",")
     assert last == "NOW+1DAYS"
     day = datetime.strptime(first, "%Y/%m/%d").replace(tzinfo=UTC)
-    bucket = f"s3://{resolved.outputs['BucketName']}/"
+    bucket = f"s3://{resolved.parameters['BucketName']}/"
     location = table["Parameters"]["storage.location.template"]
     assert location.startswith(bucket)
     while day <= now + DAY:
@@ -155,8 +172,7 @@ def projected(resolved: Stack, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def time_of(name: str) -> str:
-    text: str = PARSED[name]["eventTime"]
-    return text
+    return event_time(EVENTS[name])
 
 
 def test_last_sign_ins(athena: Any) -> None:
@@ -225,6 +241,74 @@ def test_distinct_events(athena: Any) -> None:
     assert len(lines) == len(set(lines))
 
 
+# Copies and forgeries ---------------------------------------------------------------------------
+
+REAL, FORGED = "203.0.113.1", "203.0.113.66"
+# What each query finds, all of the same eventID: a real sign-in, and a line that somebody has made.
+FOUND: dict[str, dict[str, Any]] = {
+    "last-sign-ins": {},
+    "failures-by-address": FAILURE,
+    "root-sign-ins": {"userIdentity": {"type": "Root"}},
+    "sign-ins-without-mfa": {"additionalEventData__MFAUsed": "No"},
+    "new-user-agents": {},
+    "user-history": ALICE,
+    "distinct-events": {},
+}
+
+
+@pytest.fixture(scope="module", params=[-1, 0, 1])
+def with_forgeries(request: Any, tmp_path_factory: Any) -> Any:
+    """Return queries over pairs of one eventID; the forged event is so many days older or newer."""
+    events = []
+    for name, changes in FOUND.items():
+        same = {**changes, "eventID": f"known to both, {name}"}
+        events += [
+            sign_in(2, **same, sourceIPAddress=REAL, userAgent=f"{name}, {REAL}"),
+            sign_in(
+                2 + request.param, **same, sourceIPAddress=FORGED, userAgent=f"{name}, {FORGED}"
+            ),
+        ]
+    assert len(set(events)) == 2 * len(FOUND)
+    return queries(events, tmp_path_factory.mktemp("bucket"))
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_forged_line_hides_no_sign_in_and_a_copy_is_shown_once(
+    with_forgeries: Any, name: str
+) -> None:
+    rows = with_forgeries(name, *(["alice"] if name == "user-history" else []))
+    if name == "failures-by-address":
+        assert [row[:3] for row in rows] == [(REAL, 1, 1), (FORGED, 1, 1)]
+    elif name == "distinct-events":
+        assert len(rows) == 2 * len(FOUND)
+        for address in (REAL, FORGED):
+            assert sum(f"{name}, {address}" in row[0] for row in rows) == 1
+    elif name == "new-user-agents":
+        agents = {row[1]: row[3] for row in rows if row[1].startswith(f"{name}, ")}
+        # The number of sign-ins, each delivered twice.
+        assert agents == {f"{name}, {REAL}": 1, f"{name}, {FORGED}": 1}
+    else:
+        shown = [cell for row in rows for cell in row if cell in (REAL, FORGED)]
+        assert len(shown) == len(rows)
+        wanted = 2 * len(FOUND) if name == "last-sign-ins" else 2
+        assert shown.count(REAL) == shown.count(FORGED) == wanted / 2
+
+
+def test_what_is_queried_holds_every_line_twice(tmp_path: Path) -> None:
+    # Else nothing above would show that copies are removed.
+    queries(EVENTS.values(), tmp_path)
+    lines = [
+        line
+        for path in tmp_path.rglob("*.json")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    assert sorted(lines) == sorted([*EVENTS.values(), *EVENTS.values()])
+
+
+def test_each_query_has_a_forgery() -> None:
+    assert set(FOUND) == set(saved())
+
+
 def test_each_query_is_tested() -> None:
     names = {name.replace("_", "-").removeprefix("test-") for name in globals()}
     assert set(saved()) <= names
@@ -234,7 +318,7 @@ def test_each_query_is_tested() -> None:
 def test_today_is_projected_in_every_time_zone_at_every_hour() -> None:
     for hour in range(24):
         now = datetime(2026, 11, 24, hour, 30, tzinfo=UTC)
-        last = max(day for day, _ in projected(stack(), now))
+        last = max(day for day, _ in projected(stack("queries"), now))
         for name in ("Asia/Tokyo", "UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
             assert name in available_timezones()
             assert now.astimezone(ZoneInfo(name)).strftime("%Y/%m/%d") <= last
@@ -249,11 +333,11 @@ def test_a_query_by_event_time_looks_one_folder_further_back(name: str) -> None:
 
 
 def test_error_objects_are_no_part_of_the_table() -> None:
-    folders = {location for _, location in projected(stack("no folder, objects expire"), NOW)}
+    folders = {location for _, location in projected(stack("queries, no folder"), NOW)}
     assert not [each for each in folders if each.startswith("processing-failed")]
 
 
-@pytest.mark.parametrize("name", ["nothing given", "existing bucket", "trail and existing key"])
+@pytest.mark.parametrize("name", ATHENA_COMBINATIONS)
 def test_results_are_encrypted_and_scans_limited(name: str) -> None:
     resolved = stack(name)
     group = only(resolved, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
@@ -261,8 +345,17 @@ def test_results_are_encrypted_and_scans_limited(name: str) -> None:
     result = group["ResultConfiguration"]
     assert result["EncryptionConfiguration"] == {
         "EncryptionOption": "SSE_KMS",
-        "KmsKey": resolved.outputs["KeyArn"],
+        "KmsKey": resolved.parameters["ResultKeyArn"],
     }
-    folder = f"s3://{resolved.outputs['BucketName']}/athena-results/{resolved.name}/"
-    assert result["OutputLocation"] == folder
+    bucket, name = resolved.parameters["BucketName"], resolved.parameters["WorkGroupName"]
+    assert result["OutputLocation"] == f"s3://{bucket}/athena-results/{name}/"
     assert group["BytesScannedCutoffPerQuery"] == 10 * 1024**3
+
+
+def test_results_expire_by_the_lifecycle_of_the_pipelines_bucket() -> None:
+    bucket = only(template.resolve(DOCUMENT), "AWS::S3::Bucket")
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    (prefix,) = [each["Prefix"] for each in rules if each["Id"] == "ExpireQueryResults"]
+    group = only(stack("queries"), "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    location = group["ResultConfiguration"]["OutputLocation"]
+    assert location.removeprefix("s3://").split("/", 1)[1].startswith(prefix)

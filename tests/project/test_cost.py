@@ -87,6 +87,19 @@ def test_a_filtered_month_by_hand() -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
+def test_a_month_without_metrics_by_hand() -> None:
+    lines, with_metrics = amounts(replace(FILTERED, metrics=False)), amounts(FILTERED)
+    assert lines["the function's custom metrics"] == (0, 0)
+    invocations = 1000 / (1 + 1000 / (730 * 3600) * 10)
+    assert lines["the function's log"] == pytest.approx(
+        (0, invocations * (760 + 400) / 2**30 * 0.50)
+    )
+    others = set(lines) - {"the function's custom metrics", "the function's log"}
+    assert len(others) == 7
+    assert all(lines[each] == with_metrics[each] for each in others)
+
+
+@pytest.mark.usefixtures("by_hand")
 def test_an_unfiltered_month_of_many_events_by_hand() -> None:
     lines = amounts(replace(UNFILTERED, region="ap-northeast-1"))
     # 400,000 records of 240 + 50 x (1,240 + 200) = 72,240 bytes, 9,030 compressed, not rounded.
@@ -174,8 +187,8 @@ def test_a_crossover_that_never_comes_is_none() -> None:
 
 
 def test_the_documents_words_are_true() -> None:
-    small, filtered, unfiltered, stored = map(bill, cost.SCENARIOS.values())
-    for cheap in (small, filtered):
+    quiet, small, filtered, unfiltered, stored = map(bill, cost.SCENARIOS.values())
+    for cheap in (quiet, small, filtered):
         assert cheap.native < cheap.ours
     for dear in (unfiltered, stored):
         assert dear.ours < dear.native
@@ -184,6 +197,9 @@ def test_the_documents_words_are_true() -> None:
     metrics = small.line("the function's custom metrics").ours
     assert cost.usd(metrics) == cost.usd(prices.METRIC.us_east_1)
     assert metrics > 0.9 * small.ours
+    # Cents a month, nearly all of it by the metric less.
+    assert 0.01 < quiet.ours < 0.05
+    assert metrics < small.ours - quiet.ours < 1.02 * metrics
     sign_ins, picked, _ = map(crossover, cost.CROSSOVERS.values())
     assert sign_ins is not None
     assert 75 < sign_ins / 86_400 < 150
@@ -250,10 +266,10 @@ def test_every_price_has_a_page_and_a_date() -> None:
 def test_a_scenario_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     words = (
         "--events-per-day 100000 --event-bytes 900 --ratio 7 --share 0.5 --region ap-northeast-1"
-        " --no-upstream-filter --events-per-record 20"
+        " --no-upstream-filter --events-per-record 20 --no-metrics"
     )
     assert cost.main(words.split()) == 0
-    expected = Scenario(100_000, 0.5, False, "ap-northeast-1", False, 900, 7, 20)
+    expected = Scenario(100_000, 0.5, False, "ap-northeast-1", False, 900, 7, 20, False)
     table = cost.bill_table("ap-northeast-1", {"your scenario": expected})
     assert capsys.readouterr().out == table + "\n"
     assert expected.record_bytes == pytest.approx((240 + 20 * 1100) / 7)

@@ -2,13 +2,17 @@
 
 import itertools
 import json
+import os
 import random
 import re
-from collections.abc import Callable, Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import prices
 import pytest
-from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, needs, only, stack
+from stacks import ATHENA, COMBINATIONS, DOCUMENT, KEY_ARN, TOPIC_ARN, athena, needs, only, stack
 from support import DATA, ROOT, envelope, event, gz
 
 from console_login.local.filter_pattern import FilterPattern
@@ -16,24 +20,25 @@ from console_login.stack.template import TemplateError, resolve
 
 ALL = "everything optional"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-# Each name, with the dimensions of which AWS documents values.
+# Each name, with the dimensions that AWS documents.
 DOCUMENTED = {
     # https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html
-    "AWS/Firehose": (
-        {"DeliveryToS3.DataFreshness", "DeliveryToS3.Success", "ThrottledRecords"},
-        {"DeliveryStreamName"},
-    ),
+    "AWS/Firehose": {
+        "DeliveryToS3.DataFreshness": {"DeliveryStreamName"},
+        "DeliveryToS3.Success": {"DeliveryStreamName"},
+        "ThrottledRecords": {"DeliveryStreamName"},
+    },
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
-    "AWS/Lambda": ({"Duration", "Errors", "Throttles"}, {"FunctionName"}),
+    "AWS/Lambda": {each: {"FunctionName"} for each in ("Duration", "Errors", "Throttles")},
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
-    "AWS/Logs": (
-        {"DeliveryErrors", "DeliveryThrottling"},
-        {"DestinationType", "FilterName", "LogGroupName"},
-    ),
+    "AWS/Logs": {
+        "IncomingLogEvents": {"LogGroupName"},
+        # A query reads it without a SCHEMA, whatever further dimensions (DestinationType) it has.
+        "DeliveryErrors": {"FilterName", "LogGroupName"},
+    },
 }
-TOPIC_ARN = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
 QUERY = re.compile(
-    r'SELECT SUM\((\w+)\) FROM SCHEMA\("([\w/]+)", ([\w, ]+)\) WHERE (.+)', re.DOTALL
+    r"""SELECT SUM\((\w+)\) FROM "([\w/]+)" WHERE (\w+ = '[^']+'(?: AND \w+ = '[^']+')*)"""
 )
 
 Metric = tuple[str, str, frozenset[tuple[str, str]]]
@@ -58,8 +63,7 @@ def metrics_of(alarm: dict[str, Any]) -> set[Metric]:
             pairs = {(pair["Name"], pair["Value"]) for pair in metric.get("Dimensions", ())}
             found.add((metric["Namespace"], metric["MetricName"], frozenset(pairs)))
         elif query := QUERY.fullmatch(each["Expression"]):
-            given = dict(re.findall(r"(\w+) = '([^']+)'", query[4]))
-            pairs = {(name, given.get(name, "*")) for name in query[3].split(", ")}
+            pairs = set(re.findall(r"(\w+) = '([^']+)'", query[3]))
             found.add((query[2], query[1], frozenset(pairs)))
     return found
 
@@ -109,14 +113,38 @@ def test_a_stack_at_rest_costs_the_key_and_nothing_else() -> None:
     with_a_fee = ("AWS::CloudWatch::", "AWS::Logs::MetricFilter", "AWS::SNS::")
     types = {each.type for each in stack().resources.values()}
     assert not {each for each in types if each.startswith(with_a_fee)}
-    assert "AWS::Athena::WorkGroup" in types
+    # Neither does the table, until someone queries.
+    types = {each.type.rsplit("::", 1)[0] for each in athena().resources.values()}
+    assert types == {"AWS::Athena", "AWS::Glue"}
 
 
-@pytest.mark.parametrize(
-    "parameter", ["AlarmEmail", "AlarmTopicArn", "SignInAlarms", "Dashboard", "AthenaTable"]
-)
+def least_and_most() -> dict[str, tuple[float, ...]]:
+    """Return what each optional part costs a month, by the prices of docs/cost.md."""
+    alarms, signs = (
+        sum(each.count * each.metrics_each for each in group) * prices.ALARM_METRIC.us_east_1
+        for group in (prices.ALARMS, prices.SIGN_IN_ALARMS)
+    )
+    # The function's, and what the metric filter counts: none is sent without alarms or dashboard.
+    metrics = (len(prices.METRICS) + prices.ALARM_METRICS) * prices.METRIC.us_east_1
+    return {
+        "AlarmEmail": (alarms, alarms + metrics),
+        "AlarmTopicArn": (alarms, alarms + metrics),
+        "SignInAlarms": (signs, signs + prices.SIGN_IN_METRICS * prices.METRIC.us_east_1),
+        "Dashboard": (prices.DASHBOARD.us_east_1, metrics),
+    }
+
+
+@pytest.mark.parametrize("parameter", least_and_most())
 def test_what_an_optional_part_costs_stands_in_its_description(parameter: str) -> None:
-    assert re.search(r"[0-9.]+ USD", DOCUMENT["Parameters"][parameter]["Description"])
+    description = DOCUMENT["Parameters"][parameter]["Description"]
+    assert re.search(r"[0-9.]+ USD", description)
+    amounts = re.findall(r"\b\d+\.\d\d\b|\b\d+(?= USD)", description)
+    assert tuple(map(float, amounts)) == pytest.approx(least_and_most()[parameter])
+
+
+def test_what_a_query_costs_stands_in_the_description() -> None:
+    description = " ".join(ATHENA["Description"].split())
+    assert f"costs nothing until a query runs ({prices.ATHENA.us_east_1:g} USD a TB" in description
 
 
 @pytest.mark.parametrize(
@@ -166,7 +194,7 @@ def test_sign_in_alarms_alone_would_reach_no_one() -> None:
 def test_every_alarm_goes_to_every_topic(name: str, topics: list[str]) -> None:
     wanted = [each.format(r="ap-northeast-1", a="111122223333") for each in topics]
     found = alarms(name)
-    assert len(found) == (11 if name == "alarms by mail" else 14)
+    assert len(found) == (9 if name == "alarms by mail" else 12)
     assert {tuple(alarm["AlarmActions"]) for alarm in found.values()} == {tuple(wanted)}
 
 
@@ -206,8 +234,16 @@ def test_a_description_names_the_first_look_and_the_runbook(logical_id: str) -> 
     for output in re.findall(r"\b\w+Command\b", description):
         assert output in stack(ALL).outputs
     for query in re.findall(r"saved query ([a-z-]*[a-z])", description):
-        queries = stack(ALL).of_type("AWS::Athena::NamedQuery").values()
+        queries = athena().of_type("AWS::Athena::NamedQuery").values()
         assert query in {each.properties["Name"] for each in queries}
+
+
+def test_the_runbook_has_a_section_for_each_alarm_and_for_no_other() -> None:
+    # Nine at most, one for each thing that is done differently; the sign-in alarms are apart.
+    assert len(alarms("alarms by mail")) <= 9
+    assert re.findall(r"^### (\w+Alarm)$", OPERATIONS, re.MULTILINE) == list(alarms())
+    # None that is gone is named anywhere.
+    assert set(re.findall(r"\b[A-Z]\w+Alarm\b", OPERATIONS)) <= set(alarms())
 
 
 # What alarms and dashboard read -----------------------------------------------------------------
@@ -221,20 +257,35 @@ def test_every_metric_that_is_named_is_emitted_or_documented(logged: Any) -> Non
         known.add((transformation["MetricNamespace"], transformation["MetricName"], frozenset()))
     read = metrics_shown().union(*map(metrics_of, alarms().values()))
     assert len(read) == 15
+    assert {(namespace, name) for namespace, name, _ in read - known} == {
+        (namespace, name) for namespace, names in DOCUMENTED.items() for name in names
+    }
     for namespace, name, dimensions in read - known:
-        names, expected = DOCUMENTED[namespace]
-        assert name in names
-        assert {key for key, _ in dimensions} == expected
+        assert {key for key, _ in dimensions} == DOCUMENTED[namespace][name]
         values = {value for _, value in dimensions}
         assert values <= {
             resolved.resources["DeliveryStream"].physical_id,
             resolved.resources["TransformFunction"].physical_id,
             resolved.resources["SubscriptionFilter"].physical_id,
             resolved.outputs["LogGroupName"],
-            "*",
         }
     # Nothing that the function emits or the filters count is left unread.
     assert known <= read
+
+
+def test_the_query_names_no_set_of_dimensions() -> None:
+    # A SCHEMA matches metrics with exactly its dimensions; AWS does not document which they are.
+    (query,) = (
+        each["Expression"]
+        for each in alarms()["SubscriptionErrorsAlarm"]["Metrics"]
+        if QUERY.fullmatch(each["Expression"])
+    )
+    group, name = stack(ALL).outputs["LogGroupName"], stack(ALL).parameters["Name"]
+    assert query == (
+        f"SELECT SUM(DeliveryErrors) FROM \"AWS/Logs\" WHERE LogGroupName = '{group}' "
+        f"AND FilterName = '{name}'"
+    )
+    assert "SCHEMA" not in json.dumps(alarms())
 
 
 def test_every_alarm_reads_a_metric() -> None:
@@ -262,7 +313,7 @@ def test_the_dashboards_log_group_and_fields_exist(logged: Any) -> None:
 
 
 def test_the_dashboard_shows_every_alarm_there_is() -> None:
-    for name, wanted in (("a dashboard alone", 0), (ALL, 14)):
+    for name, wanted in (("a dashboard alone", 0), (ALL, 12)):
         body = json.loads(only(stack(name), "AWS::CloudWatch::Dashboard")["DashboardBody"])
         shown = [
             arn
@@ -279,7 +330,83 @@ def test_a_dashboard_without_sign_in_alarms_is_json_too() -> None:
     resolved = resolve(DOCUMENT, {"Dashboard": "true", "AlarmEmail": "a@example.com"})
     body = json.loads(only(resolved, "AWS::CloudWatch::Dashboard")["DashboardBody"])
     (states,) = [each for each in body["widgets"] if each["type"] == "alarm"]
-    assert len(states["properties"]["alarms"]) == 11
+    assert len(states["properties"]["alarms"]) == 9
+
+
+# Metrics on and off -----------------------------------------------------------------------------
+
+
+def variables(name: str) -> dict[str, str]:
+    """Return the function's environment as the template sets it."""
+    function = stack(name).resources["TransformFunction"].properties
+    found: dict[str, str] = function["Environment"]["Variables"]
+    return found
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_metrics_are_off_where_nothing_reads_them(name: str) -> None:
+    types = {each.type for each in stack(name).resources.values()}
+    read = types & {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"}
+    # Never "": Powertools refuses it, and then sends nothing either.
+    assert variables(name)["POWERTOOLS_METRICS_DISABLED"] == ("false" if read else "true")
+
+
+def test_metrics_are_on_with_any_part_that_reads_them() -> None:
+    for parameters in (
+        {"AlarmEmail": "a@example.com"},
+        {"AlarmTopicArn": TOPIC_ARN},
+        {"Dashboard": "true"},
+    ):
+        resolved = resolve(DOCUMENT, parameters)
+        function = resolved.resources["TransformFunction"].properties
+        assert function["Environment"]["Variables"]["POWERTOOLS_METRICS_DISABLED"] == "false"
+
+
+INVOCATIONS = 250
+# A sign-in, a record that fails, and one of which a damaged sign-in is put back.
+PROGRAM = f"""
+from support import CONTEXT, TOKYO, FakeFirehose, envelope, event, gz
+import app
+from transformer.put_back import PutBack
+firehose = FakeFirehose()
+app._putter = PutBack(lambda: firehose, sleep=firehose.sleep)
+half = gz(envelope([TOKYO, '{{"eventName":"ConsoleLogin"']))
+for _ in range({INVOCATIONS}):
+    app.lambda_handler(event(gz(envelope([TOKYO])), b"\\x1f\\x8b", half), CONTEXT)
+"""
+
+
+def printed(**environment: str) -> list[dict[str, Any]]:
+    """Return the lines of a fresh process that invokes the handler many times."""
+    path = os.pathsep.join(str(ROOT / each) for each in ("functions/transform", "tests"))
+    command = [sys.executable, "-W", "error", "-c", PROGRAM]
+    done = subprocess.run(
+        command,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": path, **environment},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def logs(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines that are no metrics, without what differs from run to run."""
+    found = [line for line in lines if "_aws" not in line]
+    return [{key: line[key] for key in line if key != "timestamp"} for line in found]
+
+
+def test_with_metrics_off_the_function_logs_the_same_and_sends_no_metric() -> None:
+    off, on = (printed(**variables(name)) for name in ("nothing given", "alarms by mail"))
+    assert not [line for line in off if "_aws" in line]
+    sent = [line for line in on if "_aws" in line]
+    assert len(sent) == INVOCATIONS
+    for name in prices.METRICS:
+        # A flush empties what was added: no value is sent twice.
+        assert {len(line[name]) for line in sent} == {1}
+    assert logs(off) == logs(on)
+    messages = [line["message"] for line in logs(off)]
+    assert messages.count("batch transformed") == INVOCATIONS
 
 
 # Thresholds -------------------------------------------------------------------------------------
@@ -287,10 +414,11 @@ def test_a_dashboard_without_sign_in_alarms_is_json_too() -> None:
 
 def test_no_alarm_fires_on_a_quiet_account() -> None:
     # Without data an alarm is OK by its setting; a metric that says 0, or 1 for success, is too.
+    # TrailSilentAlarm is about the whole account, which is never so quiet: see below.
     for logical_id, alarm in alarms().items():
-        assert alarm["TreatMissingData"] == "notBreaching"
-        quiet = 1 if logical_id == "DeliverySuccessAlarm" else 0
-        assert not breaches(alarm, quiet)
+        if logical_id != "TrailSilentAlarm":
+            assert alarm["TreatMissingData"] == "notBreaching"
+            assert not breaches(alarm, 0)
 
 
 def breaches(alarm: dict[str, Any], value: float) -> bool:
@@ -303,16 +431,72 @@ def breaches(alarm: dict[str, Any], value: float) -> bool:
     return comparisons[alarm["ComparisonOperator"]]()
 
 
-def test_the_duration_alarm_comes_before_the_time_out() -> None:
-    function = stack(ALL).resources["TransformFunction"].properties
-    threshold = alarms()["FunctionDurationAlarm"]["Threshold"]
-    assert threshold == 0.75 * 1000 * function["Timeout"]
-
-
 def test_the_freshness_alarm_waits_for_the_longest_buffers() -> None:
     parameters = DOCUMENT["Parameters"]
     longest = sum(parameters[name]["MaxValue"] for name in ("BufferSeconds", "LambdaBufferSeconds"))
     assert longest < alarms()["DataFreshnessAlarm"]["Threshold"] < 24 * 3600
+
+
+# A silent trail -------------------------------------------------------------------------------
+
+# CloudWatch reads some intervals more than EvaluationPeriods, and does not say how many.
+READ_MORE = (0, 2, 12)
+
+
+def silent(hours: Sequence[int | None], read_more: int = 0) -> list[bool]:
+    """Return for each hour whether TrailSilentAlarm is on at its end, as CloudWatch evaluates.
+
+    hours: the log group's events of each hour, None where the metric has no data point. Of what is
+    read, the newest data points decide; only as many as are lacking are filled.
+    """
+    alarm = alarms()["TrailSilentAlarm"]
+    assert (alarm["Period"], alarm["Statistic"]) == (3600, "Sum")
+    periods = alarm["EvaluationPeriods"]
+    wanted = alarm.get("DatapointsToAlarm", periods)
+    filled = {"breaching": True, "notBreaching": False}[alarm["TreatMissingData"]]
+    on = []
+    for end in range(1, len(hours) + 1):
+        read = hours[max(0, end - periods - read_more) : end]
+        found = [breaches(alarm, each) for each in read if each is not None][-periods:]
+        found += [filled] * (periods - len(found))
+        on.append(sum(found) >= wanted)
+    return on
+
+
+@pytest.mark.parametrize("read_more", READ_MORE)
+@pytest.mark.parametrize("last", [None, 0])
+def test_a_silent_trail_shows_after_a_day(read_more: int, last: int | None) -> None:
+    # Whether an hour without an event has no data point or a 0.
+    on = silent([40] * 100 + [last] * 100, read_more)
+    first = on.index(True)
+    assert 100 + 24 - 1 <= first <= 100 + 24 - 1 + read_more
+    # And stays on, for as long as nothing comes.
+    assert all(on[first:])
+
+
+@pytest.mark.parametrize("read_more", READ_MORE)
+def test_a_trail_that_speaks_once_a_day_is_not_silent(read_more: int) -> None:
+    for gap in (1, 12, 23):
+        assert not any(silent(([1] + [None] * gap) * 10, read_more))
+    seeded = random.Random(1)
+    hours = [seeded.choice([None, None, None, 1, 300]) for _ in range(2_000)]
+    # A new log group is silent until its first event.
+    assert silent([None, *hours], read_more)[0]
+    assert not any(silent([1, *hours], read_more))
+
+
+def test_the_alarm_ends_with_the_first_event() -> None:
+    on = silent([None] * 200 + [1] + [None] * 10)
+    assert on[199]
+    assert not any(on[200:])
+
+
+def test_a_trail_whose_events_are_no_sign_ins_is_not_seen_to_be_silent() -> None:
+    # As the runbook says: what another writer sends, and other events, are events too.
+    assert not any(silent([5] * 200))
+    section = OPERATIONS.split("### TrailSilentAlarm\n")[1].split("\n### ")[0]
+    for blind in ("event selectors", "Another writer", "quiet account"):
+        assert blind in section
 
 
 # Reconciliation ---------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ def _report(outcomes: list[Outcome], invocation_id: object, request_id: object) 
     counts: dict[str, Any] = summary(outcomes)
     _logger.info("batch transformed", extra=counts | ids)
     valued = {name: counts[count] for name, count in _METRICS.items() if counts[count]}
+    # With POWERTOOLS_METRICS_DISABLED a flush keeps the values; at a hundred they would be sent.
+    _metrics.clear_metrics()
     for name, value in valued.items():
         _metrics.add_metric(name, MetricUnit.Count, value)
     if valued:

@@ -1,0 +1,235 @@
+"""What a change of a parameter does to the stack: docs/operations.md's table against the schemas.
+
+CloudFormation replaces a resource when a property changes that its schema calls create-only. The
+schemas are those that cfn-lint ships.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from stacks import DOCUMENT, KEY_ARN, TOPIC_ARN
+from support import ROOT
+
+from console_login.stack import template
+from console_login.stack.place import REGION
+from console_login.stack.template import Resource, Stack, resolve
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+BUCKET = {"ExistingBucketName": "amzn-s3-demo-bucket"}
+EVERYTHING = {"AlarmEmail": "a@example.com", "SignInAlarms": "true", "Dashboard": "true"}
+
+
+class Change(NamedTuple):
+    """A parameter's change: its row in the table, what was deployed, and the new value.
+
+    A row's parameter may be followed by which change of it this is.
+    """
+
+    row: str
+    new: str
+    before: Mapping[str, str] = EVERYTHING
+
+    @property
+    def parameter(self) -> str:
+        return self.row.split(",")[0].strip("`")
+
+    def stacks(self) -> tuple[Stack, Stack]:
+        before = dict(self.before)
+        return resolve(DOCUMENT, before), resolve(DOCUMENT, before | {self.parameter: self.new})
+
+
+CHANGES = (
+    Change("`Name`", "other"),
+    Change("`LogGroupName`", "/aws/cloudtrail/other"),
+    Change("`EventNames`", "ConsoleLogin,CheckMfa"),
+    Change("`ExistingBucketName`, from empty", "amzn-s3-demo-bucket"),
+    Change("`ExistingBucketName`, to another", "amzn-s3-demo-bucket1", EVERYTHING | BUCKET),
+    Change("`ExistingBucketOwner`", "444455556666", EVERYTHING | BUCKET),
+    Change("`Prefix`, in the stack's bucket", "other/"),
+    Change("`Prefix`, in an existing bucket", "other/", EVERYTHING | BUCKET),
+    Change("`TimeZone`", "UTC"),
+    Change("`FileExtension`", ".ndjson"),
+    Change("`Compression`", "GZIP"),
+    Change("`ExpireAfterDays`", "365"),
+    Change("`ExistingKeyArn`, from empty", KEY_ARN),
+    Change(
+        "`ExistingKeyArn`, to another", KEY_ARN[:-1] + "9", {"ExistingKeyArn": KEY_ARN} | EVERYTHING
+    ),
+    Change("`BufferSizeMiB`", "2"),
+    Change("`BufferSeconds`", "60"),
+    Change("`LambdaBufferMiB`", "0.5"),
+    Change("`LambdaBufferSeconds`", "60"),
+    Change("`Architecture`", "x86_64"),
+    Change("`LogRetentionDays`", "90"),
+    Change("`AlarmEmail`, from empty", "a@example.com", {}),
+    Change("`AlarmEmail`, to another", "b@example.com"),
+    Change("`AlarmTopicArn`, from empty", TOPIC_ARN, {}),
+    Change("`AlarmTopicArn`, to another", TOPIC_ARN + "2", {"AlarmTopicArn": TOPIC_ARN}),
+    Change("`SignInAlarms`", "true", {"AlarmEmail": "a@example.com"}),
+    Change("`Dashboard`", "true", {}),
+)
+
+
+class Effect(NamedTuple):
+    """The logical ids of what CloudFormation creates, deletes, replaces and changes in place."""
+
+    created: frozenset[str]
+    deleted: frozenset[str]
+    replaced: frozenset[str]
+    in_place: frozenset[str]
+
+
+@functools.cache
+def schema(type_: str) -> dict[str, Any]:
+    found: dict[str, Any] = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, type_).schema
+    return found
+
+
+def values(properties: Any, pointer: str) -> Iterator[Any]:
+    """Yield what lies at a property's path, `*` being every item."""
+    first, _, rest = pointer.partition("/")
+    if isinstance(properties, list) and first == "*":
+        for each in properties:
+            yield from values(each, rest) if rest else (each,)
+    elif isinstance(properties, dict) and first in properties:
+        yield from values(properties[first], rest) if rest else (properties[first],)
+
+
+def has_changed(old: Resource, new: Resource, kind: str) -> bool:
+    pointers = schema(old.type).get(kind, ())
+    paths = [each.removeprefix("/properties/") for each in pointers]
+    return any(
+        list(values(old.properties, each)) != list(values(new.properties, each)) for each in paths
+    )
+
+
+def effect(before: Stack, after: Stack) -> Effect:
+    old, new = before.resources, after.resources
+    both = [each for each in old if each in new]
+    replaced = {each for each in both if has_changed(old[each], new[each], "createOnlyProperties")}
+    for each in both:
+        assert old[each].type == new[each].type
+        # Nothing here depends on what is only sometimes a replacement.
+        assert not has_changed(old[each], new[each], "conditionalCreateOnlyProperties")
+    # What CloudFormation names gets a new name when replaced, which the resolver does not show.
+    unnamed = {each for each in replaced if old[each].type not in template._NAME_PROPERTIES}
+    assert not {each for each in both if new[each].needs & unnamed}
+    changed = {each for each in both if old[each].properties != new[each].properties}
+    return Effect(
+        created=frozenset(new) - frozenset(old),
+        deleted=frozenset(old) - frozenset(new),
+        replaced=frozenset(replaced),
+        in_place=frozenset(changed - replaced),
+    )
+
+
+# Several resources that the table has one word for; a word stands where all of them are.
+_ALARMS = {
+    each
+    for each, resource in DOCUMENT["Resources"].items()
+    if resource.get("Condition") == "AlarmsAreWanted"
+    and resource["Type"] == "AWS::CloudWatch::Alarm"
+}
+GROUPS = {
+    "alarms": _ALARMS,
+    "alarms but TrailSilentAlarm": _ALARMS - {"TrailSilentAlarm"},
+    "topic": {"AlarmTopic", "AlarmSubscription", "AlarmTopicPolicy"},
+    "sign-in alarms": {
+        each
+        for each, resource in DOCUMENT["Resources"].items()
+        if resource.get("Condition") == "SignInAlarmsAreWanted"
+        and resource["Type"] == "AWS::CloudWatch::Alarm"
+    },
+    "their filters": {
+        each
+        for each, resource in DOCUMENT["Resources"].items()
+        if resource.get("Condition") == "SignInAlarmsAreWanted"
+        and resource["Type"] == "AWS::Logs::MetricFilter"
+    },
+}
+
+
+def listed(ids: frozenset[str]) -> str:
+    """Return logical ids in the template's order, groups by their word."""
+    words, left = [], set(ids)
+    for word, group in GROUPS.items():
+        if group <= left:
+            left -= group
+            words.append(word)
+    return ", ".join([f"`{each}`" for each in DOCUMENT["Resources"] if each in left] + words)
+
+
+def cell(found: Effect) -> str:
+    """Return what the table says that CloudFormation does."""
+    kept = {
+        each
+        for each in found.deleted
+        if DOCUMENT["Resources"][each].get("DeletionPolicy", "Delete") != "Delete"
+    }
+    parts = {
+        "replaces": found.replaced,
+        "creates": found.created,
+        "deletes": found.deleted - kept,
+        "keeps outside the stack": frozenset(kept),
+        "in place": found.in_place,
+    }
+    return "; ".join(f"{word}: {listed(ids)}" for word, ids in parts.items() if ids)
+
+
+def rows() -> dict[str, list[str]]:
+    """Return the table's cells by the first one, in its order."""
+    section = OPERATIONS.split("\n## What a change of a parameter does\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    cells = [[each.strip() for each in line.strip("|").split(" | ")] for line in lines]
+    return {first: rest for first, *rest in cells}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[each.row for each in CHANGES])
+def test_the_table_says_what_cloudformation_does(change: Change) -> None:
+    assert rows()[change.row][0] == cell(effect(*change.stacks()))
+
+
+def test_the_table_has_every_parameter_in_the_templates_order() -> None:
+    assert list(rows()) == [each.row for each in CHANGES]
+    parameters = list(dict.fromkeys(each.parameter for each in CHANGES))
+    assert parameters == list(DOCUMENT["Parameters"])
+    # Each row says what becomes of sign-ins, and what to do.
+    assert {len(rest) for rest in rows().values()} == {3}
+    assert all(all(rest) for rest in rows().values())
+
+
+def test_where_the_filter_is_replaced_there_is_a_gap_and_nowhere_else() -> None:
+    assert schema("AWS::Logs::SubscriptionFilter")["replacementStrategy"] == "delete_then_create"
+    for change in CHANGES:
+        replaced = effect(*change.stacks()).replaced
+        _, sign_ins, to_do = rows()[change.row]
+        assert sign_ins.startswith("a gap") == ("SubscriptionFilter" in replaced), change.row
+        if "SubscriptionFilter" in replaced:
+            assert "[backfill](#backfill)" in to_do
+        if "DeliveryStream" in replaced:
+            assert "drain" in to_do
+
+
+def test_back_is_the_same_change_with_what_was_created_deleted() -> None:
+    for change in CHANGES:
+        before, after = change.stacks()
+        there, back = effect(before, after), effect(after, before)
+        assert (back.created, back.deleted) == (there.deleted, there.created)
+        assert (back.replaced, back.in_place) == (there.replaced, there.in_place)
+
+
+def test_a_replacement_is_found_in_the_schemas() -> None:
+    # The test's own reading: a name, a nested path and a list's item.
+    assert (
+        "/properties/DeliveryStreamName"
+        in (schema("AWS::KinesisFirehose::DeliveryStream")["createOnlyProperties"])
+    )
+    tree = {"A": {"B": 1}, "L": [{"C": 2}, {"C": 3}]}
+    assert list(values(tree, "A/B")) == [1]
+    assert list(values(tree, "L/*/C")) == [2, 3]
+    assert not list(values(tree, "A/C"))
+    assert re.fullmatch(r"replaces: .*`DeliveryStream`.*", cell(effect(*CHANGES[0].stacks())))
