@@ -11,8 +11,6 @@ CHECKOV_VERSION := 3.3.30
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EVENT ?= events/article.json
 ARCHITECTURE ?= arm64
-# samconfig.toml's: default (an existing trail) or empty-account.
-CONFIG_ENV ?= default
 # This machine's, for its containers; the template's parameter decides at build and at invoke.
 MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 
@@ -24,12 +22,12 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A region for the linters' and SAM's translation; nothing here calls AWS but `make deploy`.
+# A region for the linters' and SAM's translation; nothing here calls AWS but `make deploy...`.
 LOCAL_AWS := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-ap-northeast-1}
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .uv/bin/uv:
 	python3 -m venv .uv
@@ -68,7 +66,7 @@ lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and c
 	mypy
 	PYTHONPATH=functions/transform lint-imports --no-cache --no-logo
 	$(LOCAL_AWS) sam validate --lint
-	cfn-lint template.yaml
+	cfn-lint *.yaml
 
 .PHONY: format
 format: setup ## Format the code and fix what ruff can fix
@@ -85,12 +83,20 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
-deploy: setup ## Build, then deploy to AWS with your credentials; asks before it changes anything
-	sam build --config-env $(CONFIG_ENV)
-	sam deploy --config-env $(CONFIG_ENV)
+deploy: setup ## Build and deploy the pipeline with your AWS credentials; asks before it changes anything
+	sam build
+	sam deploy
+
+.PHONY: deploy-trail
+deploy-trail: setup ## Deploy trail.yaml, for an account that has no trail
+	sam deploy --config-env trail
+
+.PHONY: deploy-athena
+deploy-athena: setup ## Deploy athena.yaml: a table and queries over the bucket
+	sam deploy --config-env athena
 
 .PHONY: scan
-scan: setup ## Check the template with checkov, which runs in an environment of its own
+scan: setup ## Check the templates with checkov, which runs in an environment of its own
 	$(UV) tool run --quiet --python $(VENV)/bin/python checkov==$(CHECKOV_VERSION) --config-file .checkov.yaml
 
 .PHONY: bench

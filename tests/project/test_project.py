@@ -7,8 +7,9 @@ import tomllib
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
-from stacks import DOCUMENT
+from stacks import DOCUMENT, DOCUMENTS
 from support import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -75,9 +76,19 @@ def test_boto3_is_not_shipped() -> None:
     assert not {"boto3", "botocore"} & set(locked(FUNCTION_LOCK))
 
 
-def test_the_templates_are_ascii() -> None:
-    for name in ("template.yaml", "trail.yaml", "athena.yaml", "samconfig.toml"):
-        assert (ROOT / name).read_bytes().isascii(), name
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_a_template_is_ascii(file: str) -> None:
+    assert (ROOT / file).read_bytes().isascii()
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_every_template_is_linted_and_scanned(file: str) -> None:
+    # Make's shell expands the pattern, and leaves out the files that begin with a dot.
+    assert "\tcfn-lint *.yaml\n" in (ROOT / "Makefile").read_text()
+    assert file in yaml.safe_load((ROOT / ".checkov.yaml").read_text())["file"]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    (hook,) = (hook for hook in hooks if hook["id"] == "cfn-lint")
+    assert re.search(hook["files"], file)
 
 
 def test_make_alone_lists_the_targets() -> None:
@@ -89,6 +100,24 @@ def test_make_alone_lists_the_targets() -> None:
     phony = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert targets == phony
     assert targets >= {"setup", "demo", "test", "lint", "build", "invoke", "deploy", "clean"}
+    assert targets >= {"deploy-trail", "deploy-athena"}
+
+
+def test_each_stack_has_its_target() -> None:
+    def commands(target: str) -> list[str]:
+        done = subprocess.run(
+            ["make", "-C", str(ROOT), "--dry-run", "--no-print-directory", target],
+            env={key: value for key, value in os.environ.items() if not key.startswith("MAKE")},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return [line for line in done.stdout.splitlines() if line.startswith("sam ")]
+
+    assert commands("deploy") == ["sam build", "sam deploy"]
+    # Nothing of theirs is built, and so nothing is put where the pipeline is deployed from.
+    assert commands("deploy-trail") == ["sam deploy --config-env trail"]
+    assert commands("deploy-athena") == ["sam deploy --config-env athena"]
 
 
 def test_readme_names_every_reason_setting_and_parameter() -> None:

@@ -1,16 +1,21 @@
-"""The combinations of parameters that the template is checked with."""
+"""The combinations of parameters that the templates are checked with."""
 
 import functools
 from typing import Any
+
+from support import ROOT
 
 from console_login.stack import template
 
 KEY_ARN = "arn:aws:kms:ap-northeast-1:111122223333:key/11112222-3333-4444-5555-666677778888"
 OTHER_ACCOUNT = "444455556666"
+TOPIC_ARN = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
 
+# template.yaml's.
 COMBINATIONS: dict[str, dict[str, str]] = {
     "nothing given": {},
     "everything given": {
+        "Name": "sign-ins",
         "LogGroupName": "/aws/cloudtrail/other",
         "EventNames": "ConsoleLogin",
         "ExistingBucketName": "amzn-s3-demo-bucket",
@@ -18,8 +23,8 @@ COMBINATIONS: dict[str, dict[str, str]] = {
         "Prefix": "a/b/",
         "TimeZone": "UTC",
     },
-    "trail": {"CreateTrail": "true"},
-    "trail and existing key": {"CreateTrail": "true", "ExistingKeyArn": KEY_ARN},
+    "the longest name": {"Name": "n" * 54},
+    "existing key": {"ExistingKeyArn": KEY_ARN},
     "existing bucket": {"ExistingBucketName": "amzn-s3-demo-bucket"},
     "another account's bucket and key": {
         "ExistingBucketName": "amzn-s3-demo-bucket",
@@ -27,31 +32,71 @@ COMBINATIONS: dict[str, dict[str, str]] = {
         "ExistingKeyArn": KEY_ARN.replace("111122223333", OTHER_ACCOUNT),
     },
     "every event": {"EventNames": "*"},
-    "several names": {"EventNames": "ConsoleLogin, CheckMfa,Login_GET"},
+    "several names": {"EventNames": "ConsoleLogin,CheckMfa,Login_GET"},
     "gzip": {"Compression": "GZIP"},
     "alarms by mail": {"AlarmEmail": "security@example.com"},
     "everything optional": {
         "AlarmEmail": "security@example.com",
-        "AlarmTopicArn": "arn:aws:sns:ap-northeast-1:111122223333:alarms",
+        "AlarmTopicArn": TOPIC_ARN,
         "SignInAlarms": "true",
         "Dashboard": "true",
-        "CreateTrail": "true",
     },
     "alarms to a topic, existing key": {
-        "AlarmTopicArn": "arn:aws:sns:ap-northeast-1:111122223333:alarms",
+        "AlarmTopicArn": TOPIC_ARN,
         "ExistingKeyArn": KEY_ARN,
         "SignInAlarms": "true",
     },
-    "a dashboard alone": {"Dashboard": "true", "AthenaTable": "false"},
+    "a dashboard alone": {"Dashboard": "true"},
     "no folder, objects expire": {"Prefix": "", "ExpireAfterDays": "365"},
 }
 
+TRAIL_COMBINATIONS: dict[str, dict[str, str]] = {
+    "the trail": {},
+    "another trail": {
+        "TrailName": "every-region_2",
+        "PipelineName": "sign-ins",
+        "LogRetentionDays": "365",
+    },
+    "the longest trail's name": {"TrailName": "t" * 128, "PipelineName": "n" * 54},
+}
+
+_BUCKET_AND_KEY = {"BucketName": "amzn-s3-demo-bucket", "ResultKeyArn": KEY_ARN}
+ATHENA_COMBINATIONS: dict[str, dict[str, str]] = {
+    "queries": _BUCKET_AND_KEY,
+    "queries, no folder": _BUCKET_AND_KEY | {"Prefix": ""},
+    "queries, all given": _BUCKET_AND_KEY | {"Prefix": "a/b/", "WorkGroupName": "w" * 128},
+}
+
 DOCUMENT = template.load()
+TRAIL = template.load(ROOT / "trail.yaml")
+ATHENA = template.load(ROOT / "athena.yaml")
+DOCUMENTS = {"template.yaml": DOCUMENT, "trail.yaml": TRAIL, "athena.yaml": ATHENA}
+
+# Every template's combinations; no two share a name.
+EVERY: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    name: (document, parameters)
+    for document, combinations in (
+        (DOCUMENT, COMBINATIONS),
+        (TRAIL, TRAIL_COMBINATIONS),
+        (ATHENA, ATHENA_COMBINATIONS),
+    )
+    for name, parameters in combinations.items()
+}
 
 
 @functools.cache
 def stack(name: str = "nothing given", **keys: Any) -> template.Stack:
-    return template.resolve(DOCUMENT, COMBINATIONS[name], **keys)
+    """Return the stack of a combination of any of the templates."""
+    document, parameters = EVERY[name]
+    return template.resolve(document, parameters, **keys)
+
+
+def trail(name: str = "the trail", **keys: Any) -> template.Stack:
+    return stack(name, **keys)
+
+
+def athena(name: str = "queries", **keys: Any) -> template.Stack:
+    return stack(name, **keys)
 
 
 def only(resolved: template.Stack, type_: str) -> dict[str, Any]:

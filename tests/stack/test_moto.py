@@ -1,4 +1,4 @@
-"""The resolved template's S3, KMS, Logs and Firehose parts, taken by moto's own API checks.
+"""The resolved templates' S3, KMS, Logs, Firehose and CloudTrail parts, taken by moto's own checks.
 
 This finds what the schemas miss: a policy that is no JSON, a name or a value out of range. moto
 enforces no permission, runs no processor and matches every filter pattern: nothing of that is
@@ -8,7 +8,7 @@ asserted here.
 import json
 
 import pytest
-from stacks import COMBINATIONS, DOCUMENT, stack
+from stacks import COMBINATIONS, DOCUMENT, TRAIL_COMBINATIONS, stack, trail
 
 from console_login.local import moto_state as state
 
@@ -22,10 +22,9 @@ def test_the_apis_take_what_the_template_says(name: str) -> None:
             bucket = policy.properties["Bucket"]
             state.call("s3", "put_bucket_policy", Bucket=bucket, Policy=document)
         (stream,) = resolved.of_type("AWS::KinesisFirehose::DeliveryStream").values()
-        arguments = {"DeliveryStreamName": "stream", **stream.properties}
-        state.call("firehose", "create_delivery_stream", **arguments)
+        state.call("firehose", "create_delivery_stream", **stream.properties)
         firehose = state.client("firehose")
-        described = firehose.describe_delivery_stream(DeliveryStreamName="stream")
+        described = firehose.describe_delivery_stream(DeliveryStreamName=stream.physical_id)
         (destination,) = described["DeliveryStreamDescription"]["Destinations"]
         found = destination["ExtendedS3DestinationDescription"]
         asked = stream.properties["ExtendedS3DestinationConfiguration"]
@@ -58,3 +57,56 @@ def test_the_key_has_the_templates_policy_and_alias() -> None:
 def test_the_stack_in_moto_is_the_stack_of_the_resolver() -> None:
     with state.started(DOCUMENT, COMBINATIONS["everything given"]) as started:
         assert started.stack == stack("everything given")
+
+
+@pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
+def test_the_apis_take_what_the_trails_template_says(name: str) -> None:
+    resolved = trail(name)
+    with state.started(DOCUMENT, {}):
+        (bucket,) = resolved.of_type("AWS::S3::Bucket").values()
+        location = {"LocationConstraint": resolved.region}
+        state.call(
+            "s3",
+            "create_bucket",
+            Bucket=bucket.physical_id,
+            CreateBucketConfiguration=location,
+        )
+        policy = resolved.only("AWS::S3::BucketPolicy").properties
+        document = json.dumps(policy["PolicyDocument"])
+        state.call("s3", "put_bucket_policy", Bucket=policy["Bucket"], Policy=document)
+        key_policy = json.dumps(resolved.only("AWS::KMS::Key").properties["KeyPolicy"])
+        key_id = state.call("kms", "create_key", Policy=key_policy)["KeyMetadata"]["KeyId"]
+        alias = resolved.only("AWS::KMS::Alias").properties | {"TargetKeyId": key_id}
+        state.call("kms", "create_alias", **alias)
+        role = resolved.only("AWS::IAM::Role")
+        trust = json.dumps(role.properties["AssumeRolePolicyDocument"])
+        made = state.call(
+            "iam", "create_role", RoleName=role.physical_id, AssumeRolePolicyDocument=trust
+        )
+        (inline,) = role.properties["Policies"]
+        state.call(
+            "iam",
+            "put_role_policy",
+            RoleName=role.physical_id,
+            PolicyName=inline["PolicyName"],
+            PolicyDocument=json.dumps(inline["PolicyDocument"]),
+        )
+        group = resolved.only("AWS::Logs::LogGroup").properties
+        if group["LogGroupName"] != DOCUMENT["Parameters"]["LogGroupName"]["Default"]:
+            # The stack in moto has the one of the default name.
+            state.call("logs", "create_log_group", logGroupName=group["LogGroupName"])
+        asked = resolved.only("AWS::CloudTrail::Trail").properties
+        assert asked["CloudWatchLogsRoleArn"] == made["Role"]["Arn"]
+        state.call(
+            "cloudtrail",
+            "create_trail",
+            Name=asked["TrailName"],
+            S3BucketName=asked["S3BucketName"],
+            IsMultiRegionTrail=asked["IsMultiRegionTrail"],
+            CloudWatchLogsLogGroupArn=asked["CloudWatchLogsLogGroupArn"],
+            CloudWatchLogsRoleArn=asked["CloudWatchLogsRoleArn"],
+        )
+        trails = state.client("cloudtrail").describe_trails()["trailList"]
+        (found,) = (each for each in trails if each["Name"] == asked["TrailName"])
+        assert found["S3BucketName"] == bucket.physical_id
+        assert found["CloudWatchLogsLogGroupArn"] == asked["CloudWatchLogsLogGroupArn"]

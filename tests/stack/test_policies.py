@@ -1,4 +1,4 @@
-"""Who may do what, in the resolved template: one test a rule."""
+"""Who may do what, in the resolved templates: one test a rule."""
 
 import json
 import os
@@ -8,16 +8,27 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, only, stack
+from stacks import (
+    COMBINATIONS,
+    DOCUMENT,
+    KEY_ARN,
+    TRAIL,
+    TRAIL_COMBINATIONS,
+    only,
+    stack,
+    trail,
+)
 from support import ROOT
 
 from console_login.stack import place, template
 from console_login.stack.key_policy import key_policy
 
 REGION, ACCOUNT, STACK = place.REGION, place.ACCOUNT_ID, place.STACK_NAME
+NAME = DOCUMENT["Parameters"]["Name"]["Default"]
+TRAIL_NAME = TRAIL["Parameters"]["TrailName"]["Default"]
 BUCKET_ARN = f"arn:aws:s3:::{STACK}-deliverybucket"
-FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-TransformFunction"
-STREAM_ARN = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{STACK}-DeliveryStream"
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{NAME}-transform"
+STREAM_ARN = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{NAME}"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
 LOGS_KEY_ACTIONS = [
     "kms:Decrypt",
@@ -30,6 +41,7 @@ LOGS_KEY_ACTIONS = [
 ]
 
 every_combination = pytest.mark.parametrize("name", COMBINATIONS)
+with_a_role = pytest.mark.parametrize("name", COMBINATIONS | TRAIL_COMBINATIONS)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -47,15 +59,9 @@ def grants(resolved: template.Stack) -> Iterator[tuple[str, str, dict[str, Any]]
         for policy in properties["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, policy["PolicyName"], statement
-    names = {role: resolved.resources[role].physical_id for role in roles(resolved)}
-    for policy in resolved.of_type("AWS::IAM::Policy").values():
-        (name,) = policy.properties["Roles"]
-        (role,) = [role for role, physical_id in names.items() if physical_id == name]
-        for statement in policy.properties["PolicyDocument"]["Statement"]:
-            yield role, policy.properties["PolicyName"], statement
 
 
-def trust(role: str, name: str = "trail") -> dict[str, Any]:
+def trust(role: str, name: str = "nothing given") -> dict[str, Any]:
     (statement,) = roles(stack(name))[role]["AssumeRolePolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
     return statement
@@ -69,7 +75,7 @@ def key_statements(resolved: template.Stack) -> dict[str, dict[str, Any]]:
 # Roles ----------------------------------------------------------------------------------------
 
 
-@every_combination
+@with_a_role
 def test_no_wildcard_action(name: str) -> None:
     for role, policy, statement in grants(stack(name)):
         assert statement["Effect"] == "Allow"
@@ -77,7 +83,7 @@ def test_no_wildcard_action(name: str) -> None:
             assert "*" not in action, (role, policy)
 
 
-@every_combination
+@with_a_role
 def test_no_wildcard_resource_where_an_arn_exists(name: str) -> None:
     for role, policy, statement in grants(stack(name)):
         for resource in as_list(statement["Resource"]):
@@ -87,7 +93,7 @@ def test_no_wildcard_resource_where_an_arn_exists(name: str) -> None:
             assert resource not in ("arn:aws:s3:::*", "*")
 
 
-@every_combination
+@with_a_role
 def test_no_managed_policy_and_one_named_policy_a_purpose(name: str) -> None:
     resolved = stack(name)
     for properties in roles(resolved).values():
@@ -96,10 +102,10 @@ def test_no_managed_policy_and_one_named_policy_a_purpose(name: str) -> None:
         names = [policy["PolicyName"] for policy in properties["Policies"]]
         assert len(names) == len(set(names))
     types = {resource.type for resource in resolved.resources.values()}
-    assert "AWS::IAM::ManagedPolicy" not in types
+    assert not types & {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"}
 
 
-@every_combination
+@with_a_role
 def test_no_kinesis_for_a_direct_put_stream(name: str) -> None:
     assert not [each for _, _, each in grants(stack(name)) if "kinesis:" in json.dumps(each)]
 
@@ -120,14 +126,15 @@ def test_the_roles_may_do_exactly_this() -> None:
             ),
             (
                 ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
-                [f"{BUCKET_ARN}/consolelogin/*"],
+                # All of the stack's own bucket: the next test says why.
+                [f"{BUCKET_ARN}/*"],
             ),
         ],
         ("DeliveryRole", "EncryptObjects"): [(["kms:Decrypt", "kms:GenerateDataKey"], ["KEY"])],
         ("DeliveryRole", "LogDeliveryErrors"): [
             (
                 ["logs:PutLogEvents"],
-                [f"{LOGS}:/aws/kinesisfirehose/{STACK}:log-stream:DestinationDelivery"],
+                [f"{LOGS}:/aws/kinesisfirehose/{NAME}:log-stream:DestinationDelivery"],
             ),
             (LOGS_KEY_ACTIONS, ["KEY"]),
         ],
@@ -137,31 +144,78 @@ def test_the_roles_may_do_exactly_this() -> None:
         ("TransformRole", "WriteLog"): [
             (
                 ["logs:CreateLogStream", "logs:PutLogEvents"],
-                [f"{LOGS}:/aws/lambda/{STACK}-transform:*"],
+                [f"{LOGS}:/aws/lambda/{NAME}-transform:*"],
             ),
             (LOGS_KEY_ACTIONS, ["KEY"]),
         ],
         # On exactly this stream.
         ("TransformRole", "PutBackIntoStream"): [(["firehose:PutRecordBatch"], [STREAM_ARN])],
+    }
+    assert granted(stack()) == expected
+
+
+def test_the_trails_role_may_do_exactly_this() -> None:
+    expected = {
         ("TrailRole", "WriteEventsToLogGroup"): [
             (
                 ["logs:CreateLogStream", "logs:PutLogEvents"],
-                [f"{LOGS}:/aws/cloudtrail/{STACK}:log-stream:{ACCOUNT}_CloudTrail_{REGION}*"],
+                [f"{LOGS}:/aws/cloudtrail/{TRAIL_NAME}:log-stream:{ACCOUNT}_CloudTrail_{REGION}*"],
             ),
             (LOGS_KEY_ACTIONS, ["KEY"]),
         ],
     }
-    resolved = stack("trail")
+    assert granted(trail()) == expected
+
+
+def granted(resolved: template.Stack) -> dict[tuple[str, str], list[Any]]:
+    """Return actions and resources by role and policy, "KEY" for the stack's own key."""
+    key_arn = resolved.outputs.get("KeyArn") or only_key_arn(resolved)
     found: dict[tuple[str, str], list[Any]] = {}
     for role, policy, statement in grants(resolved):
-        resources = [
-            "KEY" if each == resolved.outputs["KeyArn"] else each
-            for each in as_list(statement["Resource"])
-        ]
+        resources = ["KEY" if each == key_arn else each for each in as_list(statement["Resource"])]
         found.setdefault((role, policy), []).append(
             (sorted(as_list(statement["Action"])), resources)
         )
-    assert found == expected
+    return found
+
+
+def only_key_arn(resolved: template.Stack) -> str:
+    (key,) = resolved.of_type("AWS::KMS::Key").values()
+    return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key.physical_id}"
+
+
+def objects_of(resolved: template.Stack) -> tuple[Any, Any]:
+    """Return which objects DeliveryRole may write, and for which it may use the key."""
+    statements = [
+        (policy, statement)
+        for role, policy, statement in grants(resolved)
+        if role == "DeliveryRole"
+    ]
+    (written,) = (
+        each["Resource"] for _, each in statements if "s3:PutObject" in as_list(each["Action"])
+    )
+    (encrypted,) = (
+        each["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"]
+        for policy, each in statements
+        if policy == "EncryptObjects"
+    )
+    return written, encrypted
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b/", "consolelogin/"])
+def test_a_new_prefix_takes_no_right_where_the_bucket_is_the_stacks(prefix: str) -> None:
+    # The role changes before the stream: what Firehose still has goes to the old prefix.
+    resolved = template.resolve(DOCUMENT, {"Prefix": prefix})
+    assert objects_of(resolved) == (f"{BUCKET_ARN}/*", [BUCKET_ARN, f"{BUCKET_ARN}/*"])
+    assert roles(resolved)["DeliveryRole"] == roles(stack())["DeliveryRole"]
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b/", "consolelogin/"])
+@pytest.mark.parametrize("name", ["existing bucket", "another account's bucket and key"])
+def test_of_a_given_bucket_the_rights_are_prefix_alone(name: str, prefix: str) -> None:
+    resolved = template.resolve(DOCUMENT, COMBINATIONS[name] | {"Prefix": prefix})
+    bucket = "arn:aws:s3:::amzn-s3-demo-bucket"
+    assert objects_of(resolved) == (f"{bucket}/{prefix}*", [bucket, f"{bucket}/{prefix}*"])
 
 
 def test_another_accounts_bucket_gets_full_control_of_its_objects() -> None:
@@ -181,7 +235,7 @@ def test_another_accounts_bucket_gets_full_control_of_its_objects() -> None:
 @pytest.mark.parametrize(
     ("name", "bucket", "prefix"),
     [
-        ("nothing given", BUCKET_ARN, "consolelogin/"),
+        ("nothing given", BUCKET_ARN, ""),
         ("everything given", "arn:aws:s3:::amzn-s3-demo-bucket", "a/b/"),
         ("no folder, objects expire", BUCKET_ARN, ""),
     ],
@@ -199,7 +253,8 @@ def test_kms_is_allowed_in_the_bucket_key_form_and_the_object_form(
 def test_writers_of_encrypted_logs_may_use_the_key_through_cloudwatch_logs_alone() -> None:
     through_logs = [
         (role, statement["Condition"])
-        for role, _, statement in grants(stack("trail"))
+        for resolved in (stack(), trail())
+        for role, _, statement in grants(resolved)
         if sorted(as_list(statement["Action"])) == LOGS_KEY_ACTIONS
     ]
     condition = {"StringEquals": {"kms:ViaService": f"logs.{REGION}.amazonaws.com"}}
@@ -229,7 +284,7 @@ def test_cloudwatch_logs_assumes_its_role_for_this_accounts_log_groups() -> None
 
 def test_cloudtrail_assumes_its_role_without_a_source_which_it_does_not_support() -> None:
     # AWS CloudTrail user guide, "Role policy document for CloudTrail to use CloudWatch Logs".
-    statement = trust("TrailRole")
+    statement = trust("TrailRole", "the trail")
     assert statement["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
     assert "Condition" not in statement
 
@@ -246,7 +301,9 @@ def test_lambda_assumes_the_functions_role() -> None:
 
 def test_the_key_rotates_and_has_an_alias() -> None:
     assert only(stack(), "AWS::KMS::Key")["EnableKeyRotation"] is True
-    assert only(stack(), "AWS::KMS::Alias")["AliasName"] == f"alias/{STACK}"
+    assert only(stack(), "AWS::KMS::Alias")["AliasName"] == f"alias/{NAME}"
+    assert only(trail(), "AWS::KMS::Key")["EnableKeyRotation"] is True
+    assert only(trail(), "AWS::KMS::Alias")["AliasName"] == f"alias/trail-{TRAIL_NAME}"
 
 
 @every_combination
@@ -283,12 +340,12 @@ def test_cloudwatch_alarms_may_publish_to_an_encrypted_topic() -> None:
 def test_cloudtrail_may_use_the_key_for_the_trail_alone() -> None:
     without = key_statements(stack())
     assert not [sid for sid in without if sid.startswith("CloudTrail")]
-    found = key_statements(stack("trail"))
-    source = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{STACK}"
+    found = key_statements(trail())
+    source = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{TRAIL_NAME}"
     assert (
         source
         == f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/"
-        + (only(stack("trail"), "AWS::CloudTrail::Trail")["TrailName"])
+        + (only(trail(), "AWS::CloudTrail::Trail")["TrailName"])
     )
     assert found["CloudTrailEncrypts"]["Action"] == "kms:GenerateDataKey*"
     assert found["CloudTrailDescribesTheKey"]["Action"] == "kms:DescribeKey"
@@ -300,8 +357,9 @@ def test_cloudtrail_may_use_the_key_for_the_trail_alone() -> None:
     }
 
 
-def test_the_account_keeps_the_key() -> None:
-    statement = key_statements(stack())["AccountAdministersTheKey"]
+@pytest.mark.parametrize("name", ["nothing given", "the trail"])
+def test_the_account_keeps_the_key(name: str) -> None:
+    statement = key_statements(stack(name))["AccountAdministersTheKey"]
     assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     assert statement["Action"] == "kms:*"
 
@@ -315,12 +373,46 @@ def printed(**parameters: str) -> list[dict[str, Any]]:
     return statements
 
 
-@pytest.mark.parametrize("create_trail", ["false", "true"])
-def test_key_policy_prints_what_the_template_gives_its_own_key(create_trail: str) -> None:
-    own = key_statements(template.resolve(DOCUMENT, {"CreateTrail": create_trail}))
+def test_key_policy_prints_what_the_template_gives_its_own_key() -> None:
+    own = key_statements(stack())
     del own["AccountAdministersTheKey"]
-    statements = printed(CreateTrail=create_trail, ExistingKeyArn=KEY_ARN)
+    statements = printed(ExistingKeyArn=KEY_ARN)
     assert statements[: len(own)] == list(own.values())
+
+
+@pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
+def test_the_key_of_the_trail_serves_the_pipeline_of_its_name(name: str) -> None:
+    resolved = trail(name)
+    own = key_statements(resolved)
+    # The pipeline's roles need no statement: IAM policies of the account decide.
+    assert own["AccountAdministersTheKey"]["Action"] == "kms:*"
+    statements = printed(
+        Name=str(resolved.parameters["PipelineName"]), ExistingKeyArn=only_key_arn(resolved)
+    )
+    to_services = [each for each in statements if "Service" in each["Principal"]]
+    assert {each["Sid"] for each in to_services} == {
+        "CloudWatchLogsEncrypts",
+        "CloudWatchAlarmsPublish",
+    }
+    for asked in to_services:
+        given = own[asked["Sid"]]
+        keys = ("Effect", "Principal", "Action", "Resource")
+        assert {key: given[key] for key in keys} == {key: asked[key] for key in keys}
+        assert set(given["Condition"]) == set(asked["Condition"])
+        for operator, asked_values in asked["Condition"].items():
+            given_values = given["Condition"][operator]
+            assert set(given_values) == set(asked_values)
+            for key, values in asked_values.items():
+                assert set(as_list(values)) <= set(as_list(given_values[key])), key
+
+
+def test_the_key_of_the_trail_is_open_for_three_log_groups() -> None:
+    context = key_statements(trail())["CloudWatchLogsEncrypts"]["Condition"]["ArnLike"]
+    assert context["kms:EncryptionContext:aws:logs:arn"] == [
+        f"{LOGS}:/aws/cloudtrail/{TRAIL_NAME}",
+        f"{LOGS}:/aws/lambda/{NAME}-transform",
+        f"{LOGS}:/aws/kinesisfirehose/{NAME}",
+    ]
 
 
 @every_combination
@@ -344,7 +436,7 @@ def test_key_policy_allows_every_use_of_the_key_by_the_stacks_roles(name: str) -
 
 
 def test_key_policy_opens_the_key_to_nobody_else() -> None:
-    for statement in printed(CreateTrail="true"):
+    for statement in printed():
         assert statement["Condition"]
         assert statement["Effect"] == "Allow"
         assert statement["Principal"] != "*"
@@ -370,21 +462,21 @@ def test_key_policy_refuses_a_key_that_the_stack_could_not_use(key: str) -> None
 
 def test_key_policy_on_the_command_line() -> None:
     command = [sys.executable, "-m", "console_login", "key-policy", "--stack", STACK]
-    command += ["--region", REGION, "--account", ACCOUNT, "--parameter", "CreateTrail=true"]
+    command += ["--region", REGION, "--account", ACCOUNT, "--parameter", "Name=sign-ins"]
     # The user's AWS configuration has no say in it.
     environment = os.environ | {"AWS_PROFILE": "nowhere", "AWS_CONFIG_FILE": str(ROOT / "Makefile")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
-    assert json.loads(done.stdout)["Statement"] == printed(CreateTrail="true")
+    assert json.loads(done.stdout)["Statement"] == printed(Name="sign-ins")
     assert done.stderr == ""
 
 
 # Buckets --------------------------------------------------------------------------------------
 
 
-def bucket_policy(logical_id: str) -> dict[str, dict[str, Any]]:
-    statements = stack("trail").resources[logical_id].properties["PolicyDocument"]["Statement"]
+def bucket_policy(resolved: template.Stack) -> dict[str, dict[str, Any]]:
+    statements = only(resolved, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
     return {statement["Sid"]: statement for statement in statements}
 
 
@@ -430,8 +522,8 @@ SSE = "s3:x-amz-server-side-encryption"
 def test_the_wrong_key_is_denied_and_a_writer_without_the_header_is_not(
     headers: dict[str, str], denied: bool
 ) -> None:
-    own = stack("trail").outputs["KeyArn"]
-    statement = bucket_policy("DeliveryBucketPolicy")["DenyTheWrongKey"]
+    own = stack().outputs["KeyArn"]
+    statement = bucket_policy(stack())["DenyTheWrongKey"]
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", f"{BUCKET_ARN}/*")
     request = {key: own if value == "OWN" else value for key, value in headers.items()}
@@ -439,14 +531,26 @@ def test_the_wrong_key_is_denied_and_a_writer_without_the_header_is_not(
 
 
 @pytest.mark.parametrize(
-    ("logical_id", "bucket"),
+    ("headers", "denied"),
     [
-        ("DeliveryBucketPolicy", BUCKET_ARN),
-        ("TrailBucketPolicy", f"arn:aws:s3:::{STACK}-trailbucket"),
+        ({f"{SSE}-customer-algorithm": "AES256"}, True),
+        ({}, False),
+        ({SSE: "aws:kms", f"{SSE}-aws-kms-key-id": KEY_ARN}, False),
     ],
 )
-def test_plain_http_is_denied(logical_id: str, bucket: str) -> None:
-    statement = bucket_policy(logical_id)["DenyPlainHttp"]
+def test_a_writers_own_key_is_denied(headers: dict[str, str], denied: bool) -> None:
+    statement = bucket_policy(stack())["DenyWritersOwnKeys"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", f"{BUCKET_ARN}/*")
+    assert matches(statement["Condition"], headers) is denied
+
+
+@pytest.mark.parametrize(
+    ("name", "bucket"),
+    [("nothing given", BUCKET_ARN), ("the trail", f"arn:aws:s3:::{STACK}-trailbucket")],
+)
+def test_plain_http_is_denied(name: str, bucket: str) -> None:
+    statement = bucket_policy(stack(name))["DenyPlainHttp"]
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     assert statement["Action"] == "s3:*"
     assert statement["Resource"] == [bucket, f"{bucket}/*"]
@@ -455,8 +559,8 @@ def test_plain_http_is_denied(logical_id: str, bucket: str) -> None:
 
 
 def test_cloudtrail_may_write_this_accounts_files_of_this_trail() -> None:
-    policy = bucket_policy("TrailBucketPolicy")
-    source = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{STACK}"
+    policy = bucket_policy(trail())
+    source = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{TRAIL_NAME}"
     bucket = f"arn:aws:s3:::{STACK}-trailbucket"
     check, write = policy["CloudTrailChecksTheBucket"], policy["CloudTrailWrites"]
     assert (check["Action"], check["Resource"]) == ("s3:GetBucketAcl", bucket)

@@ -86,6 +86,32 @@ def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> 
         resolved(value)
 
 
+@pytest.mark.parametrize(
+    ("type_", "key", "arn"),
+    [
+        ("AWS::KinesisFirehose::DeliveryStream", "DeliveryStreamName", "deliverystream/given"),
+        ("AWS::Lambda::Function", "FunctionName", "function:given"),
+        ("AWS::Logs::LogGroup", "LogGroupName", "log-group:given:*"),
+        ("AWS::CloudTrail::Trail", "TrailName", "trail/given"),
+    ],
+)
+def test_a_resource_that_names_itself_is_known_by_that_name(type_: str, key: str, arn: str) -> None:
+    resources = {
+        "Named": {"Type": type_, "Properties": {key: {"Ref": "Given"}}},
+        "Topic": {
+            "Type": "AWS::SNS::Topic",
+            "Properties": {"A": {"Ref": "Named"}, "B": {"Fn::GetAtt": ["Named", "Arn"]}},
+        },
+    }
+    document = {
+        "Parameters": {"Given": {"Type": "String", "Default": "given"}},
+        "Resources": resources,
+    }
+    topic = resolve(document, stack_name="s").resources["Topic"].properties
+    assert topic["A"] == "given"
+    assert topic["B"].endswith(f":{arn}")
+
+
 def test_a_conditional_resource_exists_as_its_condition_says() -> None:
     assert resolved({"Ref": "Maybe"}, Flag="yes") == "s-Maybe"
 

@@ -1,28 +1,39 @@
-"""template.yaml resolved for every meaningful combination of parameters."""
+"""The templates resolved for every meaningful combination; the settings of template.yaml."""
 
 import graphlib
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-from stacks import COMBINATIONS, DOCUMENT, KEY_ARN, needs, only, stack
+from cfnlint.api import lint
+from stacks import (
+    ATHENA_COMBINATIONS,
+    COMBINATIONS,
+    DOCUMENT,
+    DOCUMENTS,
+    EVERY,
+    KEY_ARN,
+    TRAIL_COMBINATIONS,
+    needs,
+    only,
+    stack,
+    trail,
+)
 from support import ROOT
 
 from console_login.stack import template
-from console_login.stack.template import TemplateError
 from transformer.config import Config
 
 PARAMETERS = DOCUMENT["Parameters"]
-INTERFACE = DOCUMENT["Metadata"]["AWS::CloudFormation::Interface"]
 STREAM = "AWS::KinesisFirehose::DeliveryStream"
 FILTER = "AWS::Logs::SubscriptionFilter"
 
 every_combination = pytest.mark.parametrize("name", COMBINATIONS)
+every_stack = pytest.mark.parametrize("name", EVERY)
+every_template = pytest.mark.parametrize("file", DOCUMENTS)
 
 
 def walk(node: Any) -> Iterator[tuple[str, Any]]:
@@ -50,12 +61,40 @@ def processor(resolved: template.Stack) -> dict[str, str]:
 # The whole ------------------------------------------------------------------------------------
 
 
-@every_combination
+def test_there_are_three_templates_and_each_combination_has_a_name() -> None:
+    assert {path.name for path in ROOT.glob("[!.]*.yaml")} == set(DOCUMENTS)
+    counts = map(len, (COMBINATIONS, TRAIL_COMBINATIONS, ATHENA_COMBINATIONS))
+    assert len(EVERY) == sum(counts)
+
+
+def test_the_template_can_be_read() -> None:
+    assert len((ROOT / "template.yaml").read_text().splitlines()) <= 1200
+
+
+@every_stack
 def test_it_resolves_without_a_dangling_reference_or_a_cycle(name: str) -> None:
     resolved = stack(name)
-    assert set(resolved.outputs) == set(DOCUMENT["Outputs"])
+    assert set(resolved.outputs) == set(EVERY[name][0]["Outputs"])
     graph = {key: resource.needs for key, resource in resolved.resources.items()}
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(graph)
+
+
+@every_stack
+def test_what_it_resolves_to_passes_the_linter(name: str) -> None:
+    # With its values: the template's own lint does not see a name that a parameter makes too long.
+    resolved = stack(name)
+    resources = {
+        logical_id: {"Type": resource.type, "Properties": resource.properties}
+        | {
+            key: value
+            for key, value in resource.attributes.items()
+            if key in ("DeletionPolicy", "UpdateReplacePolicy")
+        }
+        for logical_id, resource in resolved.resources.items()
+    }
+    document = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
+    found = lint(json.dumps(document), regions=[resolved.region])
+    assert not [f"{match.rule.id} {match.message}" for match in found]
 
 
 @pytest.mark.parametrize(
@@ -66,16 +105,17 @@ def test_it_resolves_without_a_dangling_reference_or_a_cycle(name: str) -> None:
     ],
 )
 def test_no_partition_is_assumed(region: str, partition: str, suffix: str) -> None:
-    for name in ("trail", "existing bucket"):
+    services = {"nothing given": ("s3", "logs"), "existing bucket": ("s3", "logs")}
+    for name, through in (services | {"the trail": ("logs",)}).items():
         resolved = stack(name, region=region)
         text = json.dumps([each.properties for each in resolved.resources.values()])
         assert "arn:aws:" not in text
         assert f"arn:{partition}:" in text
         via = {value for key, value in walk(json.loads(text)) if key == "kms:ViaService"}
-        assert via == {f"s3.{region}.{suffix}", f"logs.{region}.{suffix}"}
+        assert via == {f"{service}.{region}.{suffix}" for service in through}
 
 
-@every_combination
+@every_stack
 def test_nothing_is_left_unresolved(name: str) -> None:
     text = json.dumps([each.properties for each in stack(name).resources.values()])
     assert "Fn::" not in text
@@ -84,15 +124,17 @@ def test_nothing_is_left_unresolved(name: str) -> None:
     assert '"Ref"' not in text
 
 
-def test_no_parameter_is_unused() -> None:
+@every_template
+def test_no_parameter_is_unused(file: str) -> None:
+    document = DOCUMENTS[file]
     used = set()
-    sections = {key: DOCUMENT[key] for key in ("Conditions", "Globals", "Resources", "Outputs")}
-    for key, value in walk(sections):
+    sections = ("Conditions", "Globals", "Resources", "Outputs")
+    for key, value in walk({key: document.get(key, {}) for key in sections}):
         if key == "Ref":
             used.add(value)
         elif key == "Fn::Sub":
             used |= set(re.findall(r"\$\{(\w+)\}", json.dumps(value)))
-    assert set(PARAMETERS) <= used
+    assert set(document["Parameters"]) <= used
 
 
 def test_every_condition_is_used_and_both_answers_are_tried() -> None:
@@ -104,6 +146,14 @@ def test_every_condition_is_used_and_both_answers_are_tried() -> None:
         assert answers == {True, False}, condition
 
 
+def test_conditions_are_made_of_what_is_documented_for_them() -> None:
+    # AWS CloudFormation user guide, "Condition functions": Equals takes values, Ref, FindInMap and
+    # other condition functions.
+    sections = {key: DOCUMENT[key] for key in ("Conditions", "Rules")}
+    functions = {key for key, _ in walk(sections) if key == "Ref" or key.startswith("Fn::")}
+    assert functions == {"Ref", "Fn::Equals", "Fn::Not", "Fn::Or"}
+
+
 @every_combination
 def test_no_resource_exists_without_what_it_needs(name: str) -> None:
     resolved = stack(name)
@@ -113,53 +163,34 @@ def test_no_resource_exists_without_what_it_needs(name: str) -> None:
     }
     assert len(buckets) == len(resolved.of_type("AWS::S3::Bucket"))
     assert len(resolved.of_type("AWS::KMS::Key")) == len(resolved.of_type("AWS::KMS::Alias"))
-    trail = {key for key in resolved.resources if key.startswith("Trail")}
-    whole = {"Trail", "TrailLogGroup", "TrailRole", "TrailBucket", "TrailBucketPolicy"}
-    assert trail == (whole if resolved.conditions["TrailIsCreated"] else set())
 
 
 def test_what_is_given_is_not_created() -> None:
     assert not stack("everything given").of_type("AWS::S3::Bucket")
     assert not stack("everything given").of_type("AWS::KMS::Key")
-    assert not stack("everything given").of_type("AWS::CloudTrail::Trail")
     assert stack("nothing given").of_type("AWS::S3::Bucket")
     assert stack("nothing given").of_type("AWS::KMS::Key")
 
 
-def test_two_stacks_share_no_name() -> None:
-    # S3, IAM, Lambda and Firehose names are CloudFormation's to make: none is set. (The name of an
-    # inline policy is its role's own.)
-    generated = {"BucketName", "RoleName", "FunctionName", "DeliveryStreamName"}
-    for resource in stack("trail").resources.values():
-        assert not generated & set(resource.properties), resource.type
-    named = {"LogGroupName", "AliasName", "TrailName"}
-    first, second = (
-        {
-            (resource.type, key, value)
-            for resource in stack("trail", stack_name=name).resources.values()
-            for key, value in resource.properties.items()
-            if key in named and resource.type not in (FILTER, "AWS::Logs::LogStream")
-        }
-        for name in ("one", "two")
-    )
-    assert len(first) == 5
-    assert not first & second
-
-
 @every_combination
-def test_every_resource_that_can_carries_tags(name: str) -> None:
-    for logical_id, resource in stack(name).resources.items():
-        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource.type).schema
-        if "Tags" in schema["properties"]:
-            tags = {tag["Key"]: tag["Value"] for tag in resource.properties["Tags"]}
-            assert tags["Application"] == "console-login-firehose", logical_id
+def test_the_pipeline_has_neither_a_trail_nor_queries(name: str) -> None:
+    services = {resource.type.split("::")[1] for resource in stack(name).resources.values()}
+    assert not services & {"CloudTrail", "Athena", "Glue"}
+
+
+@every_template
+def test_no_resource_carries_tags_which_the_stack_gives(file: str) -> None:
+    # CloudFormation gives the stack's tags to each resource that takes some: samconfig.toml has
+    # them.
+    assert "Tags" not in {key for key, _ in walk(DOCUMENTS[file])}
 
 
 # As an interface ------------------------------------------------------------------------------
 
 
-def test_sections_stand_in_the_order_of_a_reader() -> None:
-    assert list(DOCUMENT) == [
+@every_template
+def test_sections_stand_in_the_order_of_a_reader(file: str) -> None:
+    order = [
         "AWSTemplateFormatVersion",
         "Transform",
         "Description",
@@ -171,23 +202,43 @@ def test_sections_stand_in_the_order_of_a_reader() -> None:
         "Resources",
         "Outputs",
     ]
+    document = DOCUMENTS[file]
+    assert list(document) == [section for section in order if section in document]
+    left_out = (
+        {"Transform", "Rules", "Conditions", "Globals"} if document is not DOCUMENT else set()
+    )
+    assert set(order) - set(document) == left_out
 
 
-def test_every_parameter_is_grouped_labelled_described_and_bounded() -> None:
-    groups = INTERFACE["ParameterGroups"]
-    labels = [group["Label"]["default"].split(":")[0] for group in groups]
-    assert labels == ["Source", "Destination", "Encryption", "Delivery", "Function", "Operations"]
-    assert [name for group in groups for name in group["Parameters"]] == list(PARAMETERS)
-    assert list(INTERFACE["ParameterLabels"]) == list(PARAMETERS)
-    for name, parameter in PARAMETERS.items():
+@pytest.mark.parametrize(
+    ("file", "labels"),
+    [
+        (
+            "template.yaml",
+            ["Names", "Source", "Destination", "Encryption", "Delivery", "Function", "Operations"],
+        ),
+        ("trail.yaml", ["Names", "Operations"]),
+        ("athena.yaml", ["Where the lines are", "Queries"]),
+    ],
+)
+def test_every_parameter_is_grouped_described_and_bounded(file: str, labels: list[str]) -> None:
+    document = DOCUMENTS[file]
+    groups = document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [group["Label"]["default"].split(":")[0] for group in groups] == labels
+    parameters = document["Parameters"]
+    assert [name for group in groups for name in group["Parameters"]] == list(parameters)
+    for name, parameter in parameters.items():
         assert parameter["Description"], name
-        assert "Default" in parameter, name
+        # Only what no stack of another template can be asked for.
+        assert "Default" in parameter or name in ("BucketName", "ResultKeyArn"), name
         if "AllowedValues" not in parameter:
             assert {"AllowedPattern", "MinValue"} & set(parameter), name
             assert parameter["ConstraintDescription"].startswith("must "), name
 
 
 def test_every_output_says_what_it_is_for() -> None:
+    outputs = [each for document in DOCUMENTS.values() for each in document["Outputs"].values()]
+    assert all(len(output["Description"]) >= 10 for output in outputs)
     assert all(len(output["Description"]) > 20 for output in DOCUMENT["Outputs"].values())
 
 
@@ -197,12 +248,10 @@ def test_outputs_hold_ready_commands() -> None:
         "aws s3 ls --recursive s3://amzn-s3-demo-bucket/a/b/ --region ap-northeast-1"
     )
     assert outputs["TailFunctionLogCommand"] == (
-        "aws logs tail /aws/lambda/console-login-firehose-transform --since 1d --follow"
-        " --region ap-northeast-1"
+        "aws logs tail /aws/lambda/sign-ins-transform --since 1d --follow --region ap-northeast-1"
     )
     assert outputs["TailDeliveryLogCommand"] == (
-        "aws logs tail /aws/kinesisfirehose/console-login-firehose --since 1d --follow"
-        " --region ap-northeast-1"
+        "aws logs tail /aws/kinesisfirehose/sign-ins --since 1d --follow --region ap-northeast-1"
     )
     # Where the stream's error prefix puts them.
     assert outputs["ListFailedRecordsCommand"] == (
@@ -210,69 +259,13 @@ def test_outputs_hold_ready_commands() -> None:
         " --region ap-northeast-1"
     )
     assert outputs["KeyArn"] == KEY_ARN
-    assert stack("trail").outputs["LogGroupName"] == "/aws/cloudtrail/console-login-firehose"
-
-
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"EventNames": "Console*"}, "must be plain event names"),
-        ({"EventNames": "ConsoleLogin,"}, "must be plain event names"),
-        ({"EventNames": 'a" || "'}, "must be plain event names"),
-        ({"LogGroupName": "/aws/lambda/console-login-firehose-transform"}, "CloudTrail log group"),
-        ({"LogGroupName": "/aws/kinesisfirehose/x"}, "CloudTrail log group"),
-        ({"LogGroupName": "arn:aws:logs:us-east-1:111122223333:log-group:x"}, "not the ARN"),
-        ({"ExistingBucketName": "arn:aws:s3:::x"}, "not its ARN"),
-        ({"ExistingKeyArn": "alias/x"}, "ARN of a key"),
-        ({"ExistingKeyArn": "arn:aws:kms:ap-northeast-1:111122223333:alias/x"}, "no alias"),
-        ({"Prefix": "consolelogin"}, "ends in a slash"),
-        ({"Prefix": "!{timestamp:yyyy}/"}, "plain folder"),
-        ({"Prefix": "a/../"}, "plain folder"),
-        ({"Prefix": "athena-results/"}, "athena-results"),
-        ({"Prefix": "x/" * 217}, "at most"),
-        ({"TimeZone": "UTC+9"}, "IANA"),
-        ({"FileExtension": "json"}, "begin with a dot"),
-        ({"FileExtension": ".JSON"}, "lower-case"),
-        ({"Compression": "ZIP"}, "UNCOMPRESSED, GZIP"),
-        ({"BufferSizeMiB": "0"}, "from 1 to 128 MiB"),
-        ({"BufferSeconds": "901"}, "from 0 to 900 seconds"),
-        ({"LambdaBufferMiB": "0.1"}, "from 0.2 to 3 MiB"),
-        ({"LambdaBufferSeconds": "-1"}, "from 0 to 900 seconds"),
-        ({"ExpireAfterDays": "-1"}, "number of days"),
-        ({"LogRetentionDays": "2"}, "must be one of"),
-        ({"Architecture": "arm"}, "arm64, x86_64"),
-        ({"ExistingBucketOwner": "1"}, "twelve digits"),
-        ({"CreateTrail": "true", "LogGroupName": "/x"}, "leave LogGroupName"),
-        ({"ExistingBucketOwner": "444455556666"}, "ExistingBucketName, which is empty"),
-        ({"ExistingBucketName": "abc", "ExpireAfterDays": "1"}, "leave ExpireAfterDays at 0"),
-    ],
-)
-def test_a_wrong_parameter_is_refused(parameters: dict[str, str], words: str) -> None:
-    with pytest.raises(TemplateError, match=words):
-        template.resolve(DOCUMENT, parameters)
+    assert outputs["LogGroupName"] == "/aws/cloudtrail/other"
 
 
 def test_no_lint_rule_is_ignored() -> None:
     assert not list(ROOT.glob(".cfnlintrc*"))
-    assert "cfn-lint" not in json.dumps(DOCUMENT)
+    assert "cfn-lint" not in json.dumps(DOCUMENTS)
     assert "cfn-lint" not in (ROOT / "samconfig.toml").read_text()
-
-
-def test_samconfig_deploys_into_both_kinds_of_account() -> None:
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    environments = {key: value for key, value in config.items() if isinstance(value, dict)}
-    assert set(environments) == {"default", "empty-account"}
-    overrides = {
-        name: dict(
-            pair.split("=", 1)
-            for pair in environment["global"]["parameters"].get("parameter_overrides", "").split()
-        )
-        for name, environment in environments.items()
-    }
-    assert overrides == {"default": {}, "empty-account": {"CreateTrail": "true"}}
-    assert template.resolve(DOCUMENT, overrides["empty-account"]) == stack("trail")
-    for environment in environments.values():
-        assert environment["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
 
 
 # The article's settings, one by one -----------------------------------------------------------
@@ -319,7 +312,7 @@ def test_setting_of_the_lambda_processor(name: str, value: str) -> None:
 def test_the_stream_has_one_processor_and_no_backup() -> None:
     # Native decompression would close the stream to what is put back or sent again.
     parameters = processor(stack())
-    assert parameters["LambdaArn"].endswith(":function:console-login-firehose-TransformFunction")
+    assert parameters["LambdaArn"].endswith(":function:console-login-firehose-transform")
     assert parameters["RoleArn"] == destination(stack())["RoleARN"]
     assert "S3BackupMode" not in destination(stack())
 
@@ -381,8 +374,6 @@ def test_objects_and_logs_are_encrypted_with_the_one_key(name: str) -> None:
         (rule,) = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         default = rule["ServerSideEncryptionByDefault"]
         assert default == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
-    for trail in resolved.of_type("AWS::CloudTrail::Trail").values():
-        assert trail.properties["KMSKeyId"] == key
 
 
 # The subscription filter ----------------------------------------------------------------------
@@ -393,14 +384,11 @@ def test_objects_and_logs_are_encrypted_with_the_one_key(name: str) -> None:
     [
         ("ConsoleLogin", '{ ($.eventName = "ConsoleLogin") }', "ConsoleLogin"),
         (
-            "ConsoleLogin, CheckMfa",
+            "ConsoleLogin,CheckMfa",
             '{ ($.eventName = "ConsoleLogin") || ($.eventName = "CheckMfa") }',
             "ConsoleLogin,CheckMfa",
         ),
         ("*", "", "*"),
-        # Not lone, and yet filter and function agree.
-        ("ConsoleLogin,*", "", "*"),
-        ("*,ConsoleLogin", "", "*"),
     ],
 )
 def test_filter_and_function_never_differ(names: str, pattern: str, variable: str) -> None:
@@ -413,18 +401,11 @@ def test_filter_and_function_never_differ(names: str, pattern: str, variable: st
     assert selected == (in_pattern or None)
 
 
-def test_twenty_five_names_fit_the_filter_pattern() -> None:
-    names = ",".join(f"{number:018d}" for number in range(25))
-    pattern = only(template.resolve(DOCUMENT, {"EventNames": names}), FILTER)["FilterPattern"]
-    assert len(pattern) <= 1024
-
-
 @pytest.mark.parametrize(
     ("name", "group"),
     [
         ("nothing given", "/aws/cloudtrail/management-event"),
         ("everything given", "/aws/cloudtrail/other"),
-        ("trail", "/aws/cloudtrail/console-login-firehose"),
     ],
 )
 def test_the_filter_sits_on_the_trails_log_group(name: str, group: str) -> None:
@@ -439,32 +420,50 @@ def test_the_filter_feeds_this_stream_with_its_own_role(name: str) -> None:
     assert found["RoleArn"].endswith(":role/console-login-firehose-SubscriptionRole")
 
 
+# What is created after what -------------------------------------------------------------------
+
+
+@every_combination
+def test_a_role_is_older_than_what_takes_it(name: str) -> None:
+    # CloudFormation does not retry a stream or a filter whose role is not known everywhere yet.
+    resolved = stack(name)
+    assert needs(resolved, "TransformFunction") >= {"SubscriptionRole", "DeliveryRole"}
+    assert "TransformFunction" in needs(resolved, "DeliveryStream")
+    assert "DeliveryStream" in needs(resolved, "SubscriptionFilter")
+
+
+@every_combination
+def test_no_role_waits_for_stream_function_or_filter(name: str) -> None:
+    resolved = stack(name)
+    roles = resolved.of_type("AWS::IAM::Role")
+    assert set(roles) == {"SubscriptionRole", "DeliveryRole", "TransformRole"}
+    for role in roles:
+        late = {"DeliveryStream", "TransformFunction", "SubscriptionFilter"}
+        assert not needs(resolved, role) & late, role
+
+
 @every_combination
 def test_the_filter_is_created_last(name: str) -> None:
     resolved = stack(name)
-    assert "PutBackPolicy" in needs(resolved, "SubscriptionFilter")
+    assert "TransformRole" in needs(resolved, "SubscriptionFilter")
     later = set(resolved.resources) - needs(resolved, "SubscriptionFilter")
-    watching = ("AWS::Athena", "AWS::CloudWatch", "AWS::Glue", "AWS::Logs::Metric", "AWS::SNS")
+    watching = ("AWS::CloudWatch", "AWS::Logs::Metric", "AWS::SNS")
     later = {each for each in later if not resolved.resources[each].type.startswith(watching)}
     # What nothing on the way of a record depends on.
-    assert later <= {
-        "SubscriptionFilter",
-        "EncryptionKeyAlias",
-        "DeliveryBucketPolicy",
-        "Trail",
-        "TrailRole",
-        "TrailBucket",
-        "TrailBucketPolicy",
-    }
+    assert later <= {"SubscriptionFilter", "EncryptionKeyAlias", "DeliveryBucketPolicy"}
 
 
-# Function, trail, retention -------------------------------------------------------------------
+# Function, bucket, retention ------------------------------------------------------------------
 
 
 def test_the_functions_environment_is_what_its_config_reads() -> None:
     variables = only(stack(), "AWS::Lambda::Function")["Environment"]["Variables"]
     powertools = {name for name in variables if name.startswith("POWERTOOLS_")}
-    assert powertools == {"POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
+    assert powertools == {
+        "POWERTOOLS_METRICS_DISABLED",
+        "POWERTOOLS_METRICS_NAMESPACE",
+        "POWERTOOLS_SERVICE_NAME",
+    }
     source = (ROOT / "functions" / "transform" / "transformer" / "config.py").read_text()
     read = set(re.findall(r'environment\.get\("(\w+)"\)', source))
     assert set(variables) - powertools == read
@@ -486,57 +485,37 @@ def test_the_function_logs_json_into_its_own_group_and_answers_well_before_fireh
 
 
 def test_logs_are_kept_as_long_as_asked() -> None:
-    resolved = template.resolve(DOCUMENT, {"CreateTrail": "true", "LogRetentionDays": "365"})
+    resolved = template.resolve(DOCUMENT, {"LogRetentionDays": "365"})
     groups = resolved.of_type("AWS::Logs::LogGroup")
-    assert len(groups) == 3
+    assert len(groups) == 2
     assert {group.properties["RetentionInDays"] for group in groups.values()} == {"365"}
-
-
-def test_the_trail_sees_every_region_and_proves_its_files() -> None:
-    trail = only(stack("trail"), "AWS::CloudTrail::Trail")
-    assert trail["IsLogging"] is True
-    assert trail["IsMultiRegionTrail"] is True
-    assert trail["IncludeGlobalServiceEvents"] is True
-    assert trail["EnableLogFileValidation"] is True
-
-
-def test_the_trail_is_created_after_what_it_writes_to() -> None:
-    assert needs(stack("trail"), "Trail") >= {
-        "TrailBucket",
-        "TrailBucketPolicy",
-        "TrailLogGroup",
-        "TrailRole",
-        "EncryptionKey",
-    }
 
 
 def test_what_would_lose_sign_ins_is_kept_when_the_stack_goes() -> None:
     kept = {
         logical_id
-        for logical_id, resource in stack("trail").resources.items()
+        for logical_id, resource in stack().resources.items()
         # Not plain Retain: what is left of a first deploy that failed would block the next.
         if resource.attributes.get("DeletionPolicy") == "RetainExceptOnCreate"
     }
-    assert kept == {
-        "EncryptionKey",
-        "DeliveryBucket",
-        "DeliveryBucketPolicy",
-        "TrailBucket",
-        "TrailBucketPolicy",
-        "TrailLogGroup",
-    }
+    assert kept == {"EncryptionKey", "DeliveryBucket", "DeliveryBucketPolicy"}
     for logical_id in kept:
-        attributes = stack("trail").resources[logical_id].attributes
-        assert attributes["UpdateReplacePolicy"] == "Retain"
+        assert stack().resources[logical_id].attributes["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("logical_id", ["DeliveryBucket", "TrailBucket"])
-def test_a_bucket_is_private_versioned_and_cleaned_up(logical_id: str) -> None:
-    bucket = stack("trail").resources[logical_id].properties
+@pytest.mark.parametrize(
+    ("resolved", "logical_id"), [(stack(), "DeliveryBucket"), (trail(), "TrailBucket")]
+)
+def test_a_bucket_is_private_versioned_and_cleaned_up(
+    resolved: template.Stack, logical_id: str
+) -> None:
+    bucket = resolved.resources[logical_id].properties
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
     rule, *others = bucket["LifecycleConfiguration"]["Rules"]
     # Nothing of the data expires unasked.
     assert {each["Prefix"] for each in others} <= {"athena-results/"}
@@ -564,7 +543,7 @@ def test_the_delivery_bucket_has_a_bucket_key() -> None:
 
 
 def test_resources_stand_in_the_order_of_the_datas_way() -> None:
-    order = ["Trail", "SubscriptionFilter", "DeliveryStream", "TransformFunction"]
+    order = ["SubscriptionFilter", "DeliveryStream", "TransformFunction"]
     order += ["EncryptionKey", "DeliveryBucket"]
     names = list(DOCUMENT["Resources"])
     assert all(names.index(first) < names.index(second) for first, second in pairwise(order))

@@ -1,0 +1,91 @@
+"""athena.yaml: beside the pipeline, never part of it. Its queries are tried in tests/local."""
+
+import json
+import re
+
+import pytest
+from stacks import ATHENA, ATHENA_COMBINATIONS, DOCUMENT, athena, only
+
+every_one = pytest.mark.parametrize("name", ATHENA_COMBINATIONS)
+
+
+def test_nothing_refers_to_the_pipelines_stack() -> None:
+    # No import and no read of another stack: either can be removed, and fail, without the other.
+    text = json.dumps(ATHENA)
+    assert not re.search(r"ImportValue|Fn::Transform|resolve:|AWS::StackName|AWS::StackId", text)
+    assert not [each for each in ATHENA["Outputs"].values() if "Export" in each]
+    assert not set(ATHENA["Resources"]) & set(DOCUMENT["Resources"])
+
+
+@every_one
+def test_it_makes_a_table_a_work_group_and_queries_alone(name: str) -> None:
+    # No bucket, no policy, no role: nothing that the pipeline writes through.
+    types = {resource.type for resource in athena(name).resources.values()}
+    assert types == {
+        "AWS::Athena::NamedQuery",
+        "AWS::Athena::WorkGroup",
+        "AWS::Glue::Database",
+        "AWS::Glue::Table",
+    }
+
+
+@every_one
+def test_what_users_saved_in_the_work_group_stays(name: str) -> None:
+    for resource in athena(name).resources.values():
+        kept = resource.type == "AWS::Athena::WorkGroup"
+        assert ("DeletionPolicy" in resource.attributes) is kept
+        if kept:
+            assert resource.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
+            assert resource.attributes["UpdateReplacePolicy"] == "Retain"
+            # Else Athena deletes the queries of a group that goes.
+            assert "RecursiveDeleteOption" not in resource.properties
+
+
+@every_one
+def test_the_table_reads_lines_with_athenas_default_delimiter(name: str) -> None:
+    descriptor = only(athena(name), "AWS::Glue::Table")["TableInput"]["StorageDescriptor"]
+    library = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
+    assert descriptor["SerdeInfo"] == {"SerializationLibrary": library}
+    assert "field.delim" not in json.dumps(ATHENA)
+    assert descriptor["Columns"] == [{"Name": "line", "Type": "string"}]
+
+
+@every_one
+def test_the_database_is_named_by_cloudformation(name: str) -> None:
+    database = only(athena(name), "AWS::Glue::Database")
+    assert "DatabaseName" not in database
+    assert "Name" not in database["DatabaseInput"]
+
+
+@every_one
+def test_table_and_results_lie_where_the_pipeline_has_them(name: str) -> None:
+    resolved = athena(name)
+    parameters = resolved.parameters
+    location = f"s3://{parameters['BucketName']}/{parameters['Prefix']}"
+    table = only(resolved, "AWS::Glue::Table")["TableInput"]
+    assert table["StorageDescriptor"]["Location"] == location
+    assert table["Parameters"]["storage.location.template"] == f"{location}${{day}}/"
+    group = only(resolved, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    assert group["EnforceWorkGroupConfiguration"] is True
+    results = group["ResultConfiguration"]
+    # Under the prefix that the bucket's lifecycle empties.
+    assert results["OutputLocation"] == (
+        f"s3://{parameters['BucketName']}/athena-results/{parameters['WorkGroupName']}/"
+    )
+    assert results["EncryptionConfiguration"] == {
+        "EncryptionOption": "SSE_KMS",
+        "KmsKey": parameters["ResultKeyArn"],
+    }
+
+
+@every_one
+def test_every_query_is_in_the_work_group_and_on_the_database(name: str) -> None:
+    resolved = athena(name)
+    queries = resolved.of_type("AWS::Athena::NamedQuery").values()
+    assert len({query.properties["Name"] for query in queries}) == len(queries) == 7
+    for query in queries:
+        assert query.properties["WorkGroup"] == resolved.parameters["WorkGroupName"]
+        assert query.properties["Database"] == resolved.resources["SignInsDatabase"].physical_id
+        # Copies are known by the whole line: a forged one with a known eventID hides no sign-in.
+        assert "SELECT DISTINCT line\n" in query.properties["QueryString"]
+        assert "eventID" not in query.properties["QueryString"]

@@ -1,0 +1,202 @@
+"""samconfig.toml as SAM CLI reads it: the settings of three stacks, and no order mixes them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.cli.types import CfnParameterOverridesType
+from stacks import DOCUMENT, DOCUMENTS, EVERY
+from support import ROOT
+
+from console_login.stack import template
+from console_login.stack.template import TemplateError
+
+CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+FILES = {"default": "template.yaml", "trail": "trail.yaml", "athena": "athena.yaml"}
+SHARED = ("confirm_changeset", "fail_on_empty_changeset", "resolve_s3", "tags")
+
+every_environment = pytest.mark.parametrize("environment", FILES)
+
+# What `sam deploy` would do, without doing it: SAM CLI reads its configuration and its options.
+READ = """
+import inspect, json, sys
+from unittest import mock
+from samcli.cli.main import cli
+from samcli.commands.deploy import command
+
+signature = inspect.signature(command.do_cli)
+found = {}
+for environment in sys.argv[1:]:
+    options = [] if environment == "default" else ["--config-env", environment]
+    with mock.patch.object(command, "do_cli") as do_cli:
+        cli(["deploy", *options], standalone_mode=False)
+    found[environment] = signature.bind(*do_cli.call_args.args).arguments
+print(json.dumps(found))
+"""
+
+
+def overrides(environment: str) -> list[str]:
+    items: list[str] = CONFIG[environment]["global"]["parameters"]["parameter_overrides"]
+    return items
+
+
+def as_sam_reads(environment: str) -> dict[str, str]:
+    read: dict[str, str] = CfnParameterOverridesType().convert(overrides(environment), None, None)
+    return read
+
+
+def test_there_is_an_environment_for_each_template() -> None:
+    assert {key for key, value in CONFIG.items() if isinstance(value, dict)} == set(FILES)
+    assert set(FILES.values()) == set(DOCUMENTS)
+    names = [CONFIG[key]["global"]["parameters"]["stack_name"] for key in FILES]
+    assert len(set(names)) == 3
+
+
+@every_environment
+def test_every_parameter_has_its_line(environment: str) -> None:
+    # `sam deploy` keeps the deployed value of a parameter that has no line.
+    parameters = DOCUMENTS[FILES[environment]]["Parameters"]
+    assert [item.split("=", 1)[0] for item in overrides(environment)] == list(parameters)
+
+
+@every_environment
+def test_every_line_has_the_templates_default(environment: str) -> None:
+    parameters = DOCUMENTS[FILES[environment]]["Parameters"]
+    read = as_sam_reads(environment)
+    # SAM drops a line that it cannot read, and ends a value at a blank.
+    assert set(read) == set(parameters)
+    assert not [item for item in overrides(environment) if " " in item]
+    defaults = {
+        name: str(declaration["Default"])
+        for name, declaration in parameters.items()
+        if "Default" in declaration
+    }
+    assert {name: read[name] for name in defaults} == defaults
+
+
+def test_what_has_no_default_is_a_placeholder_that_the_template_refuses() -> None:
+    document = DOCUMENTS["athena.yaml"]
+    read = as_sam_reads("athena")
+    asked = {name for name, each in document["Parameters"].items() if "Default" not in each}
+    assert asked == {"BucketName", "ResultKeyArn"}
+    good = EVERY["queries"][1]
+    template.resolve(document, read | good)
+    for name in asked:
+        with pytest.raises(TemplateError, match=f"parameter {name}: '{read[name]}' must be"):
+            template.resolve(document, read | good | {name: read[name]})
+    # Of the other two, each default is taken.
+    assert template.resolve(DOCUMENT, as_sam_reads("default")) == template.resolve(DOCUMENT)
+    trail = DOCUMENTS["trail.yaml"]
+    assert template.resolve(trail, as_sam_reads("trail")) == template.resolve(trail)
+
+
+def test_the_environments_share_how_they_deploy() -> None:
+    deploy = {key: CONFIG[key]["deploy"]["parameters"] for key in FILES}
+    settings = [{key: each[key] for key in SHARED} for each in deploy.values()]
+    assert settings[0] == settings[1] == settings[2]
+    for environment, each in deploy.items():
+        own = set(each) - set(SHARED)
+        roles = "AWS::IAM::Role" in str(DOCUMENTS[FILES[environment]])
+        assert own == ({"capabilities"} if roles else set()) | (
+            set() if environment == "default" else {"template_file"}
+        )
+        assert each.get("capabilities", "CAPABILITY_IAM") == "CAPABILITY_IAM"
+        assert CONFIG[environment]["validate"]["parameters"]["lint"] is True
+
+
+@every_environment
+def test_the_stack_is_tagged(environment: str) -> None:
+    # CloudFormation gives them to each resource; the templates have none.
+    tags = CONFIG[environment]["deploy"]["parameters"]["tags"]
+    assert tags == ["Application=console-login-firehose"]
+
+
+# Orders that mix the stacks -------------------------------------------------------------------
+
+
+class Checkout:
+    """A copy of what `sam` reads in a checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("samconfig.toml", *FILES.values()):
+            shutil.copy(ROOT / name, folder)
+        code = ROOT / "functions"
+        shutil.copytree(code, folder / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+        # The packages take most of a build, and have no say in where it goes.
+        (folder / "functions" / "transform" / "requirements.txt").write_text("")
+
+    def run(self, *command: str) -> str:
+        environment = {key: value for key, value in os.environ.items() if key[:4] != "AWS_"} | {
+            "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_DEFAULT_REGION": "ap-northeast-1",
+            "SAM_CLI_TELEMETRY": "0",
+            "__SAM_CLI_APP_DIR": str(self.folder / "app"),
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def build(self, environment: str = "default") -> None:
+        options = [] if environment == "default" else ["--config-env", environment]
+        self.run(str(ROOT / ".venv" / "bin" / "sam"), "build", *options)
+
+    def deployed(self) -> dict[str, dict[str, Any]]:
+        """Return what `sam deploy` would deploy now, by environment."""
+        found: dict[str, dict[str, Any]] = json.loads(
+            self.run(sys.executable, "-c", READ, *FILES).splitlines()[-1]
+        )
+        return found
+
+    def built(self) -> dict[str, bytes]:
+        """Return every file of the pipeline's build."""
+        build = self.folder / ".aws-sam" / "build"
+        return {
+            str(path.relative_to(build)): path.read_bytes()
+            for path in build.rglob("*")
+            if path.is_file()
+        }
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return Checkout(tmp_path_factory.mktemp("checkout"))
+
+
+def test_wrong_orders_put_no_template_onto_another_stack(checkout: Checkout) -> None:
+    # Where `sam deploy` looks first.
+    build = checkout.folder / ".aws-sam" / "build"
+    checkout.build("trail")
+    assert not build.exists()
+
+    checkout.build()
+    pipeline = checkout.built()
+    assert b"DeliveryStream" in pipeline["template.yaml"]
+    assert {"TransformFunction/app.py", "template.yaml"} <= set(pipeline)
+    checkout.build("trail")
+    checkout.build("athena")
+    assert checkout.built() == pipeline
+
+    deployed = checkout.deployed()
+    assert {key: Path(found["template_file"]) for key, found in deployed.items()} == {
+        "default": build / "template.yaml",
+        "trail": checkout.folder / "trail.yaml",
+        "athena": checkout.folder / "athena.yaml",
+    }
+    for environment, found in deployed.items():
+        assert found["stack_name"] == CONFIG[environment]["global"]["parameters"]["stack_name"]
+        assert found["parameter_overrides"] == as_sam_reads(environment)
+        assert found["tags"] == {"Application": "console-login-firehose"}
+        assert found["confirm_changeset"] is True
+        assert found["fail_on_empty_changeset"] is False
+        assert found["resolve_s3"] is True
