@@ -5,6 +5,8 @@ SHELL := /bin/sh
 
 VENV := .venv
 READY := $(VENV)/.ready
+# MiniStack pins botocore: in an environment of its own.
+MINISTACK := .cache/ministack
 UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
 # The machine's uv, or else one of the checkout's own.
@@ -29,7 +31,7 @@ LOCAL_AWS := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-ap-northeast-1}
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .uv/bin/uv:
 	python3 -m venv .uv
@@ -60,6 +62,17 @@ test: ## Run the linters and every test, without AWS and without Docker
 	@echo "The linters and every test take about six minutes on two cores."
 	@$(MAKE) --no-print-directory lint
 	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
+
+# `uv tool run` checks no hashes, `uv pip sync` does.
+$(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(MINISTACK)
+	@$(UV) pip sync --quiet --require-hashes --python $(MINISTACK)/bin/python $< || \
+	  { echo "MiniStack cannot be installed: no template was deployed, nothing was tested." >&2; exit 1; }
+	@touch $@
+
+.PHONY: deploy-test
+deploy-test: setup $(MINISTACK)/.ready ## Deploy the templates on MiniStack, an emulator of AWS on 127.0.0.1, and test them there
+	$(VENV)/bin/pytest tests/deploy
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and cfn-lint
@@ -113,13 +126,16 @@ events: setup ## Pack events/*.json again from events/src
 	@sh events/pack.sh events
 
 .PHONY: lock
-lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again into both lock files
+lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again into the lock files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group dev --group function \
 	  --output-file requirements-dev.txt pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group function --constraints requirements-dev.txt \
 	  --output-file functions/transform/requirements.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group deploy \
+	  --output-file tests/deploy/requirements.txt
 
 .PHONY: clean
 clean: ## Remove everything that make has made
