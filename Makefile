@@ -72,7 +72,7 @@ $(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
 
 .PHONY: deploy-test
 deploy-test: setup $(MINISTACK)/.ready ## Deploy the templates on MiniStack, an emulator of AWS on 127.0.0.1, and test them there
-	$(VENV)/bin/pytest tests/deploy
+	@$(VENV)/bin/pytest tests/deploy || { echo "MiniStack's log: .cache/ministack.log" >&2; exit 1; }
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and cfn-lint

@@ -205,9 +205,6 @@ class Cloud:
         found = self.client("logs").describe_subscription_filters(logGroupName=group)
         return {each["filterName"]: each["filterPattern"] for each in found["subscriptionFilters"]}
 
-    def now(self) -> int:
-        return int(time.time() * 1000)
-
     def log_groups(self, prefix: str = "/") -> list[str]:
         found = self.client("logs").describe_log_groups(logGroupNamePrefix=prefix)
         return [each["logGroupName"] for each in found["logGroups"]]

@@ -50,10 +50,11 @@ TOGETHER = {
 }
 
 
-def refusal(cloud: Cloud, document: Any, **parameters: str) -> str:
+def refusal(cloud: Cloud, template: str, document: Any, **parameters: str) -> str:
+    stack = f"wrong-{template.removesuffix('.yaml')}"
     with pytest.raises(ClientError) as raised:
-        cloud.deploy("wrong", document, **parameters)
-    assert cloud.stack("wrong") is None
+        cloud.deploy(stack, document, **parameters)
+    assert cloud.stack(stack) is None
     return str(raised.value)
 
 
@@ -70,7 +71,7 @@ def test_a_wrong_value_is_refused_with_our_words(
     assert set(WRONG[name]) == set(words)
     for parameter, values in WRONG[name].items():
         for value in values:
-            found = refusal(cloud, document, **RIGHT[name] | {parameter: value})
+            found = refusal(cloud, name, document, **RIGHT[name] | {parameter: value})
             assert f"'{parameter}' {words[parameter]}" in found
 
 
@@ -78,7 +79,7 @@ def test_a_value_that_is_not_listed_is_refused(cloud: Cloud, possible: dict[str,
     for name, document in possible.items():
         for parameter, each in document["Parameters"].items():
             if "AllowedValues" in each:
-                found = refusal(cloud, document, **RIGHT[name] | {parameter: "7000"})
+                found = refusal(cloud, name, document, **RIGHT[name] | {parameter: "7000"})
                 assert f"'{parameter}'" in found
 
 
@@ -87,4 +88,6 @@ def test_a_wrong_set_is_refused_with_our_words(cloud: Cloud, possible: dict[str,
     assert set(TOGETHER) == set(document["Rules"])
     for rule, parameters in TOGETHER.items():
         (assertion,) = document["Rules"][rule]["Assertions"]
-        assert assertion["AssertDescription"] in refusal(cloud, document, **parameters)
+        assert assertion["AssertDescription"] in refusal(
+            cloud, "template.yaml", document, **parameters
+        )

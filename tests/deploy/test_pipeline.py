@@ -67,17 +67,12 @@ def test_sam_deploy_creates_the_defaults(
     assert set(outputs) == set(document["Outputs"])
 
 
-def test_what_takes_a_role_is_made_after_what_gives_it_time(cloud: Cloud, pipeline: str) -> None:
-    events = [(id_, status) for id_, status, _ in cloud.events(pipeline)]
-
-    def at(logical_id: str, status: str) -> int:
-        return events.index((logical_id, f"CREATE_{status}"))
-
-    function = at("TransformFunction", "IN_PROGRESS")
-    assert max(at("DeliveryRole", "COMPLETE"), at("SubscriptionRole", "COMPLETE")) < function
-    stream = at("DeliveryStream", "IN_PROGRESS")
-    assert at("TransformFunction", "COMPLETE") < stream
-    assert at("DeliveryStream", "COMPLETE") < at("SubscriptionFilter", "IN_PROGRESS")
+def test_the_filter_is_made_last(cloud: Cloud, pipeline: str) -> None:
+    # MiniStack makes one resource after the other, by name where the template leaves it free, and
+    # every role before the function in any case: tests/stack asserts what waits for the roles.
+    order = [id_ for id_, status, _ in cloud.events(pipeline) if status == "CREATE_COMPLETE"]
+    assert order.index("TransformFunction") < order.index("DeliveryStream")
+    assert order.index("DeliveryStream") < order.index("SubscriptionFilter")
 
 
 def test_a_record_goes_through_the_stream_into_the_bucket(

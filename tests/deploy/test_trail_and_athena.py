@@ -82,3 +82,10 @@ def test_athena_leaves_the_work_group_and_touches_no_bucket(
     groups = [each["Name"] for each in athena.list_work_groups()["WorkGroups"]]
     assert "console-login" in groups
     assert cloud.objects(bucket) == before
+
+    # The work group that stays is in the way of a second deploy, until it is given another name.
+    document = possible["athena.yaml"]
+    assert cloud.deploy("looking", document, **given) == "ROLLBACK_COMPLETE"
+    assert "console-login already exists" in cloud.failures("looking")["QueryWorkGroup"]
+    assert cloud.delete("looking") == "DELETE_COMPLETE"
+    assert cloud.deploy("looking", document, **given, WorkGroupName="again") == "CREATE_COMPLETE"
