@@ -5,6 +5,8 @@ SHELL := /bin/sh
 
 VENV := .venv
 READY := $(VENV)/.ready
+# MiniStack pins botocore: in an environment of its own.
+MINISTACK := .cache/ministack
 UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
 # The machine's uv, or else one of the checkout's own.
@@ -58,6 +60,17 @@ test: ## Run the linters and every test, without AWS and without Docker
 	@echo "The linters and every test take about six minutes on two cores."
 	@$(MAKE) --no-print-directory lint
 	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
+
+# `uv tool run` checks no hashes, `uv pip sync` does.
+$(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(MINISTACK)
+	@$(UV) pip sync --quiet --require-hashes --python $(MINISTACK)/bin/python $< || \
+	  { echo "MiniStack cannot be installed: no template was deployed, nothing was tested." >&2; exit 1; }
+	@touch $@
+
+.PHONY: deploy-test
+deploy-test: setup $(MINISTACK)/.ready ## Deploy the templates on MiniStack, an emulator of AWS on 127.0.0.1, and test them there
+	@$(VENV)/bin/pytest tests/deploy || { echo "MiniStack's log: .cache/ministack.log" >&2; exit 1; }
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and cfn-lint
@@ -119,13 +132,16 @@ events: setup ## Pack events/*.json again from events/src
 	@sh events/pack.sh events
 
 .PHONY: lock
-lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again into both lock files
+lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again into the lock files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group dev --group function \
 	  --output-file requirements-dev.txt pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group function --constraints requirements-dev.txt \
 	  --output-file functions/transform/requirements.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group deploy \
+	  --output-file tests/deploy/requirements.txt
 
 .PHONY: clean
 clean: ## Remove everything that make has made

@@ -16,6 +16,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PYPROJECT["dependency-groups"]
 FUNCTION_LOCK = ROOT / "functions" / "transform" / "requirements.txt"
 DEV_LOCK = ROOT / "requirements-dev.txt"
+DEPLOY_LOCK = ROOT / "tests" / "deploy" / "requirements.txt"
+DEV_GROUPS = {name: group for name, group in GROUPS.items() if name != "deploy"}
 ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
 
 
@@ -38,9 +40,10 @@ def canonical(name: str) -> str:
     ("path", "groups"),
     [
         (FUNCTION_LOCK, {"function": GROUPS["function"]}),
-        (DEV_LOCK, {"project": PYPROJECT["project"]["dependencies"]} | GROUPS),
+        (DEV_LOCK, {"project": PYPROJECT["project"]["dependencies"]} | DEV_GROUPS),
+        (DEPLOY_LOCK, {"deploy": GROUPS["deploy"]}),
     ],
-    ids=["function", "dev"],
+    ids=["function", "dev", "deploy"],
 )
 def test_locks_satisfy_pyproject(path: Any, groups: dict[str, list[str]]) -> None:
     packages = locked(path)
@@ -60,7 +63,9 @@ def test_locks_agree_with_each_other() -> None:
     }
 
 
-@pytest.mark.parametrize("path", [FUNCTION_LOCK, DEV_LOCK], ids=["function", "dev"])
+@pytest.mark.parametrize(
+    "path", [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK], ids=["function", "dev", "deploy"]
+)
 def test_locks_hold_hashes_and_no_addresses(path: Any) -> None:
     packages = locked(path)
     assert packages

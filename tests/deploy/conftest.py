@@ -1,0 +1,132 @@
+"""One MiniStack for the session, and the pipeline that `sam build` and `sam deploy` put on it."""
+
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployed import ACCOUNT_ID, GROUP, LACKS, REGION, STACK, TEMPLATES, Cloud, without
+from support import ROOT
+
+from console_login.stack import template
+
+PROGRAM = ROOT / ".cache" / "ministack" / "bin" / "ministack"
+LOG = ROOT / ".cache" / "ministack.log"
+
+
+@pytest.fixture(scope="session")
+def cloud(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
+    """Run MiniStack on 127.0.0.1; its log stays in .cache when a test has failed."""
+    assert PROGRAM.exists(), "MiniStack is not installed: run `make deploy-test`"
+    home = tmp_path_factory.mktemp("home")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PATH": os.environ["PATH"],
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+        "MINISTACK_REGION": REGION,
+    }
+    with LOG.open("wb") as log:
+        process = subprocess.Popen(
+            [str(PROGRAM)],
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # With the processes that it starts for the function, and no other.
+            start_new_session=True,
+        )
+    try:
+        _wait(process, url)
+        running = Cloud(url, home)
+        running.client("logs").create_log_group(logGroupName=GROUP)
+        yield running
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if not request.session.testsfailed:
+        LOG.unlink()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    for _ in range(300):
+        assert process.poll() is None, LOG.read_text()
+        try:
+            with urllib.request.urlopen(f"{url}/_ministack/health"):
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError("MiniStack does not answer: see .cache/ministack.log")
+
+
+@pytest.fixture(scope="session")
+def checkout(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what SAM reads, for this machine's processor, and build the pipeline there."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in TEMPLATES:
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "functions", folder / "functions")
+    machine = platform.machine().replace("aarch64", "arm64")
+    settings = (ROOT / "samconfig.toml").read_text()
+    assert settings.count('"Architecture=arm64"') == 1
+    settings = settings.replace('"Architecture=arm64"', f'"Architecture={machine}"')
+    (folder / "samconfig.toml").write_text(settings)
+    done = cloud.run("sam", "build", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipeline(cloud: Cloud, checkout: Path) -> str:
+    """Type `sam deploy`; return the stack's name."""
+    done = cloud.run("sam", "deploy", "--no-confirm-changeset", folder=checkout)
+    assert done.returncode == 0, done.stderr
+    return STACK
+
+
+@pytest.fixture(scope="session")
+def documents(cloud: Cloud, pipeline: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the templates: the pipeline's as `sam deploy` has sent it, the others as they are."""
+    found = cloud.client("cloudformation").get_template(
+        StackName=pipeline, TemplateStage="Original"
+    )
+    sent = tmp_path_factory.mktemp("sent") / "template.yaml"
+    sent.write_text(found["TemplateBody"])
+    return {name: template.load(ROOT / name) for name in TEMPLATES} | {
+        "template.yaml": template.load(sent)
+    }
+
+
+@pytest.fixture(scope="session")
+def possible(documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the templates without what MiniStack lacks."""
+    return {name: without(document, LACKS[name]) for name, document in documents.items()}
+
+
+@pytest.fixture
+def runs_the_function() -> None:
+    if platform.system() != "Linux":
+        pytest.skip(f"the built function is for Linux, this is {platform.system()}")

@@ -1,0 +1,50 @@
+"""SAM's commands in the wrong order: an environment touches its own stack alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployed import LACKS, STACK, Cloud
+
+# The words that MiniStack, or a pattern of the template, refuses the other stack with.
+REFUSED = {
+    "trail": LACKS["trail.yaml"]["Trail"],
+    # samconfig.toml's values are placeholders.
+    "athena": "'BucketName' must be a bucket's name",
+}
+
+
+def sam(cloud: Cloud, checkout: Path, *arguments: str) -> Any:
+    return cloud.run("sam", *arguments, folder=checkout)
+
+
+@pytest.mark.parametrize("environment", REFUSED)
+def test_another_build_does_not_reach_the_pipelines_stack(
+    environment: str, cloud: Cloud, checkout: Path, pipeline: str
+) -> None:
+    before = cloud.resources(pipeline), cloud.parameters(pipeline)
+    template = cloud.client("cloudformation").get_template(StackName=pipeline)["TemplateBody"]
+
+    built = sam(cloud, checkout, "build", "--config-env", environment)
+    assert built.returncode == 0, built.stderr
+    deployed = sam(cloud, checkout, "deploy", "--no-confirm-changeset")
+
+    assert deployed.returncode == 0, deployed.stderr
+    assert f"No changes to deploy. Stack {STACK} is up to date" in deployed.stdout
+    assert (cloud.resources(pipeline), cloud.parameters(pipeline)) == before
+    found = cloud.client("cloudformation").get_template(StackName=pipeline)["TemplateBody"]
+    assert found == template
+
+
+@pytest.mark.parametrize("environment", REFUSED)
+def test_another_environment_deploys_its_own_template(
+    environment: str, cloud: Cloud, checkout: Path, pipeline: str
+) -> None:
+    # After a build of the pipeline alone.
+    before = cloud.resources(pipeline)
+    arguments = ("deploy", "--no-confirm-changeset", "--config-env", environment)
+    deployed = sam(cloud, checkout, *arguments)
+    assert deployed.returncode == 1
+    assert f"for the stack: console-login-{environment}" in deployed.stderr
+    assert REFUSED[environment] in deployed.stderr
+    assert cloud.resources(pipeline) == before
