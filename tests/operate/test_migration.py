@@ -25,7 +25,7 @@ from console_login.stack.place import ACCOUNT_ID, REGION
 from console_login.stack.template import Stack
 
 DAY = "2026/11/24"
-FUNCTION = "console-login-firehose-TransformFunction"
+FUNCTION = "console-login-firehose-transform"
 FUNCTION_ROLE = "console-login-firehose-TransformRole"
 POLICY = """\
 aws iam get-role-policy --role-name {} --policy-name {} --query PolicyDocument
