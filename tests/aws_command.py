@@ -24,13 +24,17 @@ def main(
 ) -> None:
     """Run one command; `folder` is where relative paths begin."""
     endpoint_url = environment.get("AWS_ENDPOINT_URL")
-    if arguments[0] == "--endpoint-url":
-        endpoint_url, arguments = arguments[1], arguments[2:]
+    region = environment.get("AWS_DEFAULT_REGION")
+    while arguments[0] in ("--endpoint-url", "--region"):
+        name, value, *arguments = arguments
+        endpoint_url, region = (
+            (value, region) if name == "--endpoint-url" else (endpoint_url, value)
+        )
     service, operation, *arguments = arguments
     client = boto3.client(
         service,  # type: ignore[call-overload]
         endpoint_url=endpoint_url,
-        region_name=environment["AWS_DEFAULT_REGION"],
+        region_name=region,
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )

@@ -16,7 +16,7 @@ from support import ROOT
 
 GROUP = "/aws/cloudtrail/management-event"
 BUCKET = "console-login-firehose-deliverybucket"
-STREAM = "console-login-firehose-DeliveryStream"
+STREAM = "console-login-firehose"
 REGION = "ap-northeast-1"
 
 

@@ -32,6 +32,8 @@ for _command in (
     *(events.pack, events.unpack, events.transform),
     local.local,
     *(operate.doctor, operate.redrive, operate.backfill, operate.compare, operate.key_policy),
+    # Last, as it is used.
+    operate.drain,
 ):
     cli.add_command(_command)
 

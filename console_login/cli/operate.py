@@ -1,4 +1,4 @@
-"""Commands for a deployed stack: doctor, redrive, backfill, compare, key-policy."""
+"""Commands for a deployed stack: doctor, redrive, backfill, drain, compare, key-policy."""
 
 import json
 import sys
@@ -287,4 +287,88 @@ def redrive(
         click.echo("nothing to send")
     # What could not be read may hold sign-ins that stay unsent.
     if plan.unusable_count or (result is not None and not result.is_complete):
+        sys.exit(1)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login drain --stack console-login-firehose --dry-run
+console-login drain --stack console-login-firehose --yes
+""",
+)
+@click.option(
+    "--stack", required=True, metavar="NAME", help="Drain the pipeline of the deployed stack NAME."
+)
+@click.option(
+    "--start",
+    metavar="TIME",
+    help="Compare the events from this time on, such as 1h or 2026-11-24T09:00+09:00 (default: 24h,"
+    " for which Firehose retries, or the filter's creation). Without an offset it is in the stack's"
+    " TimeZone.",
+)
+@click.option(
+    "--end",
+    metavar="TIME",
+    help="Name the time at which the filter was deleted, if it is gone already (default: now).",
+)
+@click.option(
+    "--wait",
+    "wait_minutes",
+    type=click.IntRange(0, 24 * 60),
+    default=30,
+    show_default=True,
+    metavar="MINUTES",
+    help="Wait at most this long for missing events, after both buffers. The default is the longest"
+    " time that a record needs for a second pass through both buffers.",
+)
+@options.deleting
+@options.aws
+def drain(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Make a stack safe to delete: nothing is on its way.
+
+    Deletes the subscription filter and waits until every event that passed the filter is in the
+    bucket or in the error prefix: `sam delete` deletes the stream with what Firehose has not
+    written yet. Prints the commands that undo it first. Exits with 1 if an event is missing, or if
+    it could not be checked.
+    """
+    from console_login.operate import drain as draining
+    from console_login.operate.progress_bar import watched
+
+    options.check_answer(yes, dry_run, as_json)
+    job = draining.Drain(options.access(endpoint_url, region, profile), draining.Asked(**chosen))
+    found = job.look()
+    for line in draining.undo_lines(job) if as_json else draining.planned(job, found):
+        click.echo(line, err=as_json)
+    if not (dry_run or found.problem is not None):
+        if not (yes or job.is_gone):
+            options.confirm("Delete the subscription filter?", "deletes", "deleted")
+        try:
+            job.delete()
+            if not as_json:
+                click.echo(draining.deleted(job))
+            with watched("arriving", is_shown=not as_json) as watch:
+                found = job.wait(watch)
+        except BaseException:
+            # Whatever ends it: the user must know what may still be on its way.
+            for line in draining.interrupted(job):
+                click.echo(line, err=as_json)
+            raise
+        if not as_json:
+            for line in draining.words(job, found):
+                click.echo(line)
+    elif not as_json:
+        click.echo("nothing is deleted")
+    if as_json:
+        click.echo(json.dumps(draining.report(job, found, dry_run=dry_run), indent=2))
+    if found.problem is not None or (found.missing and not dry_run):
         sys.exit(1)

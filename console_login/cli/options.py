@@ -88,10 +88,19 @@ def aws[Run: Callable[..., Any]](run: Run) -> Run:
 
 def sending[Run: Callable[..., Any]](run: Run) -> Run:
     """Add the options of a command that sends something: for `check_answer`."""
+    return _asking(run, "send")
+
+
+def deleting[Run: Callable[..., Any]](run: Run) -> Run:
+    """Add the options of a command that deletes something: for `check_answer`."""
+    return _asking(run, "delete")
+
+
+def _asking[Run: Callable[..., Any]](run: Run, verb: str) -> Run:
     for option in (
         AS_JSON,
-        click.option("-y", "--yes", is_flag=True, help="Send without asking."),
-        click.option("--dry-run", is_flag=True, help="Read and count, but send nothing."),
+        click.option("-y", "--yes", is_flag=True, help=f"{verb.title()} without asking."),
+        click.option("--dry-run", is_flag=True, help=f"Read and count, but {verb} nothing."),
     ):
         run = option(run)
     return run
@@ -119,16 +128,19 @@ def parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def confirm(question: str) -> None:
-    """Ask on stderr; exit with 1 for no. Raises UserError where nobody answers."""
+def confirm(question: str, does: str = "sends", done: str = "sent") -> None:
+    """Ask on stderr; exit with 1 for no. Raises UserError where nobody answers.
+
+    does, done: what --yes does without asking, and what nothing is after a no.
+    """
     # click's own question leaves a blank on stdout.
     click.echo(f"{question} [y/N]: ", nl=False, err=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         click.echo(err=True)
-        raise UserError("nobody answers: --yes sends without asking")
+        raise UserError(f"nobody answers: --yes {does} without asking")
     if answer.strip().lower() not in {"y", "yes"}:
-        click.echo("nothing is sent")
+        click.echo(f"nothing is {done}")
         sys.exit(1)
 
 

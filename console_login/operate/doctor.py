@@ -319,7 +319,8 @@ def check_key(subject: Subject) -> list[Finding]:
         return []
     options = [f"--stack {subject.stack.name}", f"--region {subject.region}"]
     options += [f"--account {subject.account_id}"]
-    options += [f"--parameter Name={subject.stream_name}"]
+    if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
+        options += [f"--parameter Name={subject.stream_name}"]
     return [
         Finding(
             f"the policy of key {key_id} lacks {', '.join(lacking)}",

@@ -10,6 +10,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -45,6 +46,7 @@ class ListedObject(NamedTuple):
     key: str
     size: int
     etag: str
+    written: datetime | None = None
 
 
 class ErrorRecord(NamedTuple):
@@ -75,7 +77,9 @@ def listed(s3: Any, bucket: str, prefix: str) -> Iterator[ListedObject]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for each in page.get("Contents", ()):
                 if each["Size"] or not each["Key"].endswith("/"):
-                    yield ListedObject(each["Key"], each["Size"], each["ETag"])
+                    yield ListedObject(
+                        each["Key"], each["Size"], each["ETag"], each.get("LastModified")
+                    )
 
 
 def read(s3: Any, bucket: str, listed_object: ListedObject) -> bytes:
@@ -100,15 +104,15 @@ def records(body: bytes) -> Iterator[ErrorRecord | JunkLine]:
     Blank lines are counted and passed over. Raises ObjectError where the object is damaged; what
     came before may be damaged as well.
     """
-    for number, line in enumerate(_lines(body), 1):
+    for number, line in enumerate(lines(body), 1):
         if line is None:
             yield JunkLine(number, "the line is too long")
         elif line.strip():
             yield _record(number, line)
 
 
-def _lines(body: bytes) -> Iterator[bytes | None]:
-    """Yield each line, None for one that is too long to be kept."""
+def lines(body: bytes) -> Iterator[bytes | None]:
+    """Yield each line, None for one that is too long to be kept. Raises ObjectError."""
     plain = io.BytesIO(body)
     stream = gzip.GzipFile(fileobj=plain) if body.startswith(_GZIP_MAGIC) else plain
     try:

@@ -116,10 +116,10 @@ def test_help_lists_the_commands() -> None:
         ([*KEY_POLICY, "--stack", "9"], "no stack name"),
         ([*KEY_POLICY, "--region", "tokyo"], "no Region"),
         ([*KEY_POLICY, "--account", "1"], "no account id"),
-        ([*KEY_POLICY, "--parameter", "CreateTrail"], "write NAME=VALUE"),
+        ([*KEY_POLICY, "--parameter", "SignInAlarms"], "write NAME=VALUE"),
         ([*KEY_POLICY, "--parameter", "=x"], "write NAME=VALUE"),
         ([*KEY_POLICY, "--parameter", "Nothing=x"], "no such parameter: Nothing"),
-        ([*KEY_POLICY, "--parameter", "CreateTrail=yes"], "must be one of false, true"),
+        ([*KEY_POLICY, "--parameter", "SignInAlarms=yes"], "must be one of false, true"),
         ([*KEY_POLICY, "--parameter", "ExistingKeyArn=x"], "must be the ARN of a key"),
     ],
 )

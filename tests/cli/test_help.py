@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from serving import REGION, Endpoint, serving
+from shell import impatient
 from support import EVENTS, ROOT
 
 from console_login.cli import cli
@@ -63,7 +64,7 @@ def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> No
     shutil.copy(EVENTS / "src" / "tokyo.jsonl", tmp_path / "my-events.jsonl")
     shutil.copy(EVENTS / "mixed.json", tmp_path / "packed.json")
     environment = os.environ | {
-        "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
+        "PATH": f"{impatient(tmp_path)}:{COMMAND.parent}:{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": endpoint.url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",

@@ -15,7 +15,7 @@ from console_login.local import generate
 
 START = 1711792102.0
 NAME = (
-    r"console-login-firehose-DeliveryStream-1-2024-03-30-18-48-\d\d"
+    r"console-login-firehose-1-2024-03-30-18-48-\d\d"
     r"-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 )
 

@@ -234,7 +234,7 @@ def test_fact_5_error_objects_are_json_lines_of_the_original_input() -> None:
     assert base64.b64decode(second["rawData"]) == b"other"
     assert first["arrivalTimestamp"] == int(START * 1000)
     assert first["attemptEndingTimestamp"] == int(START * 1000) + 10_000
-    assert first["lambdaARN"].endswith(":function:console-login-firehose-TransformFunction:$LATEST")
+    assert first["lambdaARN"].endswith(":function:console-login-firehose-transform:$LATEST")
 
 
 def test_unconfirmed_error_objects_are_plain_and_have_no_extension() -> None:

@@ -268,7 +268,7 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
         ),
         (
             ["--start", START, "--log-group", GROUP, "--stream", "s", "--event-names", "a b"],
-            "must be plain event names",
+            "must be 1 to 25 plain event names",
         ),
         (["--start", START, "--stack", "s", "--endpoint-url", "here"], "Invalid endpoint: here"),
         (["--start", START, "--stack", "s", "--profile", "none"], "profile (none)"),

@@ -445,15 +445,16 @@ def test_a_negative_condition_is_not_compared() -> None:
     assert not is_covered(wanted, {"Statement": statement}, KEY_ARN)
 
 
-def test_a_wider_condition_is_enough_and_createtrail_needs_more() -> None:
+def test_a_wider_condition_is_enough_and_another_name_is_said() -> None:
     policy = printed()
     policy["Statement"][0]["Condition"] = {
         "ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:{REGION}:111122223333:*"}
     }
     assert lacking(policy) == ""
-    (finding,) = found_by("key policy", ExistingKey(printed(), CreateTrail="true"))
-    assert "CloudTrailEncrypts, CloudTrailDescribesTheKey" in finding.problem
-    assert "--parameter CreateTrail=true" in finding.remedy
+    (finding,) = found_by("key policy", ExistingKey(printed(), Name="other"))
+    assert finding.problem.endswith(" lacks CloudWatchLogsEncrypts")
+    assert finding.remedy.endswith(" --parameter Name=other")
+    assert lacking(printed(Name="other"), Name="other") == ""
 
 
 # The stream --------------------------------------------------------------------------------------
@@ -503,7 +504,7 @@ def other_function(stream: Any) -> None:
         (extraction, "paid processing on: CloudWatchLogProcessing;"),
         (lambda stream: processing(stream).update(Enabled=False), "has no Lambda processor"),
         (lambda stream: processing(stream).update(Processors=[]), "has no Lambda processor"),
-        (other_function, "TransformFunction-2, and the stack's is "),
+        (other_function, "firehose-transform-2, and the stack's is "),
         (
             lambda stream: stream.update(
                 DeliveryStreamStatus="CREATING_FAILED", FailureDescription={"Details": "no grant"}

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from serving import BUCKET, GROUP, Endpoint, serving
-from shell import blocks, run
+from shell import blocks, impatient, run
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
 BLOCKS = blocks(ROOT / "docs" / "operations.md")
@@ -20,22 +20,37 @@ FAILED = "consolelogin/processing-failed/2026/11/24/failed-1"
 
 def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_path: Path) -> None:
     assert len(BLOCKS) > 15
-    # One shell, so that what the first blocks set holds for the others; doctor may find something.
+    # One shell, so that what the first blocks set stays for the others; what compares may find
+    # something.
     script = "".join(f"echo '### {number}'\n{each}" for number, each in enumerate(BLOCKS))
-    script = re.sub(r"^(console-login doctor .*)$", r"\1 || [ $? -eq 1 ]", script, flags=re.M)
+    script = re.sub(
+        r"^(console-login (?:doctor|compare) .*)$", r"\1 || [ $? -eq 1 ]", script, flags=re.M
+    )
     with serving() as endpoint:
         prepare(endpoint)
+        impatient(tmp_path)
         script = script.replace("http://127.0.0.1:4566", endpoint.url)
         done = run(script, tmp_path, {"AWS_ENDPOINT_URL": endpoint.url})
         assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         assert set(endpoint.lines(2)) == {TOKYO, OSAKA}
+        logs = endpoint.client("logs")
+        filters = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
+        assert filters == []
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
+    # What was on its way has arrived, and when the filter is deleted by hand as well.
+    (number,) = (number for number, each in enumerate(printed) if "is safe" in each)
+    assert "the 1 event has arrived" in printed[number]
+    assert "old  2 events," in printed[-1]
+    assert printed[-1].splitlines()[-1] == "the same events on both sides"
     # The first doctor finds what is prepared.
     assert "1 error object waits" in printed[2]
 
 
 def prepare(endpoint: Endpoint) -> None:
-    """Let one sign-in fail as Firehose leaves it, and another pass while there is no filter."""
+    """Let one sign-in fail as Firehose leaves it, and another pass while there is no filter.
+
+    Then the first comes once more, through the filter.
+    """
     source = base64.b64encode(gz(envelope([TOKYO]))).decode()
     line = {
         "attemptsMade": 4,
@@ -56,3 +71,5 @@ def prepare(endpoint: Endpoint) -> None:
     logs.put_log_events(logGroupName=GROUP, logStreamName="trail", logEvents=[message])
     given = ("logGroupName", "filterName", "filterPattern", "destinationArn", "roleArn")
     logs.put_subscription_filter(**{key: found[key] for key in given})
+    message = {"timestamp": int(time.time() * 1000), "message": TOKYO}
+    logs.put_log_events(logGroupName=GROUP, logStreamName="trail", logEvents=[message])

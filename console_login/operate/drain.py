@@ -1,0 +1,717 @@
+"""Before a stack is deleted: delete its subscription filter, wait for what was on its way.
+
+`DeleteDeliveryStream` deletes what Firehose still has in its buffers: up to both buffers, or a
+day's backlog while it cannot write. So the events of the log group that passed the filter are
+looked for in the bucket, one by one. Nothing but the filter is deleted.
+https://docs.aws.amazon.com/firehose/latest/APIReference/API_DeleteDeliveryStream.html
+"""
+
+import base64
+import json
+import re
+import shlex
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from console_login.counts import counted
+from console_login.errors import UserError
+from console_login.events.envelope import LogEvent, Origin, compress, data_message_of
+from console_login.events.identity import identity
+from console_login.function import make_importable
+from console_login.moments import moment
+from console_login.operate import error_objects
+from console_login.operate.access import Access, AccessError, Deployed, deployed, one_line
+from console_login.operate.error_objects import ErrorRecord, ListedObject, ObjectError
+from console_login.operate.progress_bar import Watch
+from console_login.operate.sent_lines import Memory, TagError, is_whole, tag_of
+from console_login.stack.limits import MIB, PROCESSING_FAILED
+from console_login.stack.prefix import time_zone
+
+# Beyond both buffers: what CloudWatch Logs accepted and has not sent yet, or does not show yet.
+MARGIN_SECONDS = 60
+
+# And then for what is still missing: a record that is put back passes both buffers once more, and
+# each may wait 15 minutes.
+DEFAULT_WAIT_MINUTES = 30
+
+POLL_SECONDS = 10
+
+# Firehose tries for so long to write, and then gives up: what is older is not on its way.
+_WINDOW = timedelta(hours=24)
+
+# CloudTrail's events reach the log group some minutes after their timestamps.
+_LATE = timedelta(minutes=15)
+
+# The bucket's clock and the log group's, and whole seconds.
+_CLOCKS = timedelta(minutes=1)
+
+# What is read at most. A busy account narrows the window with --start.
+MAX_EVENTS = 100_000
+MAX_OBJECTS = 50_000
+MAX_READ_BYTES = 2048 * MIB
+MAX_LINES = 500_000
+MAX_READ_SECONDS = 15 * 60
+# A put-back record is the largest, and far smaller.
+MAX_DECOMPRESSED_BYTES = 64 * MIB
+# Whose tags are read: one request each.
+MAX_TAGS_READ = 1000
+
+MAX_NAMED = 10
+# Of these in a row were refused: the next one will be, too.
+_MAX_FAILED_POLLS = 3
+# FilterLogEvents allows five to ten calls a second.
+_READ_TRIES = 10
+
+# Printed: nothing but an id may come through.
+_EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+_NARROW = "--start with a later time reads less"
+
+
+class DrainError(UserError):
+    """What was asked cannot be done; the message says why."""
+
+
+class BoundError(Exception):
+    """More would have to be read than is read at most; the message names the bound."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `console-login drain` was asked to do, as it was typed."""
+
+    stack: str
+    start: str | None = None
+    end: str | None = None
+    wait_minutes: int = DEFAULT_WAIT_MINUTES
+
+
+@dataclass
+class Outcome:
+    """What is known about the events that passed the filter.
+
+    missing: names of those that are nowhere. unread: error records, or objects, of which not every
+    event could be read. waiting: error objects that were not redriven whole; problem: why it could
+    not be checked.
+    """
+
+    events: int = 0
+    arrived: int = 0
+    in_error_prefix: int = 0
+    missing: list[str] = field(default_factory=list)
+    unread: int = 0
+    waiting: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+    @property
+    def is_safe(self) -> bool:
+        return self.problem is None and not self.missing
+
+
+class Drain:
+    """One run: `look`, then `delete`, then `wait`.
+
+    filters: those to the stack's stream, empty where they are gone already.
+    deleted_at: in seconds since the epoch; None before.
+    Raises AccessError, DrainError.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        asked: Asked,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.access = access
+        self.asked = asked
+        self._now = now
+        self._sleep = sleep
+        self.stack: Deployed = deployed(access, asked.stack)
+        parameters = self.stack.parameters
+        try:
+            self._zone = time_zone(parameters["TimeZone"])
+            self._prefix = parameters["Prefix"]
+            self._selection = _Selection(parameters["EventNames"])
+            buffers = float(parameters["BufferSeconds"]) + float(parameters["LambdaBufferSeconds"])
+            self.bucket = self.stack.outputs["BucketName"]
+            self.log_group = self.stack.outputs["LogGroupName"]
+        except KeyError as error:
+            raise AccessError(
+                f"stack {self.stack.name} has no {error}: name a stack of template.yaml"
+            ) from error
+        self.settle_seconds = buffers + MARGIN_SECONDS
+        self.stream_arn = self.stack.outputs["DeliveryStreamArn"]
+        self.stream_name = self.stream_arn.rsplit("/", 1)[1]
+        self._logs = access.client(
+            "logs", retries={"mode": "standard", "max_attempts": _READ_TRIES}
+        )
+        self._s3 = access.client("s3")
+        self._memory = Memory(self._s3, self.bucket, self.stream_name)
+        self.filters = self._filters()
+        self.is_gone = not self.filters
+        self.deleted_at: float | None = None
+        self.is_deleting = False
+        self._start, self._end = self._window()
+        self._patterns = [each.get("filterPattern", "") for each in self.filters]
+        if self.is_gone:
+            self._patterns = [_pattern(parameters["EventNames"])]
+        self._expected: dict[str, str] = {}
+        self._arrived: set[str] = set()
+        self._failed: set[str] = set()
+        self._read: set[tuple[str, str]] = set()
+        self._read_bytes = 0
+        self._read_until: datetime | None = None
+        self._unread: set[str] = set()
+        self._problem: str | None = None
+
+    def _filters(self) -> list[dict[str, Any]]:
+        pages = self._logs.get_paginator("describe_subscription_filters")
+        with one_line():
+            return [
+                each
+                for page in pages.paginate(logGroupName=self.log_group)
+                for each in page["subscriptionFilters"]
+                if each["destinationArn"] == self.stream_arn
+            ]
+
+    def _window(self) -> tuple[datetime, datetime | None]:
+        """Return from when on an event has passed the filter, and until when if that is known."""
+        now = self._time()
+        end = None
+        if self.asked.end is not None:
+            if self.filters:
+                raise DrainError("--end is for a filter that is gone: this one is not")
+            end = moment("--end", self.asked.end, self._zone, now)
+            if end > now:
+                raise DrainError(f"--end {text(end)} is yet to come: leave it out for now")
+        elif self.is_gone:
+            end = now
+        if self.asked.start is not None:
+            start = moment("--start", self.asked.start, self._zone, now)
+            if start >= (end or now):
+                raise DrainError(f"--start {text(start)} is not before {text(end or now)}")
+            return start, end
+        start = (end or now) - _WINDOW
+        # What came before the filter is backfill's business.
+        created = [each["creationTime"] / 1000 for each in self.filters if "creationTime" in each]
+        if created:
+            start = max(start, datetime.fromtimestamp(min(created), UTC))
+        return start, end
+
+    @property
+    def start(self) -> datetime:
+        return self._start
+
+    @property
+    def end(self) -> datetime | None:
+        """When the filter was deleted, None before."""
+        return self._end
+
+    @property
+    def settled_at(self) -> datetime:
+        """When both buffers and the margin are over, once the filter is deleted."""
+        return (self._end or self._time()) + timedelta(seconds=self.settle_seconds)
+
+    def _time(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
+
+    # What was on its way -------------------------------------------------------------------------
+
+    def look(self) -> Outcome:
+        """Read what is new in the log group and in the bucket, and compare."""
+        try:
+            self._read_events()
+            self._read_objects()
+        except (AccessError, BoundError) as error:
+            self._problem = str(error)
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        """Return what is known by now."""
+        arrived = self._expected.keys() & self._arrived
+        failed = (self._expected.keys() & self._failed) - arrived
+        missing = self._expected.keys() - arrived - failed
+        return Outcome(
+            events=len(self._expected),
+            arrived=len(arrived),
+            in_error_prefix=len(failed),
+            missing=sorted(self._expected[each] for each in missing),
+            unread=len(self._unread),
+            problem=self._problem,
+        )
+
+    def _read_events(self) -> None:
+        """Add the events that passed the filter: what the log group took while it existed.
+
+        The newest are read again each time: an event can be seen some seconds after it was taken.
+        """
+        now = self._time()
+        until = self._end or now
+        since = self._read_until or self._start
+        started = self._now()
+        for pattern in self._patterns:
+            asked: dict[str, Any] = {
+                "logGroupName": self.log_group,
+                "startTime": _milliseconds(since - _LATE),
+                "endTime": _milliseconds(until + _LATE),
+            }
+            if pattern:
+                asked["filterPattern"] = pattern
+            pages = self._logs.get_paginator("filter_log_events")
+            with one_line():
+                for page in pages.paginate(**asked):
+                    for event in page["events"]:
+                        self._expect(event, until)
+                    if self._now() - started > MAX_READ_SECONDS:
+                        raise BoundError(
+                            f"the log group took more than {MAX_READ_SECONDS // 60} minutes to"
+                            f" read; {_NARROW}"
+                        )
+        self._read_until = until
+
+    def _expect(self, event: dict[str, Any], until: datetime) -> None:
+        taken = event.get("ingestionTime", event["timestamp"])
+        if not _milliseconds(self._start) <= taken < _milliseconds(until):
+            return
+        message = event["message"]
+        if not self._selection.passes(message):
+            return
+        event_id, digest = identity(message)
+        self._expected[digest] = event_id if _EVENT_ID.fullmatch(event_id) else f"sha256:{digest}"
+        if len(self._expected) > MAX_EVENTS:
+            raise BoundError(f"more than {MAX_EVENTS:,} events passed the filter; {_NARROW}")
+
+    def _read_objects(self) -> None:
+        """Read the objects that were written since the window began, each once."""
+        started = self._now()
+        listed = 0
+        for folder, is_error in self._folders():
+            for each in error_objects.listed(self._s3, self.bucket, folder):
+                listed += 1
+                if listed > MAX_OBJECTS:
+                    raise BoundError(
+                        f"there are more than {MAX_OBJECTS:,} objects of these days; {_NARROW}"
+                    )
+                is_old = each.written is not None and each.written < self._start - _CLOCKS
+                if is_old or (each.key, each.etag) in self._read:
+                    continue
+                self._read_bytes += each.size
+                if self._read_bytes > MAX_READ_BYTES:
+                    raise BoundError(
+                        f"the objects have more than {MAX_READ_BYTES // MIB:,} MiB; {_NARROW}"
+                    )
+                try:
+                    self._take(each, is_error=is_error)
+                except ObjectError:
+                    self._unread.add(each.key)
+                self._read.add((each.key, each.etag))
+                if self._now() - started > MAX_READ_SECONDS:
+                    raise BoundError(
+                        f"the objects took more than {MAX_READ_SECONDS // 60} minutes to read;"
+                        f" {_NARROW}"
+                    )
+
+    def _folders(self) -> Iterator[tuple[str, bool]]:
+        """Yield the folders of the window's days, and whether they are of failed records."""
+        day = (self._start - _CLOCKS).astimezone(self._zone).date()
+        last = (self._time() + _CLOCKS).astimezone(self._zone).date()
+        while day <= last:
+            yield f"{self._prefix}{day:%Y/%m/%d}/", False
+            yield f"{self._prefix}{PROCESSING_FAILED}/{day:%Y/%m/%d}/", True
+            day += timedelta(days=1)
+
+    def _take(self, listed: ListedObject, *, is_error: bool) -> None:
+        body = error_objects.read(self._s3, self.bucket, listed)
+        if not is_error:
+            for line in error_objects.lines(body):
+                if line is None:
+                    self._unread.add(listed.key)
+                    continue
+                self._found(self._arrived, line.decode("utf-8", "replace").removesuffix("\n"))
+            return
+        try:
+            sent = self._memory.recall(listed.key)
+        except TagError:
+            sent = None
+        for record in error_objects.records(body):
+            if not isinstance(record, ErrorRecord):
+                self._unread.add(listed.key)
+            # What redrive has sent again is on its way again: it must be found in an object.
+            elif sent is None or record.line not in sent:
+                try:
+                    for message in _messages(record.data):
+                        self._found(self._failed, message)
+                except (ValueError, RecursionError, zlib.error):
+                    self._unread.add(listed.key)
+
+    def _found(self, where: set[str], message: str) -> None:
+        where.add(identity(message).digest)
+        if len(self._arrived) + len(self._failed) > MAX_LINES:
+            raise BoundError(f"the objects have more than {MAX_LINES:,} lines; {_NARROW}")
+
+    # Deleting, and waiting -----------------------------------------------------------------------
+
+    def delete(self) -> None:
+        """Delete the filters to the stream. Raises AccessError; some may be deleted then."""
+        self.is_deleting = True
+        for count, each in enumerate(self.filters):
+            with one_line():
+                try:
+                    self._logs.delete_subscription_filter(
+                        logGroupName=self.log_group, filterName=each["filterName"]
+                    )
+                except ClientError as error:
+                    # Someone else was faster.
+                    if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                        self.is_deleting = count > 0
+                        raise
+        self.deleted_at = self._now()
+        if self._end is None:
+            self._end = self._time()
+
+    def wait(self, watch: Watch = lambda _done, _total: None) -> Outcome:
+        """Return when nothing can be on its way any more, or when the time is over.
+
+        watch: is told how many events have arrived, and of how many.
+        """
+        settled_at = self.settled_at.timestamp()
+        ends_at = max(settled_at, self._now()) + self.asked.wait_minutes * 60
+        failures = 0
+        while True:
+            now = self._now()
+            self._problem = None
+            try:
+                self._read_events()
+                self._read_objects()
+                failures = 0
+            except AccessError as error:
+                failures += 1
+                self._problem = str(error)
+            except BoundError as error:
+                self._problem = str(error)
+                break
+            found = self.outcome()
+            watch(found.events - len(found.missing), found.events)
+            is_over = now >= settled_at if found.is_safe else now >= ends_at
+            if is_over or failures == _MAX_FAILED_POLLS:
+                break
+            next_at = settled_at if now < settled_at else ends_at
+            self._sleep(max(0.0, min(POLL_SECONDS, next_at - now)))
+        found = self.outcome()
+        try:
+            found.waiting = self._waiting()
+        except (AccessError, BoundError) as error:
+            found.problem = found.problem or str(error)
+        return found
+
+    def _waiting(self) -> list[str]:
+        """Return the keys of error objects, of any day, that are not redriven whole."""
+        keys = []
+        for count, each in enumerate(
+            error_objects.listed(self._s3, self.bucket, f"{self._prefix}{PROCESSING_FAILED}/")
+        ):
+            if count >= MAX_TAGS_READ:
+                raise BoundError(
+                    f"there are more than {MAX_TAGS_READ:,} error objects, and which of them"
+                    " redrive has sent again is not known: see console-login redrive --dry-run"
+                )
+            with one_line():
+                tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=each.key)["TagSet"]
+            if not is_whole({tag["Key"]: tag["Value"] for tag in tags}, self.stream_name):
+                keys.append(each.key)
+        return keys
+
+    # What to type --------------------------------------------------------------------------------
+
+    def undo(self) -> list[str]:
+        """Return the commands that put the filter back, and send what came in between."""
+        logs = ["aws", *self._options("--endpoint-url", "--region", "--profile"), "logs"]
+        commands = [
+            shlex.join([*logs, "put-subscription-filter", *_described(each)])
+            for each in self.filters
+        ]
+        # By its timestamp an event may be older than its arrival in the log group.
+        start = text((self._end or self._time()) - _LATE)
+        return [*commands, self._command("backfill", "--start", start)]
+
+    def again(self) -> str:
+        """Return the command that continues, now that the filter is gone."""
+        end = self._end or self._time()
+        return self._command("drain", "--start", text(self._start), "--end", text(end))
+
+    def redrive(self) -> str:
+        return self._command("redrive")
+
+    def doctor(self) -> str:
+        return self._command("doctor")
+
+    def sam_delete(self) -> str:
+        options = self._options("--region", "--profile")
+        return shlex.join(["sam", "delete", "--stack-name", self.stack.name, *options])
+
+    def _command(self, name: str, *arguments: str) -> str:
+        options = self._options("--endpoint-url", "--region", "--profile")
+        command = ["console-login", name, "--stack", self.stack.name, *arguments, *options]
+        return shlex.join(command)
+
+    def _options(self, *names: str) -> list[str]:
+        """Return those of the options that were given."""
+        given = {
+            "--endpoint-url": self.access.endpoint_url,
+            "--region": self.access.region,
+            "--profile": self.access.profile,
+        }
+        return [word for name in names if (value := given[name]) for word in (name, value)]
+
+
+class _Selection:
+    """Which of the events that the filter picks the function does not drop."""
+
+    def __init__(self, event_names: str) -> None:
+        make_importable()
+        from transformer.batch import Transformer
+        from transformer.config import Config
+        from transformer.firehose import InputRecord
+
+        self._transformer = Transformer(Config.from_environment({"EVENT_NAMES": event_names}))
+        self._input_record = InputRecord
+        self._names = frozenset(event_names.split(","))
+
+    def passes(self, message: str) -> bool:
+        try:
+            name = json.loads(message)["eventName"]
+        except (ValueError, RecursionError, KeyError, TypeError):
+            name = None
+        if isinstance(name, str) and name in self._names:
+            return True
+        # Every event, or one that may be damaged: the function itself knows.
+        document = data_message_of(Origin("", "", "", ""), [LogEvent("", 0, message)])
+        data = base64.b64encode(compress(document)).decode()
+        (outcome,) = self._transformer.transform([self._input_record("", data)])
+        return bool(outcome.reason.value != "no_match")
+
+
+def _messages(record: bytes) -> Iterator[str]:
+    """Yield the messages in a record: envelopes, plain or in gzip members.
+
+    Raises ValueError or zlib.error where the record is damaged.
+    """
+    if record.startswith(b"\x1f\x8b"):
+        record = _decompressed(record)
+    content = record.decode()
+    decoder = json.JSONDecoder()
+    position = 0
+    while position < len(content):
+        if content[position].isspace():
+            position += 1
+            continue
+        document, position = decoder.raw_decode(content, position)
+        if not isinstance(document, dict):
+            raise ValueError("no envelope")
+        if document.get("messageType") == "DATA_MESSAGE":
+            for each in document.get("logEvents", ()):
+                message = each.get("message") if isinstance(each, dict) else None
+                if not isinstance(message, str):
+                    raise ValueError("no message")
+                yield message
+
+
+def _decompressed(data: bytes) -> bytes:
+    plain = b""
+    while data:
+        member = zlib.decompressobj(wbits=31)
+        plain += member.decompress(data, MAX_DECOMPRESSED_BYTES - len(plain))
+        if not member.eof:
+            raise ValueError("truncated, or too large")
+        data = member.unused_data
+    return plain
+
+
+def _pattern(event_names: str) -> str:
+    # The translator takes a second to import.
+    from console_login.operate.backfill import filter_pattern
+
+    return filter_pattern(event_names)
+
+
+def _described(found: dict[str, Any]) -> list[str]:
+    """Return the options of `aws logs put-subscription-filter` that make a filter."""
+    words = []
+    for option, key in (
+        ("--log-group-name", "logGroupName"),
+        ("--filter-name", "filterName"),
+        ("--filter-pattern", "filterPattern"),
+        ("--destination-arn", "destinationArn"),
+        ("--role-arn", "roleArn"),
+        ("--field-selection-criteria", "fieldSelectionCriteria"),
+    ):
+        if key in found:
+            words += [option, found[key]]
+    if fields := found.get("emitSystemFields"):
+        words += ["--emit-system-fields", *fields]
+    if found.get("applyOnTransformedLogs"):
+        words.append("--apply-on-transformed-logs")
+    return words
+
+
+def _milliseconds(when: datetime) -> int:
+    return int(when.timestamp() * 1000)
+
+
+def text(when: datetime) -> str:
+    """Return a time as the command line spells it, in UTC."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# What the user sees ------------------------------------------------------------------------------
+
+
+def planned(drain: Drain, found: Outcome) -> list[str]:
+    """Return what is about to happen, and the commands that undo it, in lines."""
+    names = ", ".join(each["filterName"] for each in drain.filters)
+    until = text(drain.end) if drain.end is not None else "now"
+    seen = f"{counted(found.events, 'event')}, of which {_arrived(found)}"
+    wait = counted(drain.asked.wait_minutes, "minute")
+    lines = [
+        f"log group  {drain.log_group}",
+        f"filter     {names or 'gone already'}",
+        f"stream     {drain.stream_name}",
+        f"window     {text(drain.start)} to {until}: {found.problem or seen}",
+        f"wait       {drain.settle_seconds:g} s (both buffers, and {MARGIN_SECONDS} s), then"
+        f" {wait} at most for what is missing (records that Firehose retries, or that the function"
+        " puts back)",
+    ]
+    if drain.is_gone and drain.asked.end is None:
+        lines.append(
+            "the filter is gone: an event from after its deletion never passed it and cannot"
+            " arrive; --end TIME names when it was deleted"
+        )
+    return [*lines, *undo_lines(drain)]
+
+
+def deleted(drain: Drain) -> str:
+    """Return what was deleted, and until when it takes at least."""
+    settled = text(drain.settled_at)
+    if drain.is_gone:
+        return f"nothing was left to delete; waits until {settled} at least"
+    return f"deleted the filter; waits until {settled} at least"
+
+
+def undo_lines(drain: Drain) -> list[str]:
+    """Return the commands that undo the deletion, in lines."""
+    return ["to undo:", *(f"  {command}" for command in drain.undo())]
+
+
+def _arrived(found: Outcome) -> str:
+    count = found.events - len(found.missing)
+    errors = f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
+    return f"{count:,} {'has' if count == 1 else 'have'} arrived{errors}"
+
+
+def words(drain: Drain, found: Outcome) -> list[str]:
+    """Return what has happened, in lines; of an event at most its id."""
+    lines = []
+    if found.problem is not None:
+        lines.append(f"could not be checked: {found.problem}")
+    elif found.missing:
+        missing, more = found.missing[:MAX_NAMED], len(found.missing) - MAX_NAMED
+        named = ", ".join(missing) + (f" and {more:,} more" if more > 0 else "")
+        lines.append(f"{_missing(found)} not arrived: {named}")
+    elif not found.events:
+        lines.append(
+            "no event passed the filter in this time, so nothing was compared; both buffers and"
+            f" {MARGIN_SECONDS} s have passed"
+        )
+    else:
+        errors = (
+            f" ({found.in_error_prefix:,} in the error prefix: redrive them first)"
+            if found.in_error_prefix
+            else ""
+        )
+        all_events = "the 1 event has" if found.events == 1 else f"all {found.events:,} events have"
+        lines.append(f"{all_events} arrived{errors}")
+    if found.unread:
+        lines.append(
+            f"{counted(found.unread, 'object')} could not be read in full: console-login redrive"
+            " --dry-run names damaged error objects"
+        )
+    if found.waiting:
+        lines += _of_waiting(drain, found)
+    if found.is_safe:
+        after = "after that, " if found.waiting else ""
+        return [*lines, f"{after}`{drain.sam_delete()}` is safe: the bucket stays"]
+    return [
+        *lines,
+        "do not delete the stack: with the stream, `sam delete` deletes what Firehose has not"
+        " written yet",
+        f"see {drain.doctor()}, and what Firehose says:"
+        f" {drain.stack.outputs.get('TailDeliveryLogCommand', 'its log group')}",
+        "an event that never passed the filter is sent by the backfill below",
+        f"to check again: {drain.again()}",
+        *undo_lines(drain),
+    ]
+
+
+def _missing(found: Outcome) -> str:
+    count = len(found.missing)
+    return f"{count:,} of {counted(found.events, 'event')} {'has' if count == 1 else 'have'}"
+
+
+def _of_waiting(drain: Drain, found: Outcome) -> Iterator[str]:
+    keys, more = found.waiting[:MAX_NAMED], len(found.waiting) - MAX_NAMED
+    count = counted(len(found.waiting), "error object was", "error objects were")
+    yield f"{count} not redriven (tag {tag_of(drain.stream_name)}):"
+    for key in keys:
+        yield f"  s3://{drain.bucket}/{key}"
+    if more > 0:
+        yield f"  and {more:,} more"
+    yield (
+        f"the bucket stays, but redrive needs the stream: {drain.redrive()}, and then"
+        f" {drain.again()}"
+    )
+
+
+def interrupted(drain: Drain) -> list[str]:
+    """Return what is said when a run ends before its time, in lines."""
+    if not drain.is_deleting:
+        return ["nothing is deleted"]
+    found = drain.outcome()
+    state = "the filter is deleted" if drain.deleted_at is not None else "the filter may be deleted"
+    missing = f"{_missing(found)} not arrived" if found.missing else "every known event has arrived"
+    return [
+        f"{state}; {missing}, and more may still be on its way: do not delete the stack",
+        f"to continue: {drain.again()}",
+        *undo_lines(drain),
+    ]
+
+
+def report(drain: Drain, found: Outcome, *, dry_run: bool) -> dict[str, Any]:
+    """Return what has happened, for machines; times in ISO 8601, UTC."""
+    return {
+        "stack": drain.stack.name,
+        "log_group": drain.log_group,
+        "stream": drain.stream_name,
+        "filters": [each["filterName"] for each in drain.filters],
+        "filter_was_gone": drain.is_gone,
+        "dry_run": dry_run,
+        "start": text(drain.start),
+        "end": text(drain.end) if drain.end is not None else None,
+        "events": found.events,
+        "arrived": found.arrived,
+        "in_error_prefix": found.in_error_prefix,
+        "missing": len(found.missing),
+        "missing_events": found.missing[:MAX_NAMED],
+        "objects_unread": found.unread,
+        "error_objects_waiting": len(found.waiting),
+        "error_objects": found.waiting[:MAX_NAMED],
+        "problem": found.problem,
+        "is_safe": found.is_safe and not dry_run,
+        "undo": drain.undo(),
+    }
