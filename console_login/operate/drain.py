@@ -167,6 +167,7 @@ class Drain:
         self._failed: set[str] = set()
         self._read: set[tuple[str, str]] = set()
         self._read_bytes = 0
+        self._read_lines = 0
         self._read_until: datetime | None = None
         self._unread: set[str] = set()
         self._problem: str | None = None
@@ -353,7 +354,8 @@ class Drain:
 
     def _found(self, where: set[str], message: str) -> None:
         where.add(identity(message).digest)
-        if len(self._arrived) + len(self._failed) > MAX_LINES:
+        self._read_lines += 1
+        if self._read_lines > MAX_LINES:
             raise BoundError(f"the objects have more than {MAX_LINES:,} lines; {_NARROW}")
 
     # Deleting, and waiting -----------------------------------------------------------------------
@@ -527,8 +529,9 @@ def _decompressed(data: bytes) -> bytes:
     plain = b""
     while data:
         member = zlib.decompressobj(wbits=31)
-        plain += member.decompress(data, MAX_DECOMPRESSED_BYTES - len(plain))
-        if not member.eof:
+        # Never 0, which would be no limit.
+        plain += member.decompress(data, MAX_DECOMPRESSED_BYTES - len(plain) + 1)
+        if not member.eof or len(plain) > MAX_DECOMPRESSED_BYTES:
             raise ValueError("truncated, or too large")
         data = member.unused_data
     return plain
@@ -593,6 +596,8 @@ def planned(drain: Drain, found: Outcome) -> list[str]:
             "the filter is gone: an event from after its deletion never passed it and cannot"
             " arrive; --end TIME names when it was deleted"
         )
+    if drain.is_gone:
+        lines.append(f"the command that puts the filter back is in what {drain.doctor()} prints")
     return [*lines, *undo_lines(drain)]
 
 

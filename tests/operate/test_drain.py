@@ -252,6 +252,22 @@ def test_an_interruption_says_what_may_be_on_its_way(number: int, tmp_path: Any)
         assert errors == ("console-login: interrupted\n" if number == signal.SIGINT else "")
 
 
+def test_the_undo_is_printed_before_anything_is_deleted(tmp_path: Any) -> None:
+    with serving("--fail", "s3:1") as endpoint:
+        put(endpoint, TOKYO)
+        command = [impatient(tmp_path) / "console-login", "drain", "--stack", STACK, "--yes"]
+        command += ["--endpoint-url", endpoint.url, "--region", REGION]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            for _ in range(200):
+                if not filters(endpoint):
+                    break
+                time.sleep(0.1)
+            process.kill()
+            output, _ = process.communicate(timeout=20)
+    undo = output.split("to undo:\n")[1].splitlines()
+    assert [line.split()[0] for line in undo[:2]] == ["aws", "console-login"]
+
+
 def test_an_interruption_before_says_that_nothing_is_deleted(
     drained: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +297,8 @@ class FakeAccess(Access):
             events=list(events), objects=dict(objects or {}), refused={}, filters=filters, asked=[]
         )
         self.__dict__["time"] = 1711792102.0
+        self.__dict__["created"] = 0.0
+        self.__dict__["zone"] = "Asia/Tokyo"
         self.__dict__["pattern"] = '{ ($.eventName = "ConsoleLogin") }'
 
     def __getattr__(self, name: str) -> Any:
@@ -306,7 +324,7 @@ class FakeAccess(Access):
         arn = f"arn:aws:firehose:{REGION}:111122223333:deliverystream/{STREAM}"
         outputs = {"DeliveryStreamArn": arn, "BucketName": BUCKET, "LogGroupName": GROUP}
         parameters = {
-            "TimeZone": "Asia/Tokyo",
+            "TimeZone": self.zone,
             "Prefix": "p/",
             "EventNames": "ConsoleLogin",
             "BufferSeconds": "10",
@@ -348,6 +366,7 @@ class _Pages:
             arn = f"arn:aws:firehose:{REGION}:111122223333:deliverystream/{STREAM}"
             ours = {"destinationArn": arn, "roleArn": "r", "logGroupName": GROUP}
             ours |= {"filterPattern": self.access.pattern}
+            ours |= {"creationTime": int(self.access.created * 1000)}
             found = [ours | {"filterName": f"f{n}"} for n in range(self.access.filters)]
             yield {"subscriptionFilters": [{"destinationArn": "other"}, *found]}
         elif self.operation == "filter_log_events":
@@ -538,6 +557,55 @@ def test_records_that_failed_are_read_in_any_form() -> None:
         job, found = whole(access, wait_minutes=0)
         assert (found.missing, found.unread) == ([TOKYO_ID], 1)
         assert "1 object could not be read in full" in "\n".join(drain.words(job, found))
+
+
+def test_a_record_is_decompressed_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = gz(envelope([TOKYO]))
+    monkeypatch.setattr(drain, "MAX_DECOMPRESSED_BYTES", len(envelope([TOKYO])))
+    access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": failed(record)})
+    assert whole(access)[1].unread == 0
+    for body in (failed(record + gz(b" ")), failed(record + gz(b" " * 100_000))):
+        access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": body})
+        assert whole(access, wait_minutes=0)[1].unread == 1
+
+
+def test_the_window_begins_with_the_filter_and_ends_with_it() -> None:
+    access = FakeAccess([])
+    access.__dict__["created"] = access.now() - 60
+    assert made(access).start.timestamp() == access.now() - 60
+    access.__dict__["created"] = 0.0
+    assert made(access).start.timestamp() == access.now() - 24 * 3600
+    job = made(access)
+    assert job.end is None
+    access.sleep(5)
+    job.delete()
+    assert job.end is not None
+    assert job.end.timestamp() == access.now()
+    gone = made(FakeAccess([], filters=0))
+    assert gone.end is not None
+    assert gone.end.timestamp() == access.now() - 5
+    assert "console-login doctor --stack" in "\n".join(drain.planned(gone, Outcome()))
+
+
+def test_what_is_to_be_typed_is_quoted_with_the_options_that_were_given() -> None:
+    access = FakeAccess()
+    access.__dict__.update(profile="my profile", region=REGION)
+    job = made(access)
+    given = ["--region", REGION, "--profile", "my profile"]
+    put_filter, backfill = map(shlex.split, job.undo())
+    assert put_filter[:5] == ["aws", *given]
+    assert put_filter[put_filter.index("--filter-pattern") + 1] == access.pattern
+    assert backfill[-4:] == given
+    assert shlex.split(job.again())[-4:] == given
+    assert shlex.split(job.sam_delete())[-4:] == given
+
+
+def test_folders_are_of_the_stacks_time_zone() -> None:
+    access = FakeAccess([TOKYO], {"p/2024/03/30/a": f"{TOKYO}\n".encode()})
+    access.__dict__["zone"] = "America/Los_Angeles"
+    # 05:30 UTC of the next day.
+    access.__dict__["time"] = 1711863000.0
+    assert whole(access, start="1h", wait_minutes=0)[1].arrived == 1
 
 
 def test_options_that_make_no_sense() -> None:
