@@ -171,14 +171,15 @@ def test_an_event_that_cloudwatch_logs_rejects_does_not_pass(endpoint: Endpoint)
 
 
 def test_the_stream_survives_a_bucket_that_is_gone_for_a_while(endpoint: Endpoint) -> None:
-    s3 = endpoint.client("s3")
+    s3, firehose = endpoint.client("s3"), endpoint.client("firehose")
+    record = {"Data": gz(envelope([TOKYO]))}
+    firehose.put_record(DeliveryStreamName=STREAM, Record=record)
     before = endpoint.lines(1)
     versions = s3.list_object_versions(Bucket=BUCKET)
     for each in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
         s3.delete_object(Bucket=BUCKET, Key=each["Key"], VersionId=each["VersionId"])
     s3.delete_bucket(Bucket=BUCKET)
-    firehose = endpoint.client("firehose")
-    firehose.put_record(DeliveryStreamName=STREAM, Record={"Data": gz(envelope([TOKYO]))})
+    firehose.put_record(DeliveryStreamName=STREAM, Record=record)
     time.sleep(1)
     location = {"LocationConstraint": "ap-northeast-1"}
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
