@@ -2,11 +2,8 @@
 
 import json
 
-import pytest
 from deployed import ACCOUNT_ID, GROUP, REGION, STACK, Cloud
 from support import TOKYO, envelope, gz
-
-from console_login.cli import cli
 
 
 def checks(output: str) -> dict[str, str]:
@@ -65,15 +62,18 @@ def test_key_policy_is_what_a_given_key_needs(cloud: Cloud, possible: dict[str, 
     assert checks(cloud.command("doctor", "--stack", "keyed").stdout)["key policy"] == "finding"
 
 
-# The mark goes when the command is there: then this test must run.
-@pytest.mark.skipif("drain" not in cli.commands, reason="console-login drain is not written yet")
 def test_drain_empties_the_stream_for_sam_delete(
     cloud: Cloud, possible: dict[str, object], runs_the_function: None
 ) -> None:
     document = possible["template.yaml"]
-    assert cloud.deploy("draining", document, Name="draining") == "CREATE_COMPLETE"  # type: ignore[arg-type]
+    assert (
+        cloud.deploy(
+            "draining", document, Name="draining", BufferSeconds="0", LambdaBufferSeconds="0"
+        )
+        == "CREATE_COMPLETE"
+    )  # type: ignore[arg-type]
     cloud.put("draining", gz(envelope([TOKYO])))
-    done = cloud.command("drain", "--stack", "draining")
+    done = cloud.command("drain", "--stack", "draining", "--yes")
     assert done.returncode == 0, done
     assert "sam delete" in done.stdout
     assert "draining" not in cloud.filters()
