@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-from stacks import DOCUMENT, KEY_ARN, TOPIC_ARN
+from stacks import ATHENA, DOCUMENT, KEY_ARN, TOPIC_ARN, TRAIL
 from support import ROOT
 
 from console_login.stack import template
@@ -32,6 +32,7 @@ class Change(NamedTuple):
     row: str
     new: str
     before: Mapping[str, str] = EVERYTHING
+    document: Mapping[str, Any] = DOCUMENT
 
     @property
     def parameter(self) -> str:
@@ -39,7 +40,8 @@ class Change(NamedTuple):
 
     def stacks(self) -> tuple[Stack, Stack]:
         before = dict(self.before)
-        return resolve(DOCUMENT, before), resolve(DOCUMENT, before | {self.parameter: self.new})
+        after = before | {self.parameter: self.new}
+        return resolve(self.document, before), resolve(self.document, after)
 
 
 CHANGES = (
@@ -71,6 +73,18 @@ CHANGES = (
     Change("`AlarmTopicArn`, to another", TOPIC_ARN + "2", {"AlarmTopicArn": TOPIC_ARN}),
     Change("`SignInAlarms`", "true", {"AlarmEmail": "a@example.com"}),
     Change("`Dashboard`", "true", {}),
+)
+
+QUERIED = {"BucketName": "amzn-s3-demo-bucket", "ResultKeyArn": KEY_ARN}
+
+OTHER_CHANGES = (
+    Change("`TrailName`", "other", {}, TRAIL),
+    Change("`PipelineName`", "other", {}, TRAIL),
+    Change("`LogRetentionDays`", "90", {}, TRAIL),
+    Change("`BucketName`", "amzn-s3-demo-bucket1", QUERIED, ATHENA),
+    Change("`Prefix`", "other/", QUERIED, ATHENA),
+    Change("`WorkGroupName`", "other", QUERIED, ATHENA),
+    Change("`ResultKeyArn`", KEY_ARN[:-1] + "9", QUERIED, ATHENA),
 )
 
 
@@ -153,22 +167,22 @@ GROUPS = {
 }
 
 
-def listed(ids: frozenset[str]) -> str:
+def listed(ids: frozenset[str], document: Mapping[str, Any] = DOCUMENT) -> str:
     """Return logical ids in the template's order, groups by their word."""
     words, left = [], set(ids)
     for word, group in GROUPS.items():
         if group <= left:
             left -= group
             words.append(word)
-    return ", ".join([f"`{each}`" for each in DOCUMENT["Resources"] if each in left] + words)
+    return ", ".join([f"`{each}`" for each in document["Resources"] if each in left] + words)
 
 
-def cell(found: Effect) -> str:
+def cell(found: Effect, document: Mapping[str, Any] = DOCUMENT) -> str:
     """Return what the table says that CloudFormation does."""
     kept = {
         each
         for each in found.deleted
-        if DOCUMENT["Resources"][each].get("DeletionPolicy", "Delete") != "Delete"
+        if document["Resources"][each].get("DeletionPolicy", "Delete") != "Delete"
     }
     parts = {
         "replaces": found.replaced,
@@ -177,15 +191,28 @@ def cell(found: Effect) -> str:
         "keeps outside the stack": frozenset(kept),
         "in place": found.in_place,
     }
-    return "; ".join(f"{word}: {listed(ids)}" for word, ids in parts.items() if ids)
+    return "; ".join(f"{word}: {listed(ids, document)}" for word, ids in parts.items() if ids)
 
 
-def rows() -> dict[str, list[str]]:
+def rows(heading: str = "## What a change of a parameter does") -> dict[str, list[str]]:
     """Return the table's cells by the first one, in its order."""
-    section = OPERATIONS.split("\n## What a change of a parameter does\n")[1].split("\n## ")[0]
+    section = OPERATIONS.split(f"\n{heading}\n")[1].split("\n##")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
     cells = [[each.strip() for each in line.strip("|").split(" | ")] for line in lines]
     return {first: rest for first, *rest in cells}
+
+
+@pytest.mark.parametrize("change", OTHER_CHANGES, ids=[each.row for each in OTHER_CHANGES])
+def test_the_other_templates_table_says_it_too(change: Change) -> None:
+    found = rows("### Parameters of trail.yaml and athena.yaml")[change.row]
+    assert found[0] == cell(effect(*change.stacks()), change.document)
+    assert all(found)
+
+
+def test_the_other_templates_table_has_every_parameter() -> None:
+    found = rows("### Parameters of trail.yaml and athena.yaml")
+    assert list(found) == [each.row for each in OTHER_CHANGES]
+    assert [each.strip("`") for each in found] == [*TRAIL["Parameters"], *ATHENA["Parameters"]]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=[each.row for each in CHANGES])

@@ -29,6 +29,12 @@ def test_the_trail_is_created_after_what_it_writes_to(name: str) -> None:
 
 
 @every_trail
+def test_the_role_is_older_than_the_bucket_that_the_trail_waits_for(name: str) -> None:
+    # A trail whose role is not known everywhere yet is refused.
+    assert "TrailRole" in needs(trail(name), "TrailBucket")
+
+
+@every_trail
 def test_the_whole_trail_is_encrypted_with_the_one_key(name: str) -> None:
     resolved = trail(name)
     key_arn = only(resolved, "AWS::CloudTrail::Trail")["KMSKeyId"]
