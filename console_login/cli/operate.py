@@ -342,12 +342,13 @@ def drain(
     it could not be checked.
     """
     from console_login.operate import drain as draining
+    from console_login.operate import drain_report as report
     from console_login.operate.progress_bar import watched
 
     options.check_answer(yes, dry_run, as_json)
     job = draining.Drain(options.access(endpoint_url, region, profile), draining.Asked(**chosen))
     found = job.look()
-    for line in draining.undo_lines(job) if as_json else draining.planned(job, found):
+    for line in report.undo_lines(job) if as_json else report.planned(job, found):
         click.echo(line, err=as_json)
     if not (dry_run or found.problem is not None):
         if not (yes or job.is_gone):
@@ -355,20 +356,20 @@ def drain(
         try:
             job.delete()
             if not as_json:
-                click.echo(draining.deleted(job))
+                click.echo(report.deleted(job))
             with watched("arriving", is_shown=not as_json) as watch:
                 found = job.wait(watch)
         except BaseException:
             # Whatever ends it: the user must know what may still be on its way.
-            for line in draining.interrupted(job):
+            for line in report.interrupted(job):
                 click.echo(line, err=as_json)
             raise
         if not as_json:
-            for line in draining.words(job, found):
+            for line in report.words(job, found):
                 click.echo(line)
     elif not as_json:
         click.echo("nothing is deleted")
     if as_json:
-        click.echo(json.dumps(draining.report(job, found, dry_run=dry_run), indent=2))
+        click.echo(json.dumps(report.document(job, found, dry_run=dry_run), indent=2))
     if found.problem is not None or (found.missing and not dry_run):
         sys.exit(1)

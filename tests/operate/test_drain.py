@@ -21,7 +21,7 @@ from shell import impatient, run
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
 from console_login import cli
-from console_login.operate import drain
+from console_login.operate import drain, drain_report
 from console_login.operate.access import Access, AccessError
 from console_login.operate.drain import Asked, Drain, DrainError, Outcome
 
@@ -422,13 +422,13 @@ def test_what_is_missing_is_waited_for_and_no_longer() -> None:
     job, found = whole(access, wait_minutes=5)
     assert found.missing == [OSAKA_ID]
     assert 321 <= access.now() - started < 322
-    assert "would" not in "".join(drain.words(job, found))
+    assert "would" not in "".join(drain_report.words(job, found))
 
 
 def test_at_most_ten_are_named_and_an_event_without_an_id_by_its_digest() -> None:
     messages = [json.dumps({"eventName": "ConsoleLogin", "n": n}) for n in range(12)]
     job, found = whole(FakeAccess(messages), wait_minutes=0)
-    (line,) = (each for each in drain.words(job, found) if "not arrived" in each)
+    (line,) = (each for each in drain_report.words(job, found) if "not arrived" in each)
     assert line.startswith("12 of 12 events have not arrived: sha256:")
     assert line.count("sha256:") == 10
     assert line.endswith(" and 2 more")
@@ -456,7 +456,7 @@ def test_a_bound_is_named_before_anything_is_deleted(
     assert not found.is_safe
     job, found = whole(access)
     assert not found.is_safe
-    assert drain.words(job, found)[0].startswith("could not be checked: ")
+    assert drain_report.words(job, found)[0].startswith("could not be checked: ")
 
 
 def test_error_objects_beyond_the_bound_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,7 +504,7 @@ def test_the_deletion_is_refused() -> None:
     job = made(access)
     with pytest.raises(AccessError, match="AccessDenied"):
         job.delete()
-    assert drain.interrupted(job) == ["nothing is deleted"]
+    assert drain_report.interrupted(job) == ["nothing is deleted"]
     job.delete()
     assert access.asked.count("delete_subscription_filter") == 3
     assert len(job.undo()) == 3
@@ -556,7 +556,7 @@ def test_records_that_failed_are_read_in_any_form() -> None:
         access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": body})
         job, found = whole(access, wait_minutes=0)
         assert (found.missing, found.unread) == ([TOKYO_ID], 1)
-        assert "1 object could not be read in full" in "\n".join(drain.words(job, found))
+        assert "1 object could not be read in full" in "\n".join(drain_report.words(job, found))
 
 
 def test_a_record_is_decompressed_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -584,7 +584,7 @@ def test_the_window_begins_with_the_filter_and_ends_with_it() -> None:
     gone = made(FakeAccess([], filters=0))
     assert gone.end is not None
     assert gone.end.timestamp() == access.now() - 5
-    assert "console-login doctor --stack" in "\n".join(drain.planned(gone, Outcome()))
+    assert "console-login doctor --stack" in "\n".join(drain_report.planned(gone, Outcome()))
 
 
 def test_what_is_to_be_typed_is_quoted_with_the_options_that_were_given() -> None:
