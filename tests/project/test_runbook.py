@@ -40,7 +40,7 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
     # What was on its way has arrived, and when the filter is deleted by hand as well.
     (number,) = (number for number, each in enumerate(printed) if "is safe" in each)
-    assert "the 1 event has arrived" in printed[number]
+    assert "all 2 events have arrived" in printed[number]
     (by_hand,) = (each for each in printed if each.endswith(" missing\n"))
     assert by_hand.splitlines()[-1].split() == ["0", "missing"]
     # The first doctor finds what is prepared.
