@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -304,7 +305,7 @@ console-login drain --stack console-login-firehose --yes
     "--start",
     metavar="TIME",
     help="Compare the events from this time on, such as 1h or 2026-11-24T09:00+09:00 (default: 24h,"
-    " for which Firehose retries, or the filter's creation). Without an offset it is in the stack's"
+    " for which Firehose retries, or the stack's creation). Without an offset it is in the stack's"
     " TimeZone.",
 )
 @click.option(
@@ -337,38 +338,48 @@ def drain(
     """Make a stack safe to delete: nothing is on its way.
 
     Deletes the subscription filter and waits until every event that passed the filter is in the
-    bucket or in the error prefix: `sam delete` deletes the stream with what Firehose has not
-    written yet. Prints the commands that undo it first. Exits with 1 if an event is missing, or if
-    it could not be checked.
+    bucket and Firehose reports nothing older than its buffers: `sam delete` deletes the stream with
+    what Firehose has not written yet. Prints the commands that undo it first. Exits with 1 if an
+    event is missing, if an error object was not redriven, or if it could not be checked.
     """
     from console_login.operate import drain as draining
+    from console_login.operate import drain_report as report
     from console_login.operate.progress_bar import watched
 
     options.check_answer(yes, dry_run, as_json)
     job = draining.Drain(options.access(endpoint_url, region, profile), draining.Asked(**chosen))
     found = job.look()
-    for line in draining.undo_lines(job) if as_json else draining.planned(job, found):
-        click.echo(line, err=as_json)
+
+    def say(lines: Iterable[str], *, err: bool = as_json) -> None:
+        for line in report.shown(lines):
+            click.echo(line, err=err)
+
+    # On stderr too where stdout may be a pipe that nobody reads to its end.
+    if as_json or not sys.stdout.isatty():
+        say(report.undo_lines(job), err=True)
+    if not as_json:
+        say(report.planned(job, found))
     if not (dry_run or found.problem is not None):
         if not (yes or job.is_gone):
             options.confirm("Delete the subscription filter?", "deletes", "deleted")
         try:
             job.delete()
             if not as_json:
-                click.echo(draining.deleted(job))
+                say([report.deleted(job)])
             with watched("arriving", is_shown=not as_json) as watch:
                 found = job.wait(watch)
         except BaseException:
             # Whatever ends it: the user must know what may still be on its way.
-            for line in draining.interrupted(job):
-                click.echo(line, err=as_json)
+            try:
+                say(report.interrupted(job))
+            except OSError:
+                say(report.interrupted(job), err=True)
             raise
         if not as_json:
-            for line in draining.words(job, found):
-                click.echo(line)
+            say(report.words(job, found))
     elif not as_json:
         click.echo("nothing is deleted")
     if as_json:
-        click.echo(json.dumps(draining.report(job, found, dry_run=dry_run), indent=2))
-    if found.problem is not None or (found.missing and not dry_run):
+        click.echo(json.dumps(report.document(job, found, dry_run=dry_run), indent=2))
+    if found.problem is not None or not (dry_run or found.is_safe):
         sys.exit(1)

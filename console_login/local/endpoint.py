@@ -20,6 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from console_login.errors import UserError
+from console_login.local import moto_state
 from console_login.local.firehose_api import ApiError
 from console_login.local.logs_api import LogsApi
 from console_login.local.pipeline import Pipeline
@@ -73,6 +74,8 @@ class Application:
             return self._subscription_filter(self._logs[target], environ, start_response)
         if _is_for("cloudformation", environ):
             return self._cloudformation(environ, start_response)
+        if _is_for("monitoring", environ):
+            moto_state.show_age(self._pipeline.stack, self._pipeline.stream.oldest_age())
         response: Iterable[bytes] = self._moto(environ, start_response)
         return response
 

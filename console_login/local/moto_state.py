@@ -14,6 +14,7 @@ import boto3
 from botocore.exceptions import ClientError
 from botocore.model import ListShape, Shape, StructureShape
 from moto import mock_aws
+from moto.cloudwatch.models import cloudwatch_backends
 
 from console_login.function import restored_environment
 from console_login.local.stream import StorageFailure
@@ -23,6 +24,8 @@ from console_login.stack.template import Stack, whole_number
 
 # Nothing of the user's AWS configuration is read.
 _ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+_FRESHNESS = "DeliveryToS3.DataFreshness"
 
 
 class State:
@@ -73,6 +76,19 @@ def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Itera
         stack = template.resolve(document, parameters, physical_ids={"EncryptionKey": key_id})
         create(stack)
         yield State(stack)
+
+
+def show_age(stack: Stack, age: float | None) -> None:
+    """Make an age the one datum of Firehose's DataFreshness; None: there is none."""
+    metrics = cloudwatch_backends[ACCOUNT_ID][stack.region]
+    metrics.metric_data = [each for each in metrics.metric_data if each.name != _FRESHNESS]
+    if age is not None:
+        name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
+        dimension = {"Name": "DeliveryStreamName", "Value": name}
+        datum = {"MetricName": _FRESHNESS, "Value": age, "Dimensions": [dimension]}
+        client("cloudwatch", stack.region).put_metric_data(
+            Namespace="AWS/Firehose", MetricData=[datum | {"Unit": "Seconds"}]
+        )
 
 
 def client(service: Any, region: str = REGION) -> Any:

@@ -158,6 +158,9 @@ class _Buffer[Item]:
         deadline = self.deadline()
         return deadline is not None and (self._bytes >= self._max_bytes or now >= deadline)
 
+    def items(self) -> list[Item]:
+        return [item for item, _ in list(self._items)]
+
     def take(self) -> list[Item]:
         """Return the first items, up to the one that fills the buffer."""
         taken: list[Item] = []
@@ -187,6 +190,7 @@ class _Object(NamedTuple):
     key: str
     body: bytes
     is_error: bool
+    arrival: float
 
 
 class DeliveryStream:
@@ -261,6 +265,13 @@ class DeliveryStream:
         if self._unwritten:
             deadlines.append(self._unwritten[0].next_try)
         return min((moment for moment in deadlines if moment is not None), default=None)
+
+    def oldest_age(self) -> float | None:
+        """Return the age of the oldest record that is not written yet, None without one."""
+        arrivals = [each.arrival for each in self._records.items()]
+        arrivals += [each.arrival for each in (*self._data.items(), *self._errors.items())]
+        arrivals += [each.arrival for each in list(self._unwritten)]
+        return self._clock.now() - min(arrivals) if arrivals else None
 
     # The function -------------------------------------------------------------------------------
 
@@ -349,7 +360,9 @@ class DeliveryStream:
             configuration.name, arrival, configuration.zone, extension, self._randomness
         )
         number = next(self._numbers)
-        heapq.heappush(self._unwritten, _Object(now, number, now, 0, prefix + name, body, is_error))
+        heapq.heappush(
+            self._unwritten, _Object(now, number, now, 0, prefix + name, body, is_error, arrival)
+        )
 
     def _write(self, unwritten: _Object) -> None:
         try:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -84,11 +85,12 @@ def _with_next(message: str, *kinds: type[Exception] | str) -> str:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployed stack of template.yaml: the values of its parameters, and its outputs."""
+    """A deployed stack of template.yaml: the values of its parameters, its outputs, its age."""
 
     name: str
     parameters: dict[str, str]
     outputs: dict[str, str]
+    created: datetime | None = None
 
 
 def deployed(access: Access, stack_name: str) -> Deployed:
@@ -112,4 +114,4 @@ def deployed(access: Access, stack_name: str) -> Deployed:
     parameters = {
         each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())
     }
-    return Deployed(stack_name, parameters, outputs)
+    return Deployed(stack_name, parameters, outputs, stack.get("CreationTime"))

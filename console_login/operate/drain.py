@@ -2,11 +2,13 @@
 
 `DeleteDeliveryStream` deletes what Firehose still has in its buffers: up to both buffers, or a
 day's backlog while it cannot write. So the events of the log group that passed the filter are
-looked for in the bucket, one by one. Nothing but the filter is deleted.
+looked for in the bucket, one by one. What backfill or redrive put into the stream is in no log
+group of this time: Firehose's metric of its oldest record tells. Only the filter is deleted.
 https://docs.aws.amazon.com/firehose/latest/APIReference/API_DeleteDeliveryStream.html
 """
 
 import base64
+import itertools
 import json
 import re
 import shlex
@@ -15,11 +17,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from console_login.counts import counted
 from console_login.errors import UserError
 from console_login.events.envelope import LogEvent, Origin, compress, data_message_of
 from console_login.events.identity import identity
@@ -29,7 +31,7 @@ from console_login.operate import error_objects
 from console_login.operate.access import Access, AccessError, Deployed, deployed, one_line
 from console_login.operate.error_objects import ErrorRecord, ListedObject, ObjectError
 from console_login.operate.progress_bar import Watch
-from console_login.operate.sent_lines import Memory, TagError, is_whole, tag_of
+from console_login.operate.sent_lines import Memory, TagError, is_whole
 from console_login.stack.limits import MIB, PROCESSING_FAILED
 from console_login.stack.prefix import time_zone
 
@@ -50,6 +52,11 @@ _LATE = timedelta(minutes=15)
 
 # The bucket's clock and the log group's, and whole seconds.
 _CLOCKS = timedelta(minutes=1)
+
+# Of Firehose's metrics: CloudWatch's period, and how far back the newest may be. A value from the
+# last delivery stays the newest, because an empty stream reports nothing.
+_PERIOD_SECONDS = 60
+_NEWEST = timedelta(minutes=5)
 
 # What is read at most. A busy account narrows the window with --start.
 MAX_EVENTS = 100_000
@@ -96,22 +103,32 @@ class Asked:
 class Outcome:
     """What is known about the events that passed the filter.
 
-    missing: names of those that are nowhere. unread: error records, or objects, of which not every
-    event could be read. waiting: error objects that were not redriven whole; problem: why it could
-    not be checked.
+    missing: names of those that are nowhere; oldest_missing: the first of their timestamps.
+    unread: error records, or objects, of which not every event could be read.
+    oldest_record_seconds: the age of the oldest record in Firehose, where that is too old.
+    waiting: error objects that were not redriven whole, among them tags_unread whose tags were not
+    read. problem: why it could not be checked.
     """
 
     events: int = 0
     arrived: int = 0
     in_error_prefix: int = 0
     missing: list[str] = field(default_factory=list)
+    oldest_missing: datetime | None = None
     unread: int = 0
+    oldest_record_seconds: float | None = None
     waiting: list[str] = field(default_factory=list)
+    tags_unread: int = 0
     problem: str | None = None
 
     @property
     def is_safe(self) -> bool:
-        return self.problem is None and not self.missing
+        return self.has_arrived and not self.waiting
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether nothing is on its way any more."""
+        return self.problem is None and not self.missing and self.oldest_record_seconds is None
 
 
 class Drain:
@@ -146,6 +163,7 @@ class Drain:
             raise AccessError(
                 f"stack {self.stack.name} has no {error}: name a stack of template.yaml"
             ) from error
+        self._buffers = timedelta(seconds=buffers)
         self.settle_seconds = buffers + MARGIN_SECONDS
         self.stream_arn = self.stack.outputs["DeliveryStreamArn"]
         self.stream_name = self.stream_arn.rsplit("/", 1)[1]
@@ -153,7 +171,10 @@ class Drain:
             "logs", retries={"mode": "standard", "max_attempts": _READ_TRIES}
         )
         self._s3 = access.client("s3")
+        self._cloudwatch = access.client("cloudwatch")
         self._memory = Memory(self._s3, self.bucket, self.stream_name)
+        # What AWS's clock is ahead of this machine's; without a Date, a minute to be safe.
+        self._ahead = _CLOCKS.total_seconds()
         self.filters = self._filters()
         self.is_gone = not self.filters
         self.deleted_at: float | None = None
@@ -162,7 +183,7 @@ class Drain:
         self._patterns = [each.get("filterPattern", "") for each in self.filters]
         if self.is_gone:
             self._patterns = [_pattern(parameters["EventNames"])]
-        self._expected: dict[str, str] = {}
+        self._expected: dict[str, tuple[str, int]] = {}
         self._arrived: set[str] = set()
         self._failed: set[str] = set()
         self._read: set[tuple[str, str]] = set()
@@ -170,17 +191,26 @@ class Drain:
         self._read_lines = 0
         self._read_until: datetime | None = None
         self._unread: set[str] = set()
+        self._oldest_record_seconds: float | None = None
         self._problem: str | None = None
 
     def _filters(self) -> list[dict[str, Any]]:
         pages = self._logs.get_paginator("describe_subscription_filters")
         with one_line():
-            return [
-                each
-                for page in pages.paginate(logGroupName=self.log_group)
-                for each in page["subscriptionFilters"]
-                if each["destinationArn"] == self.stream_arn
-            ]
+            found = []
+            for page in pages.paginate(logGroupName=self.log_group):
+                self._set_clock(page)
+                found += page["subscriptionFilters"]
+            return [each for each in found if each["destinationArn"] == self.stream_arn]
+
+    def _set_clock(self, answer: dict[str, Any]) -> None:
+        """Take AWS's time from an answer: its times are compared with this machine's."""
+        try:
+            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+            # Of whole seconds: when the second is over.
+            self._ahead = parsedate_to_datetime(date).timestamp() + 1 - self._now()
+        except (KeyError, ValueError):
+            pass
 
     def _window(self) -> tuple[datetime, datetime | None]:
         """Return from when on an event has passed the filter, and until when if that is known."""
@@ -199,12 +229,9 @@ class Drain:
             if start >= (end or now):
                 raise DrainError(f"--start {text(start)} is not before {text(end or now)}")
             return start, end
+        # Not from the filter's creation: what passed one that was replaced may be on its way.
         start = (end or now) - _WINDOW
-        # What came before the filter is backfill's business.
-        created = [each["creationTime"] / 1000 for each in self.filters if "creationTime" in each]
-        if created:
-            start = max(start, datetime.fromtimestamp(min(created), UTC))
-        return start, end
+        return max(start, self.stack.created or start), end
 
     @property
     def start(self) -> datetime:
@@ -221,7 +248,8 @@ class Drain:
         return (self._end or self._time()) + timedelta(seconds=self.settle_seconds)
 
     def _time(self) -> datetime:
-        return datetime.fromtimestamp(self._now(), UTC)
+        """Return AWS's time."""
+        return datetime.fromtimestamp(self._now() + self._ahead, UTC)
 
     # What was on its way -------------------------------------------------------------------------
 
@@ -243,7 +271,13 @@ class Drain:
             events=len(self._expected),
             arrived=len(arrived),
             in_error_prefix=len(failed),
-            missing=sorted(self._expected[each] for each in missing),
+            missing=sorted(self._expected[each][0] for each in missing),
+            oldest_missing=datetime.fromtimestamp(
+                min(self._expected[each][1] for each in missing) / 1000, UTC
+            )
+            if missing
+            else None,
+            oldest_record_seconds=self._oldest_record_seconds,
             unread=len(self._unread),
             problem=self._problem,
         )
@@ -285,7 +319,10 @@ class Drain:
         if not self._selection.passes(message):
             return
         event_id, digest = identity(message)
-        self._expected[digest] = event_id if _EVENT_ID.fullmatch(event_id) else f"sha256:{digest}"
+        name = event_id if _EVENT_ID.fullmatch(event_id) else f"sha256:{digest}"
+        # Of copies the first.
+        _, first = self._expected.get(digest, ("", event["timestamp"]))
+        self._expected[digest] = name, min(first, event["timestamp"])
         if len(self._expected) > MAX_EVENTS:
             raise BoundError(f"more than {MAX_EVENTS:,} events passed the filter; {_NARROW}")
 
@@ -358,6 +395,23 @@ class Drain:
         if self._read_lines > MAX_LINES:
             raise BoundError(f"the objects have more than {MAX_LINES:,} lines; {_NARROW}")
 
+    def _read_freshness(self) -> None:
+        """Ask how old the oldest record in Firehose is: who put it in does not matter."""
+        now = self._time()
+        with one_line():
+            found = self._cloudwatch.get_metric_statistics(
+                Namespace="AWS/Firehose",
+                MetricName="DeliveryToS3.DataFreshness",
+                Dimensions=[{"Name": "DeliveryStreamName", "Value": self.stream_name}],
+                StartTime=max((self._end or now) + self._buffers, now - _NEWEST),
+                EndTime=now + _CLOCKS,
+                Period=_PERIOD_SECONDS,
+                Statistics=["Maximum"],
+            )["Datapoints"]
+        newest = max(found, key=lambda each: each["Timestamp"], default={"Maximum": 0.0})
+        age = float(newest["Maximum"])
+        self._oldest_record_seconds = age if age > self.settle_seconds else None
+
     # Deleting, and waiting -----------------------------------------------------------------------
 
     def delete(self) -> None:
@@ -366,9 +420,10 @@ class Drain:
         for count, each in enumerate(self.filters):
             with one_line():
                 try:
-                    self._logs.delete_subscription_filter(
+                    answer = self._logs.delete_subscription_filter(
                         logGroupName=self.log_group, filterName=each["filterName"]
                     )
+                    self._set_clock(answer)
                 except ClientError as error:
                     # Someone else was faster.
                     if error.response["Error"]["Code"] != "ResourceNotFoundException":
@@ -384,14 +439,22 @@ class Drain:
         watch: is told how many events have arrived, and of how many.
         """
         settled_at = self.settled_at.timestamp()
-        ends_at = max(settled_at, self._now()) + self.asked.wait_minutes * 60
+        ends_at = max(settled_at, self._time().timestamp()) + self.asked.wait_minutes * 60
         failures = 0
+        has_read_all = False
         while True:
-            now = self._now()
+            now = self._time().timestamp()
+            is_settled = now >= settled_at
             self._problem = None
             try:
+                # Once more from the start: an event may have come late, with an old timestamp.
+                if is_settled and not has_read_all:
+                    self._read_until = None
                 self._read_events()
+                has_read_all = is_settled
                 self._read_objects()
+                if is_settled:
+                    self._read_freshness()
                 failures = 0
             except AccessError as error:
                 failures += 1
@@ -401,47 +464,50 @@ class Drain:
                 break
             found = self.outcome()
             watch(found.events - len(found.missing), found.events)
-            is_over = now >= settled_at if found.is_safe else now >= ends_at
+            is_over = is_settled if found.has_arrived else now >= ends_at
             if is_over or failures == _MAX_FAILED_POLLS:
                 break
-            next_at = settled_at if now < settled_at else ends_at
+            next_at = ends_at if is_settled else settled_at
             self._sleep(max(0.0, min(POLL_SECONDS, next_at - now)))
         found = self.outcome()
         try:
-            found.waiting = self._waiting()
-        except (AccessError, BoundError) as error:
+            found.waiting, found.tags_unread = self._waiting()
+        except AccessError as error:
             found.problem = found.problem or str(error)
         return found
 
-    def _waiting(self) -> list[str]:
-        """Return the keys of error objects, of any day, that are not redriven whole."""
+    def _waiting(self) -> tuple[list[str], int]:
+        """Return the keys of error objects, of any day, that are not redriven whole.
+
+        And how many of them, the last ones, have tags that were not read.
+        """
+        folder = f"{self._prefix}{PROCESSING_FAILED}/"
+        found = error_objects.listed(self._s3, self.bucket, folder)
         keys = []
-        for count, each in enumerate(
-            error_objects.listed(self._s3, self.bucket, f"{self._prefix}{PROCESSING_FAILED}/")
-        ):
-            if count >= MAX_TAGS_READ:
-                raise BoundError(
-                    f"there are more than {MAX_TAGS_READ:,} error objects, and which of them"
-                    " redrive has sent again is not known: see console-login redrive --dry-run"
-                )
+        for each in itertools.islice(found, MAX_TAGS_READ):
             with one_line():
                 tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=each.key)["TagSet"]
             if not is_whole({tag["Key"]: tag["Value"] for tag in tags}, self.stream_name):
                 keys.append(each.key)
-        return keys
+        unread = [each.key for each in itertools.islice(found, MAX_OBJECTS)]
+        return [*keys, *unread], len(unread)
 
     # What to type --------------------------------------------------------------------------------
 
-    def undo(self) -> list[str]:
-        """Return the commands that put the filter back, and send what came in between."""
+    def undo(self, oldest_missing: datetime | None = None) -> list[str]:
+        """Return the commands that put the filter back, and send what came in between.
+
+        oldest_missing: send what is missing from then on, too.
+        """
         logs = ["aws", *self._options("--endpoint-url", "--region", "--profile"), "logs"]
         commands = [
-            shlex.join([*logs, "put-subscription-filter", *_described(each)])
-            for each in self.filters
+            _joined([*logs, "put-subscription-filter", *_described(each)]) for each in self.filters
         ]
         # By its timestamp an event may be older than its arrival in the log group.
-        start = text((self._end or self._time()) - _LATE)
-        return [*commands, self._command("backfill", "--start", start)]
+        start = (self._end or self._time()) - _LATE
+        if oldest_missing is not None:
+            start = min(start, oldest_missing - timedelta(seconds=1))
+        return [*commands, self._command("backfill", "--start", text(start))]
 
     def again(self) -> str:
         """Return the command that continues, now that the filter is gone."""
@@ -456,12 +522,12 @@ class Drain:
 
     def sam_delete(self) -> str:
         options = self._options("--region", "--profile")
-        return shlex.join(["sam", "delete", "--stack-name", self.stack.name, *options])
+        return _joined(["sam", "delete", "--stack-name", self.stack.name, *options])
 
     def _command(self, name: str, *arguments: str) -> str:
         options = self._options("--endpoint-url", "--region", "--profile")
         command = ["console-login", name, "--stack", self.stack.name, *arguments, *options]
-        return shlex.join(command)
+        return _joined(command)
 
     def _options(self, *names: str) -> list[str]:
         """Return those of the options that were given."""
@@ -564,6 +630,19 @@ def _described(found: dict[str, Any]) -> list[str]:
     return words
 
 
+def _joined(words: list[str]) -> str:
+    """Return a command in one printable line, whatever its words hold."""
+    return " ".join(shlex.quote(each) if each.isprintable() else _quoted(each) for each in words)
+
+
+def _quoted(word: str) -> str:
+    # $'...' is of bash and zsh.
+    parts = (
+        f"\\U{ord(each):08x}" if not each.isprintable() or each in "\\'" else each for each in word
+    )
+    return f"$'{''.join(parts)}'"
+
+
 def _milliseconds(when: datetime) -> int:
     return int(when.timestamp() * 1000)
 
@@ -571,152 +650,3 @@ def _milliseconds(when: datetime) -> int:
 def text(when: datetime) -> str:
     """Return a time as the command line spells it, in UTC."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-# What the user sees ------------------------------------------------------------------------------
-
-
-def planned(drain: Drain, found: Outcome) -> list[str]:
-    """Return what is about to happen, and the commands that undo it, in lines."""
-    names = ", ".join(each["filterName"] for each in drain.filters)
-    until = text(drain.end) if drain.end is not None else "now"
-    seen = f"{counted(found.events, 'event')}, of which {_arrived(found)}"
-    wait = counted(drain.asked.wait_minutes, "minute")
-    lines = [
-        f"log group  {drain.log_group}",
-        f"filter     {names or 'gone already'}",
-        f"stream     {drain.stream_name}",
-        f"window     {text(drain.start)} to {until}: {found.problem or seen}",
-        f"wait       {drain.settle_seconds:g} s (both buffers, and {MARGIN_SECONDS} s), then"
-        f" {wait} at most for what is missing (records that Firehose retries, or that the function"
-        " puts back)",
-    ]
-    if drain.is_gone and drain.asked.end is None:
-        lines.append(
-            "the filter is gone: an event from after its deletion never passed it and cannot"
-            " arrive; --end TIME names when it was deleted"
-        )
-    if drain.is_gone:
-        lines.append(f"the command that puts the filter back is in what {drain.doctor()} prints")
-    return [*lines, *undo_lines(drain)]
-
-
-def deleted(drain: Drain) -> str:
-    """Return what was deleted, and until when it takes at least."""
-    settled = text(drain.settled_at)
-    if drain.is_gone:
-        return f"nothing was left to delete; waits until {settled} at least"
-    return f"deleted the filter; waits until {settled} at least"
-
-
-def undo_lines(drain: Drain) -> list[str]:
-    """Return the commands that undo the deletion, in lines."""
-    return ["to undo:", *(f"  {command}" for command in drain.undo())]
-
-
-def _arrived(found: Outcome) -> str:
-    count = found.events - len(found.missing)
-    errors = f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
-    return f"{count:,} {'has' if count == 1 else 'have'} arrived{errors}"
-
-
-def words(drain: Drain, found: Outcome) -> list[str]:
-    """Return what has happened, in lines; of an event at most its id."""
-    lines = []
-    if found.problem is not None:
-        lines.append(f"could not be checked: {found.problem}")
-    elif found.missing:
-        missing, more = found.missing[:MAX_NAMED], len(found.missing) - MAX_NAMED
-        named = ", ".join(missing) + (f" and {more:,} more" if more > 0 else "")
-        lines.append(f"{_missing(found)} not arrived: {named}")
-    elif not found.events:
-        lines.append(
-            "no event passed the filter in this time, so nothing was compared; both buffers and"
-            f" {MARGIN_SECONDS} s have passed"
-        )
-    else:
-        errors = (
-            f" ({found.in_error_prefix:,} in the error prefix: redrive them first)"
-            if found.in_error_prefix
-            else ""
-        )
-        all_events = "the 1 event has" if found.events == 1 else f"all {found.events:,} events have"
-        lines.append(f"{all_events} arrived{errors}")
-    if found.unread:
-        lines.append(
-            f"{counted(found.unread, 'object')} could not be read in full: console-login redrive"
-            " --dry-run names damaged error objects"
-        )
-    if found.waiting:
-        lines += _of_waiting(drain, found)
-    if found.is_safe:
-        after = "after that, " if found.waiting else ""
-        return [*lines, f"{after}`{drain.sam_delete()}` is safe: the bucket stays"]
-    return [
-        *lines,
-        "do not delete the stack: with the stream, `sam delete` deletes what Firehose has not"
-        " written yet",
-        f"see {drain.doctor()}, and what Firehose says:"
-        f" {drain.stack.outputs.get('TailDeliveryLogCommand', 'its log group')}",
-        "an event that never passed the filter is sent by the backfill below",
-        f"to check again: {drain.again()}",
-        *undo_lines(drain),
-    ]
-
-
-def _missing(found: Outcome) -> str:
-    count = len(found.missing)
-    return f"{count:,} of {counted(found.events, 'event')} {'has' if count == 1 else 'have'}"
-
-
-def _of_waiting(drain: Drain, found: Outcome) -> Iterator[str]:
-    keys, more = found.waiting[:MAX_NAMED], len(found.waiting) - MAX_NAMED
-    count = counted(len(found.waiting), "error object was", "error objects were")
-    yield f"{count} not redriven (tag {tag_of(drain.stream_name)}):"
-    for key in keys:
-        yield f"  s3://{drain.bucket}/{key}"
-    if more > 0:
-        yield f"  and {more:,} more"
-    yield (
-        f"the bucket stays, but redrive needs the stream: {drain.redrive()}, and then"
-        f" {drain.again()}"
-    )
-
-
-def interrupted(drain: Drain) -> list[str]:
-    """Return what is said when a run ends before its time, in lines."""
-    if not drain.is_deleting:
-        return ["nothing is deleted"]
-    found = drain.outcome()
-    state = "the filter is deleted" if drain.deleted_at is not None else "the filter may be deleted"
-    missing = f"{_missing(found)} not arrived" if found.missing else "every known event has arrived"
-    return [
-        f"{state}; {missing}, and more may still be on its way: do not delete the stack",
-        f"to continue: {drain.again()}",
-        *undo_lines(drain),
-    ]
-
-
-def report(drain: Drain, found: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """Return what has happened, for machines; times in ISO 8601, UTC."""
-    return {
-        "stack": drain.stack.name,
-        "log_group": drain.log_group,
-        "stream": drain.stream_name,
-        "filters": [each["filterName"] for each in drain.filters],
-        "filter_was_gone": drain.is_gone,
-        "dry_run": dry_run,
-        "start": text(drain.start),
-        "end": text(drain.end) if drain.end is not None else None,
-        "events": found.events,
-        "arrived": found.arrived,
-        "in_error_prefix": found.in_error_prefix,
-        "missing": len(found.missing),
-        "missing_events": found.missing[:MAX_NAMED],
-        "objects_unread": found.unread,
-        "error_objects_waiting": len(found.waiting),
-        "error_objects": found.waiting[:MAX_NAMED],
-        "problem": found.problem,
-        "is_safe": found.is_safe and not dry_run,
-        "undo": drain.undo(),
-    }

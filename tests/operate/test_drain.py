@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ from shell import impatient, run
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
 from console_login import cli
-from console_login.operate import drain
+from console_login.operate import drain, drain_report
 from console_login.operate.access import Access, AccessError
 from console_login.operate.drain import Asked, Drain, DrainError, Outcome
 
@@ -162,7 +163,7 @@ def test_nothing_to_compare_is_never_all(drained: Callable[..., Ran]) -> None:
     with serving() as endpoint:
         done = drained(endpoint, "--yes")
     assert done.status == 0
-    assert "nothing was compared; both buffers and 1 s have passed\n" in done.out
+    assert "nothing was compared; Firehose reports nothing that waits\n" in done.out
     assert "all " not in done.out.split("to undo")[1]
     assert "is safe" in done.out
 
@@ -173,13 +174,15 @@ def test_what_failed_is_in_the_error_prefix_and_waits_for_redrive(
     with serving("--fail", "lambda:1") as endpoint:
         put(endpoint, TOKYO, OSAKA)
         done = drained(endpoint, "--yes")
-        assert done.status == 0, done.out
-        assert "all 2 events have arrived (2 in the error prefix: redrive them first)" in done.out
+        assert done.status == 1, done.out
+        assert "all 2 events have arrived (2 in the error prefix)" in done.out
         assert "1 error object was not redriven" in done.out
         (key,) = endpoint.keys("consolelogin/processing-failed/")
         assert f"\n  s3://{BUCKET}/{key}\n" in done.out
         assert f"console-login redrive --stack {STACK} --endpoint-url" in done.out
-        assert "\nafter that, `sam delete" in done.out
+        assert "is safe" not in done.out
+        report = json.loads(drained(endpoint, "--yes", "--wait", "0", "--json").out)
+        assert (report["is_safe"], report["error_objects_waiting"]) == (False, 1)
         # Sent again by redrive, it is on its way again, and here it is nowhere yet.
         tag = {"Key": f"redriven:{STREAM}", "Value": "all"}
         endpoint.client("s3").put_object_tagging(Bucket=BUCKET, Key=key, Tagging={"TagSet": [tag]})
@@ -215,11 +218,46 @@ def test_a_bucket_that_refuses_for_a_while(drained: Callable[..., Ran]) -> None:
 def test_a_bucket_that_always_refuses_ends_in_time(drained: Callable[..., Ran]) -> None:
     with serving("--fail", "s3:1") as endpoint:
         put(endpoint, TOKYO)
+        (before,) = filters(endpoint)
         started = time.monotonic()
         done = drained(endpoint, "--yes", "--wait", "0")
         assert time.monotonic() - started < 20
+        assert done.status == 1
+        assert "is safe" not in done.out
+        # The undo is on stderr too: stdout may be a pipe that nobody reads to its end.
+        assert done.err == f"to undo:\n{done.out.split('to undo:')[1].split('deleted')[0][1:]}"
+        # A filter that is put back hides nothing of it.
+        for name in ("creationTime", "applyOnTransformedLogs"):
+            before.pop(name, None)
+        endpoint.client("logs").put_subscription_filter(**before)
+        again = drained(endpoint, "--yes", "--wait", "0")
+        assert f"1 of 1 event has not arrived: {TOKYO_ID}" in again.out
+
+
+def test_what_backfill_sent_and_firehose_has_not_written(drained: Callable[..., Ran]) -> None:
+    with serving("--fail", "s3:1") as endpoint:
+        record = {"Data": gz(envelope([TOKYO]))}
+        endpoint.client("firehose").put_record(DeliveryStreamName=STREAM, Record=record)
+        done = drained(endpoint, "--yes", "--wait", "0")
     assert done.status == 1
+    assert "Firehose still has a record of " in done.out
     assert "is safe" not in done.out
+
+
+def test_a_closed_pipe_leaves_the_undo_on_stderr(tmp_path: Any) -> None:
+    with serving() as endpoint:
+        command = shlex.join(
+            [
+                str(impatient(tmp_path) / "console-login"),
+                *("drain", "--stack", STACK, "--yes"),
+                *("--endpoint-url", endpoint.url, "--region", REGION),
+            ]
+        )
+        ran = subprocess.run(
+            ["sh", "-c", f"{command} | head -1"], cwd=ROOT, capture_output=True, text=True
+        )
+    assert ran.stdout.startswith("log group ")
+    assert ran.stderr.startswith("to undo:\n  aws ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -249,7 +287,8 @@ def test_an_interruption_says_what_may_be_on_its_way(number: int, tmp_path: Any)
         undo = said.split("to undo:\n")[1]
         assert [line.split()[0] for line in undo.splitlines()] == ["aws", "console-login"]
         assert process.returncode == 128 + number
-        assert errors == ("console-login: interrupted\n" if number == signal.SIGINT else "")
+        assert errors.startswith("to undo:\n  aws ")
+        assert errors.endswith("console-login: interrupted\n") is (number == signal.SIGINT)
 
 
 def test_the_undo_is_printed_before_anything_is_deleted(tmp_path: Any) -> None:
@@ -299,6 +338,13 @@ class FakeAccess(Access):
         self.__dict__["time"] = 1711792102.0
         self.__dict__["created"] = 0.0
         self.__dict__["zone"] = "Asia/Tokyo"
+        self.__dict__["stack_created"] = 0.0
+        # AWS's clock against this machine's; None: an answer without a Date.
+        self.__dict__["ahead"] = 0.0
+        self.__dict__["written"] = 0.0
+        self.__dict__["redriven"] = ()
+        self.__dict__["datapoints"] = []
+        self.__dict__["queries"] = []
         self.__dict__["pattern"] = '{ ($.eventName = "ConsoleLogin") }'
 
     def __getattr__(self, name: str) -> Any:
@@ -312,6 +358,12 @@ class FakeAccess(Access):
 
     def sleep(self, seconds: float) -> None:
         self.__dict__["time"] += seconds
+
+    def dated(self) -> dict[str, Any]:
+        if self.ahead is None:
+            return {}
+        date = format_datetime(datetime.fromtimestamp(self.time + self.ahead, UTC), usegmt=True)
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
 
     def check(self, operation: str) -> None:
         self.asked.append(operation)
@@ -333,6 +385,7 @@ class FakeAccess(Access):
         return {
             "Stacks": [
                 {
+                    "CreationTime": datetime.fromtimestamp(self.stack_created, UTC),
                     "Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()],
                     "Parameters": [
                         {"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()
@@ -341,12 +394,24 @@ class FakeAccess(Access):
             ]
         }
 
-    def delete_subscription_filter(self, **_: Any) -> None:
+    def delete_subscription_filter(self, **_: Any) -> Any:
         self.check("delete_subscription_filter")
+        return self.dated()
 
-    def get_object_tagging(self, **_: Any) -> Any:
+    def get_object_tagging(self, Key: str, **_: Any) -> Any:  # noqa: N803
         self.check("get_object_tagging")
-        return {"TagSet": []}
+        tag = {"Key": f"redriven:{STREAM}", "Value": "all"}
+        return {"TagSet": [tag] if Key in self.redriven else []}
+
+    def get_metric_statistics(self, **asked: Any) -> Any:
+        self.check("get_metric_statistics")
+        self.queries.append(asked)
+        return {
+            "Datapoints": [
+                {"Timestamp": datetime.fromtimestamp(self.time - age, UTC), "Maximum": value}
+                for age, value in self.datapoints
+            ]
+        }
 
     def get_object(self, Key: str, **_: Any) -> Any:  # noqa: N803
         self.check("get_object")
@@ -368,14 +433,18 @@ class _Pages:
             ours |= {"filterPattern": self.access.pattern}
             ours |= {"creationTime": int(self.access.created * 1000)}
             found = [ours | {"filterName": f"f{n}"} for n in range(self.access.filters)]
-            yield {"subscriptionFilters": [{"destinationArn": "other"}, *found]}
+            yield {"subscriptionFilters": [{"destinationArn": "other"}, *found]} | (
+                self.access.dated()
+            )
         elif self.operation == "filter_log_events":
             for message in self.access.events:
                 taken = int(self.access.time * 1000) - 1000
                 event = {"timestamp": taken, "message": message}
-                yield {"events": [message if isinstance(message, dict) else event]}
+                event = message if isinstance(message, dict) else event
+                if asked["startTime"] <= event["timestamp"] <= asked["endTime"]:
+                    yield {"events": [event]}
         else:
-            written = datetime.fromtimestamp(self.access.time, UTC)
+            written = datetime.fromtimestamp(self.access.time - self.access.written, UTC)
             keys = [key for key in self.access.objects if key.startswith(asked["Prefix"])]
             yield {
                 "Contents": [
@@ -422,13 +491,13 @@ def test_what_is_missing_is_waited_for_and_no_longer() -> None:
     job, found = whole(access, wait_minutes=5)
     assert found.missing == [OSAKA_ID]
     assert 321 <= access.now() - started < 322
-    assert "would" not in "".join(drain.words(job, found))
+    assert "would" not in "".join(drain_report.words(job, found))
 
 
 def test_at_most_ten_are_named_and_an_event_without_an_id_by_its_digest() -> None:
     messages = [json.dumps({"eventName": "ConsoleLogin", "n": n}) for n in range(12)]
     job, found = whole(FakeAccess(messages), wait_minutes=0)
-    (line,) = (each for each in drain.words(job, found) if "not arrived" in each)
+    (line,) = (each for each in drain_report.words(job, found) if "not arrived" in each)
     assert line.startswith("12 of 12 events have not arrived: sha256:")
     assert line.count("sha256:") == 10
     assert line.endswith(" and 2 more")
@@ -456,15 +525,144 @@ def test_a_bound_is_named_before_anything_is_deleted(
     assert not found.is_safe
     job, found = whole(access)
     assert not found.is_safe
-    assert drain.words(job, found)[0].startswith("could not be checked: ")
+    assert drain_report.words(job, found)[0].startswith("could not be checked: ")
 
 
-def test_error_objects_beyond_the_bound_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "MAX_TAGS_READ", 1)
-    access = FakeAccess([], {f"p/processing-failed/2020/01/01/{n}": b"x" for n in range(2)})
-    _, found = whole(access)
-    assert found.problem is not None
-    assert "more than 1 error objects" in found.problem
+def test_error_objects_beyond_the_bound_count_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "MAX_TAGS_READ", 2)
+    keys = [f"p/processing-failed/2020/01/01/{n}" for n in range(4)]
+    access = FakeAccess([], dict.fromkeys(keys, b"x"))
+    access.__dict__["redriven"] = keys
+    job, found = whole(access, start="1h")
+    assert (found.problem, found.waiting, found.tags_unread) == (None, keys[2:], 2)
+    assert not found.is_safe
+    said = "\n".join(drain_report.words(job, found))
+    assert "at least 0 error objects were not redriven" in said
+    assert "the tags of the first 2 were read, and the other 2 count as waiting" in said
+    assert "--start does not change that" in said
+    del access.objects[keys[0]], access.objects[keys[1]]
+    assert whole(access)[1].is_safe
+
+
+def test_what_was_put_straight_into_the_stream_is_seen_in_its_freshness() -> None:
+    for datapoints, is_safe in (
+        ([], True),
+        ([(30, 20.5), (90, 500.0)], True),
+        ([(30, 21.5), (90, 0.0)], False),
+    ):
+        access = FakeAccess([TOKYO, OSAKA], BOTH)
+        access.datapoints.extend(datapoints)
+        job, found = whole(access, wait_minutes=1)
+        assert found.is_safe is is_safe
+        said = "\n".join(drain_report.words(job, found))
+        assert ("Firehose still has a record of 21.5 s ago" in said) is not is_safe
+        assert ("is safe" in said) is is_safe
+    asked = access.queries[-1]
+    assert asked["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": STREAM}]
+    assert (asked["Statistics"], asked["Period"]) == (["Maximum"], 60)
+    assert job.end is not None
+    assert asked["StartTime"].timestamp() == job.end.timestamp() + 20
+    assert drain_report.document(job, found, dry_run=False)["oldest_record_seconds"] == 21.5
+
+
+def test_nothing_to_compare_is_what_firehose_reports() -> None:
+    job, found = whole(FakeAccess())
+    assert found.is_safe
+    assert "Firehose reports nothing that waits" in "\n".join(drain_report.words(job, found))
+
+
+def test_a_freshness_that_is_refused_is_no_all_clear() -> None:
+    access = FakeAccess([TOKYO, OSAKA], BOTH)
+    access.refused["get_metric_statistics"] = 1000
+    job, found = whole(access, wait_minutes=0)
+    assert not found.is_safe
+    assert drain_report.words(job, found)[0].startswith("could not be checked: get_metric_stat")
+
+
+def test_the_filter_was_deleted_by_awss_clock() -> None:
+    access = FakeAccess([], filters=1)
+    access.__dict__["ahead"] = 180.0
+    taken = int((access.now() + 179) * 1000)
+    access.events.append({"timestamp": taken, "ingestionTime": taken, "message": TOKYO})
+    started = access.now()
+    job, found = whole(access, start="1h", wait_minutes=0)
+    assert found.missing == [TOKYO_ID]
+    # What is waited for goes by this machine's.
+    assert 21 <= access.now() - started < 22
+    access = FakeAccess()
+    access.__dict__["ahead"] = None
+    job = made(access)
+    job.delete()
+    assert job.end is not None
+    assert job.end.timestamp() == access.now() + 60
+
+
+def test_an_event_that_came_late_between_look_and_deletion() -> None:
+    access = FakeAccess()
+    job = made(access, wait_minutes=0)
+    job.look()
+    taken = int(access.now() * 1000)
+    event = {"timestamp": taken - 17 * 60_000, "ingestionTime": taken - 1, "message": TOKYO}
+    access.events.append(event)
+    job.delete()
+    found = job.wait()
+    assert found.missing == [TOKYO_ID]
+
+
+def test_the_backfill_begins_before_the_oldest_missing_event() -> None:
+    now = int(1711792102.0 * 1000)
+    event = {"timestamp": now - 20 * 3600_000, "message": TOKYO}
+    job, found = whole(FakeAccess([event, OSAKA]), wait_minutes=0)
+    said = drain_report.words(job, found)
+    (line,) = {each.strip() for each in said if "console-login backfill" in each}
+    start = shlex.split(line)[shlex.split(line).index("--start") + 1]
+    assert datetime.fromisoformat(start).timestamp() * 1000 == now - 20 * 3600_000 - 1000
+    # Without one it is what came after the deletion, by timestamps that are older.
+    job = made(FakeAccess())
+    job.delete()
+    start = shlex.split(job.undo()[1])[-1]
+    assert datetime.fromisoformat(start).timestamp() * 1000 == now + 1000 - 15 * 60_000
+
+
+def test_timestamps_around_the_window() -> None:
+    now = int(1711792102.0 * 1000)
+    for timestamp, taken in (
+        (now - 3600_000 - 10 * 60_000, now - 3590_000),
+        (now + 10 * 60_000, now - 1),
+    ):
+        event = {"timestamp": timestamp, "ingestionTime": taken, "message": TOKYO}
+        assert whole(FakeAccess([event]), start="1h", wait_minutes=0)[1].events == 1
+
+
+def test_an_object_that_was_written_just_before_the_window_is_read() -> None:
+    access = FakeAccess([TOKYO, OSAKA], BOTH)
+    # The listing's times move with the clock, the window's does not.
+    access.__dict__["written"] = 3600.0 + 30
+    assert made(access, start="1h").look().arrived == 2
+    access.__dict__["written"] = 3600.0 + 90
+    assert made(access, start="1h").look().arrived == 0
+
+
+def test_what_aws_names_is_printed_as_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "p/processing-failed/2020/01/01/\x1b[31mx\n`sam delete` is safe"
+    access = FakeAccess([], {key: b"x"})
+    access.__dict__["pattern"] = "{ $.a = 'it' }\n\x1b"
+    job, found = whole(access)
+    monkeypatch.setattr(Drain, "wait", lambda *_: found)
+    monkeypatch.setattr("console_login.cli.options.access", lambda *_: access)
+    monkeypatch.setattr(sys, "argv", ["console-login", "drain", "--stack", STACK, "--yes"])
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert raised.value.code == 1
+    printed = capsys.readouterr()
+    assert f"  s3://{BUCKET}/p/processing-failed/2020/01/01/\\x1b[31mx\\n`sam" in printed.out
+    assert "\x1b" not in printed.out + printed.err
+    # The command still gives the pattern as it is.
+    script = job.undo()[0].replace("aws ", "printf %s\\\\0 ", 1)
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert access.pattern in ran.stdout.split("\0")
 
 
 @pytest.mark.parametrize("operation", ["filter_log_events", "list_objects_v2", "get_object"])
@@ -504,7 +702,7 @@ def test_the_deletion_is_refused() -> None:
     job = made(access)
     with pytest.raises(AccessError, match="AccessDenied"):
         job.delete()
-    assert drain.interrupted(job) == ["nothing is deleted"]
+    assert drain_report.interrupted(job) == ["nothing is deleted"]
     job.delete()
     assert access.asked.count("delete_subscription_filter") == 3
     assert len(job.undo()) == 3
@@ -556,7 +754,7 @@ def test_records_that_failed_are_read_in_any_form() -> None:
         access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": body})
         job, found = whole(access, wait_minutes=0)
         assert (found.missing, found.unread) == ([TOKYO_ID], 1)
-        assert "1 object could not be read in full" in "\n".join(drain.words(job, found))
+        assert "1 object could not be read in full" in "\n".join(drain_report.words(job, found))
 
 
 def test_a_record_is_decompressed_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -569,22 +767,24 @@ def test_a_record_is_decompressed_within_a_bound(monkeypatch: pytest.MonkeyPatch
         assert whole(access, wait_minutes=0)[1].unread == 1
 
 
-def test_the_window_begins_with_the_filter_and_ends_with_it() -> None:
+def test_the_window_begins_a_day_ago_or_with_the_stack_and_ends_with_the_filter() -> None:
     access = FakeAccess([])
-    access.__dict__["created"] = access.now() - 60
+    access.__dict__["stack_created"] = access.now() - 60
     assert made(access).start.timestamp() == access.now() - 60
-    access.__dict__["created"] = 0.0
-    assert made(access).start.timestamp() == access.now() - 24 * 3600
+    # A filter that was put back hides nothing.
+    access.__dict__.update(stack_created=0.0, created=access.now() - 60)
+    # A Date is of whole seconds, so the second that it begins is over.
+    assert made(access).start.timestamp() == access.now() + 1 - 24 * 3600
     job = made(access)
     assert job.end is None
     access.sleep(5)
     job.delete()
     assert job.end is not None
-    assert job.end.timestamp() == access.now()
+    assert job.end.timestamp() == access.now() + 1
     gone = made(FakeAccess([], filters=0))
     assert gone.end is not None
-    assert gone.end.timestamp() == access.now() - 5
-    assert "console-login doctor --stack" in "\n".join(drain.planned(gone, Outcome()))
+    assert gone.end.timestamp() == access.now() + 1 - 5
+    assert "console-login doctor --stack" in "\n".join(drain_report.planned(gone, Outcome()))
 
 
 def test_what_is_to_be_typed_is_quoted_with_the_options_that_were_given() -> None:

@@ -33,15 +33,16 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
         done = run(script, tmp_path, {"AWS_ENDPOINT_URL": endpoint.url})
         assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         assert set(endpoint.lines(2)) == {TOKYO, OSAKA}
+        assert set((tmp_path / "in-log-group").read_text().splitlines()) == {TOKYO, OSAKA}
         logs = endpoint.client("logs")
         filters = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
         assert filters == []
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
     # What was on its way has arrived, and when the filter is deleted by hand as well.
     (number,) = (number for number, each in enumerate(printed) if "is safe" in each)
-    assert "the 1 event has arrived" in printed[number]
-    assert "old  2 events," in printed[-1]
-    assert printed[-1].splitlines()[-1] == "the same events on both sides"
+    assert "all 2 events have arrived" in printed[number]
+    (by_hand,) = (each for each in printed if each.endswith(" missing\n"))
+    assert by_hand.splitlines()[-1].split() == ["0", "missing"]
     # The first doctor finds what is prepared.
     assert "1 error object waits" in printed[2]
 

@@ -1,0 +1,179 @@
+"""What `console-login drain` shows: counts, ids, keys and commands, nothing of any event."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from console_login.counts import counted
+from console_login.operate import drain as draining
+from console_login.operate.drain import MAX_NAMED, Drain, Outcome, text
+from console_login.operate.sent_lines import tag_of
+
+
+def planned(drain: Drain, found: Outcome) -> list[str]:
+    """Return what is about to happen, and the commands that undo it, in lines."""
+    names = ", ".join(each["filterName"] for each in drain.filters)
+    until = text(drain.end) if drain.end is not None else "now"
+    seen = f"{counted(found.events, 'event')}, of which {_arrived(found)}"
+    wait = counted(drain.asked.wait_minutes, "minute")
+    lines = [
+        f"log group  {drain.log_group}",
+        f"filter     {names or 'gone already'}",
+        f"stream     {drain.stream_name}",
+        f"window     {text(drain.start)} to {until}: {found.problem or seen}",
+        f"wait       {drain.settle_seconds:g} s (both buffers, and {draining.MARGIN_SECONDS} s),"
+        f" then {wait} at most for what is missing (records that Firehose retries, or that the"
+        " function puts back)",
+    ]
+    if drain.is_gone and drain.asked.end is None:
+        lines.append(
+            "the filter is gone: an event from after its deletion never passed it and cannot"
+            " arrive; --end TIME names when it was deleted"
+        )
+    if drain.is_gone:
+        lines.append(f"the command that puts the filter back is in what {drain.doctor()} prints")
+    return [*lines, *undo_lines(drain)]
+
+
+def deleted(drain: Drain) -> str:
+    """Return what was deleted, and until when it takes at least."""
+    settled = text(drain.settled_at)
+    if drain.is_gone:
+        return f"nothing was left to delete; waits until {settled} at least"
+    return f"deleted the filter; waits until {settled} at least"
+
+
+def undo_lines(drain: Drain, found: Outcome | None = None) -> list[str]:
+    """Return the commands that undo the deletion, in lines; found: send what is missing, too."""
+    oldest = found.oldest_missing if found is not None else None
+    return ["to undo:", *(f"  {command}" for command in drain.undo(oldest))]
+
+
+def shown(lines: Iterable[str]) -> Iterator[str]:
+    """Yield each as one printable line, whatever the names in it hold."""
+    for line in lines:
+        yield "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
+def _arrived(found: Outcome) -> str:
+    count = found.events - len(found.missing)
+    errors = f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
+    return f"{count:,} {'has' if count == 1 else 'have'} arrived{errors}"
+
+
+def words(drain: Drain, found: Outcome) -> list[str]:
+    """Return what has happened, in lines; of an event at most its id."""
+    lines = []
+    if found.problem is not None:
+        lines.append(f"could not be checked: {found.problem}")
+    elif found.missing:
+        missing, more = found.missing[:MAX_NAMED], len(found.missing) - MAX_NAMED
+        named = ", ".join(missing) + (f" and {more:,} more" if more > 0 else "")
+        lines.append(f"{_missing(found)} not arrived: {named}")
+    elif found.events:
+        errors = (
+            f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
+        )
+        all_events = "the 1 event has" if found.events == 1 else f"all {found.events:,} events have"
+        lines.append(f"{all_events} arrived{errors}")
+    else:
+        reports = "" if found.oldest_record_seconds else "; Firehose reports nothing that waits"
+        lines.append(f"no event passed the filter in this time, so nothing was compared{reports}")
+    if found.oldest_record_seconds is not None:
+        lines.append(
+            f"Firehose still has a record of {found.oldest_record_seconds:g} s ago, longer than"
+            " both buffers (DeliveryToS3.DataFreshness): it cannot write, or the function fails"
+        )
+    if found.unread:
+        lines.append(
+            f"{counted(found.unread, 'object')} could not be read in full: console-login redrive"
+            " --dry-run names damaged error objects"
+        )
+    if found.waiting:
+        lines += _of_waiting(drain, found)
+    if found.is_safe:
+        return [*lines, f"`{drain.sam_delete()}` is safe: the bucket stays"]
+    if found.has_arrived:
+        return [*lines, "do not delete the stack: redrive needs its stream", *undo_lines(drain)]
+    lines += [
+        "do not delete the stack: with the stream, `sam delete` deletes what Firehose has not"
+        " written yet",
+        f"see {drain.doctor()}, and what Firehose says:"
+        f" {drain.stack.outputs.get('TailDeliveryLogCommand', 'its log group')}",
+    ]
+    if found.missing:
+        lines.append(
+            "an event that passed the log group while there was no filter counts as missing too;"
+            " the backfill below begins before the oldest missing event and sends it"
+        )
+    return [
+        *lines,
+        f"to check again: {drain.again()}",
+        *undo_lines(drain, found),
+    ]
+
+
+def _missing(found: Outcome) -> str:
+    count = len(found.missing)
+    return f"{count:,} of {counted(found.events, 'event')} {'has' if count == 1 else 'have'}"
+
+
+def _of_waiting(drain: Drain, found: Outcome) -> Iterator[str]:
+    keys, more = found.waiting[:MAX_NAMED], len(found.waiting) - MAX_NAMED
+    known = len(found.waiting) - found.tags_unread
+    count = counted(known, "error object was", "error objects were")
+    least = "at least " if found.tags_unread else ""
+    yield f"{least}{count} not redriven (tag {tag_of(drain.stream_name)}):"
+    for key in keys:
+        yield f"  s3://{drain.bucket}/{key}"
+    if more > 0:
+        yield f"  and {more:,} more"
+    if found.tags_unread:
+        yield (
+            f"the tags of the first {draining.MAX_TAGS_READ:,} were read, and the other"
+            f" {found.tags_unread:,} count as waiting. --start does not change that: move or delete"
+            " the error objects that were redriven, and check again"
+        )
+    yield (
+        f"redrive them first, because redrive needs the stream: {drain.redrive()}, and then"
+        f" {drain.again()}"
+    )
+
+
+def interrupted(drain: Drain) -> list[str]:
+    """Return what is said when a run ends before its time, in lines."""
+    if not drain.is_deleting:
+        return ["nothing is deleted"]
+    found = drain.outcome()
+    state = "the filter is deleted" if drain.deleted_at is not None else "the filter may be deleted"
+    missing = f"{_missing(found)} not arrived" if found.missing else "every known event has arrived"
+    return [
+        f"{state}; {missing}, and more may still be on its way: do not delete the stack",
+        f"to continue: {drain.again()}",
+        *undo_lines(drain),
+    ]
+
+
+def document(drain: Drain, found: Outcome, *, dry_run: bool) -> dict[str, Any]:
+    """Return what has happened, for machines; times in ISO 8601, UTC."""
+    return {
+        "stack": drain.stack.name,
+        "log_group": drain.log_group,
+        "stream": drain.stream_name,
+        "filters": [each["filterName"] for each in drain.filters],
+        "filter_was_gone": drain.is_gone,
+        "dry_run": dry_run,
+        "start": text(drain.start),
+        "end": text(drain.end) if drain.end is not None else None,
+        "events": found.events,
+        "arrived": found.arrived,
+        "in_error_prefix": found.in_error_prefix,
+        "missing": len(found.missing),
+        "missing_events": found.missing[:MAX_NAMED],
+        "oldest_record_seconds": found.oldest_record_seconds,
+        "objects_unread": found.unread,
+        "error_objects_waiting": len(found.waiting),
+        "error_objects": found.waiting[:MAX_NAMED],
+        "problem": found.problem,
+        "is_safe": found.is_safe and not dry_run,
+        "undo": drain.undo(None if dry_run else found.oldest_missing),
+    }
