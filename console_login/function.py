@@ -16,8 +16,8 @@ from console_login.errors import UserError
 from console_login.shipped import CODE_URI
 
 if TYPE_CHECKING:
-    from transformer.batch import Outcome
     from transformer.firehose import Response
+    from transformer.outcome import Outcome
 
 # By Lambda's quotas; its emulator allows a hundred bytes more.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024

@@ -3,9 +3,10 @@
 import os
 from typing import Any
 
-from transformer.batch import Outcome, Transformer, put_back, response
+from transformer.batch import Transformer, put_back, response
 from transformer.config import Config
 from transformer.firehose import Response, parse_event
+from transformer.outcome import Outcome
 from transformer.put_back import PutBack
 from transformer.report import report
 
@@ -14,15 +15,12 @@ _putter = PutBack()
 
 
 def lambda_handler(event: Any, context: Any) -> Response:
-    """Answer every record of a Firehose transformation event once, in order.
-
-    Raises NotAFirehoseEventError for anything else.
-    """
+    """Answer every record of a Firehose event once, in order; NotAFirehoseEventError for others."""
     return response(handle(event, context))
 
 
 def handle(event: Any, context: Any) -> list[Outcome]:
-    """Transform records, put back what does not fit, report; return each one's fate."""
+    """Transform records, put back what does not fit, report; return each one's outcome."""
 
     def seconds_left() -> float:
         return float(context.get_remaining_time_in_millis() / 1000)

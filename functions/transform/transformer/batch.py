@@ -1,74 +1,34 @@
 """A batch of records: each one decoded and filtered, delivered as far as it fits, then counted."""
 
-import binascii
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget, empty_answer_room
-from transformer.cloudtrail import Selection
-from transformer.codec import check_utf8, decode_base64, decompress, encode_base64
+from transformer import careful, envelope
+from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget
+from transformer.cloudtrail import Selection, decode_event
+from transformer.codec import check_utf8, decode_base64, decompress
 from transformer.config import Config
-from transformer.documents import RecordReader
 from transformer.errors import Reason, RecordError
-from transformer.firehose import InputRecord, OutputRecord, Response, Result
-from transformer.put_back import MAX_RECORD_BYTES, PutBack
-from transformer.remainder import remainder
-
-_RESULTS: dict[Reason, Result] = {
-    Reason.DELIVERED: "Ok",
-    Reason.CONTROL_MESSAGE: "Dropped",
-    Reason.NO_MATCH: "Dropped",
-    Reason.PUT_BACK: "Dropped",
-}
+from transformer.firehose import InputRecord, OutputRecord, Response
+from transformer.outcome import RESULTS, Outcome
+from transformer.put_back import PutBack
 
 # Of the errors that end a record, those that it takes a selected event for.
 _FAILS_EVENTS = frozenset({Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED})
 
-# The slowest record known takes some 23 seconds of one core, and the function has 0.58 of one: with
-# less time left the next record goes back unread, and there is time to put it back.
-SECONDS_FOR_A_RECORD = 60
+# The slowest record takes five seconds of one core, and the function has 0.58 of one; a put takes
+# fifteen seconds at the worst.
+_SECONDS_FOR_A_RECORD = 24
 
-# An exception takes microseconds: four million damaged messages, in 130 KB of gzip, a minute.
-_MAX_DAMAGED_EVENTS = 1_000
+Clock = Callable[[], float]
 
 
-@dataclass(slots=True)
-class Outcome:
-    """One record's fate.
+def late_below(seconds: float) -> float:
+    """Return with how many seconds left a record is late, of those that the invocation began with.
 
-    events_in, events_delivered: log events read, and lines in `data`.
-    bytes_in, bytes_decompressed, bytes_out: of the record, of the text inside it, of the lines.
-    data: the lines in base64, None where nothing is delivered.
-    put_back: what goes back into the stream: the record as it came, or what is left of it.
-    events_failed: whether selected events are known to fail with it.
+    A quarter of them stays after the slowest record and its put; a fifth is for reading at least.
     """
-
-    record_id: str
-    reason: Reason = Reason.UNEXPECTED_ERROR
-    data: str | None = None
-    events_in: int = 0
-    events_delivered: int = 0
-    bytes_in: int = 0
-    bytes_decompressed: int = 0
-    bytes_out: int = 0
-    put_back: bytes | None = None
-    events_failed: bool = False
-
-    @property
-    def result(self) -> Result:
-        return _RESULTS.get(self.reason, "ProcessingFailed")
-
-    def lines(self) -> list[str]:
-        r"""Return the delivered lines, without their `\n`."""
-        return binascii.a2b_base64(self.data or "").decode().split("\n")[:-1]
-
-    def fail(self, reason: Reason) -> None:
-        """Deliver nothing of this record: its source goes to the error prefix, whole."""
-        self.reason = reason
-        self.data = None
-        self.put_back = None
-        self.events_delivered = self.bytes_out = 0
+    return min(seconds / 4 + _SECONDS_FOR_A_RECORD, seconds * 0.8)
 
 
 class Transformer:
@@ -80,24 +40,27 @@ class Transformer:
         self._max_answer_bytes = max_answer_bytes
 
     def transform(
-        self,
-        records: Sequence[InputRecord],
-        seconds_left: Callable[[], float] = lambda: float("inf"),
+        self, records: Sequence[InputRecord], seconds_left: Clock = lambda: float("inf")
     ) -> list[Outcome]:
-        """Return every record's fate, in order; what has a `put_back` must still go there.
+        """Return every record's outcome, in order; what has a `put_back` must still go there.
 
-        Records are delivered in order while the answer holds them. Some event is delivered or
-        failed wherever something goes back, and nothing that is delivered goes back.
+        Records are delivered in order while the answer holds them, and go back unread when it is
+        late. Where something goes back, some event is delivered or failed, or a record is dropped;
+        nothing that is delivered goes back.
         """
         budget = AnswerBudget((record.record_id for record in records), self._max_answer_bytes)
         outcomes: list[Outcome] = []
-        has_progress = False
+        latest = late_below(seconds_left())
+        has_progress = is_late = False
         for record in records:
-            is_late = has_progress and seconds_left() < SECONDS_FOR_A_RECORD
+            # The first is read in any case: one that is read and does not go back is settled.
+            is_late = is_late or (bool(outcomes) and seconds_left() < latest)
             outcome = self._transform_record(record, budget, is_late=is_late)
             has_progress = has_progress or outcome.data is not None or outcome.events_failed
             outcomes.append(outcome)
-        if not has_progress:
+        # Late records wait for nothing but time: one that is dropped is progress then.
+        is_dropped = is_late and any(each.reason is not Reason.PUT_BACK for each in outcomes)
+        if not (has_progress or is_dropped):
             _make_progress(outcomes)
         return outcomes
 
@@ -109,7 +72,7 @@ class Transformer:
             source = decode_base64(record.data)
             outcome.bytes_in = len(source)
             if is_late:
-                _put_back(outcome, source)
+                outcome.go_back(source)
             else:
                 self._deliver(source, outcome, budget)
         except RecordError as error:
@@ -127,63 +90,38 @@ class Transformer:
         text = decompress(source, self._max_decompressed_bytes)
         outcome.bytes_decompressed = len(text)
         check_utf8(text)
-        room = budget.room
-        most = empty_answer_room(outcome.record_id, self._max_answer_bytes)
-        lines: list[bytes] = []
-        total = damaged = 0
-        # Selected messages that are not delivered now, and why some of them never can be.
-        left: list[str] = []
-        undeliverable: Reason | None = None
-        reader = RecordReader(self._selection)
+        if not self._deliver_whole(text, outcome, budget):
+            careful.deliver(source, text, self._selection, budget, outcome)
+
+    def _deliver_whole(self, text: bytes, outcome: Outcome, budget: AnswerBudget) -> bool:
+        """Deliver the one envelope that CloudWatch Logs writes, if it is in order and fits."""
+        selection = self._selection
+        selected: list[str] = []
         try:
-            for message in reader.messages(text):
-                try:
-                    line = self._selection.line(message)
-                except RecordError as error:
-                    undeliverable = undeliverable or error.reason
-                    left.append(message)
-                    damaged += 1
-                    if damaged > _MAX_DAMAGED_EVENTS:
-                        raise
+            document = envelope.decode(text)
+            if b"\n" in text or document.messageType != envelope.DATA_MESSAGE:
+                return False
+            for log_event in document.logEvents or ():
+                message = log_event.message
+                if not selection.may_be(message):
                     continue
-                if line is None:
-                    continue
-                size = len(line) + 1
-                if size > most:
-                    undeliverable = undeliverable or Reason.TOO_LARGE
-                    left.append(message)
-                    continue
-                total += size
-                if total <= room:
-                    lines.append(line)
-                else:
-                    left.append(message)
-        finally:
-            outcome.events_in = reader.events
-        if undeliverable and not total:
-            outcome.reason = undeliverable
-            outcome.events_failed = True
-        elif not total:
-            outcome.reason = Reason.CONTROL_MESSAGE if reader.only_control else Reason.NO_MATCH
-        elif not lines or (room < total <= most and not budget.is_untouched):
-            # Nothing of it fits any more, or all of it would fit into an answer of its own.
-            _put_back(outcome, source)
+                event_name = decode_event(message).eventName
+                if event_name is None or "\n" in message or "\r" in message:
+                    return False
+                if selection.every or event_name in selection.names:
+                    selected.append(message)
+            lines = "\n".join([*selected, ""]).encode()
+        # No such document, a damaged message, a lone surrogate.
+        except (ValueError, RecursionError):
+            return False
+        if not document.logEvents or len(lines) > budget.room:
+            return False
+        outcome.events_in = len(document.logEvents)
+        if selected:
+            outcome.deliver(lines, len(selected))
         else:
-            if left:
-                _put_back(outcome, remainder(text, left))
-            outcome.reason = Reason.DELIVERED
-            delivered = b"\n".join([*lines, b""])
-            outcome.data = encode_base64(delivered)
-            outcome.events_delivered = len(lines)
-            outcome.bytes_out = len(delivered)
-
-
-def _put_back(outcome: Outcome, data: bytes) -> None:
-    """Say what goes back; RecordError `put_back_failed` for more than a record may have."""
-    if len(data) > MAX_RECORD_BYTES:
-        raise RecordError(Reason.PUT_BACK_FAILED)
-    outcome.reason = Reason.PUT_BACK
-    outcome.put_back = data
+            outcome.reason = Reason.NO_MATCH
+        return True
 
 
 def _make_progress(outcomes: Iterable[Outcome]) -> None:
@@ -200,10 +138,7 @@ def _make_progress(outcomes: Iterable[Outcome]) -> None:
 
 
 def put_back(
-    outcomes: Iterable[Outcome],
-    stream_name: str | None,
-    putter: PutBack,
-    seconds_left: Callable[[], float],
+    outcomes: Iterable[Outcome], stream_name: str | None, putter: PutBack, seconds_left: Clock
 ) -> None:
     """Put back what is to go back; fail, whole, each record of which that is not certain."""
     going = [(outcome, outcome.put_back) for outcome in outcomes if outcome.put_back is not None]
@@ -232,9 +167,7 @@ def _output_record(outcome: Outcome) -> OutputRecord:
 def summary(outcomes: list[Outcome]) -> dict[str, int | dict[str, int]]:
     """Return every count of the batch: no ids, nothing of any event."""
     reasons = Counter(outcome.reason for outcome in outcomes)
-    failed = Counter(
-        {reason.value: count for reason, count in reasons.items() if reason not in _RESULTS}
-    )
+    failed = {reason.value: count for reason, count in reasons.items() if reason not in RESULTS}
     put_back_bytes = [len(each.put_back) for each in outcomes if each.put_back is not None]
     return {
         "records_in": len(outcomes),
@@ -244,8 +177,8 @@ def summary(outcomes: list[Outcome]) -> dict[str, int | dict[str, int]]:
         "records_no_match": reasons[Reason.NO_MATCH],
         # Whole, or what is left of one that is delivered in part.
         "records_put_back": len(put_back_bytes),
-        "records_failed": failed.total(),
-        "failed_by_reason": dict(failed),
+        "records_failed": sum(failed.values()),
+        "failed_by_reason": failed,
         "events_in": sum(outcome.events_in for outcome in outcomes),
         "events_delivered": sum(outcome.events_delivered for outcome in outcomes),
         "bytes_in": sum(outcome.bytes_in for outcome in outcomes),

@@ -21,7 +21,8 @@ class AnswerBudget:
     """
 
     def __init__(self, record_ids: Iterable[str], max_bytes: int = MAX_ANSWER_BYTES) -> None:
-        self._room = max_bytes - _EMPTY_ANSWER - sum(map(_bare_bytes, record_ids))
+        self._empty = max_bytes - _EMPTY_ANSWER
+        self._room = self._empty - sum(map(_bare_bytes, record_ids))
         self.is_untouched = True
 
     @property
@@ -29,15 +30,14 @@ class AnswerBudget:
         """How many bytes of lines one more record may deliver, 0 for none."""
         return _line_bytes(self._room)
 
+    def room_alone(self, record_id: str) -> int:
+        """Return how many bytes of lines a record could deliver if it were alone."""
+        return _line_bytes(self._empty - _bare_bytes(record_id))
+
     def take(self, line_bytes: int) -> None:
         """Count a record that delivers so many bytes of lines."""
         self._room -= _DATA + (line_bytes + 2) // 3 * 4
         self.is_untouched = False
-
-
-def empty_answer_room(record_id: str, max_bytes: int = MAX_ANSWER_BYTES) -> int:
-    """Return how many bytes of lines a record could deliver if it were alone."""
-    return _line_bytes(max_bytes - _EMPTY_ANSWER - _bare_bytes(record_id))
 
 
 def _bare_bytes(record_id: str) -> int:

@@ -7,8 +7,6 @@ from typing import NamedTuple
 # CloudTrail's event names as services write them: GetUser, Login_GET, CreateFunction20150331.
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
-EVERY_EVENT = "*"
-
 # A Firehose record is 1,000 KiB at most; 64 MiB lets it decompress at sixty-five to one, where
 # real envelopes reach about ten.
 DEFAULT_MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
@@ -30,39 +28,26 @@ class Config(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
-        """Read EVENT_NAMES and MAX_DECOMPRESSED_BYTES.
-
-        Raises ConfigurationError naming everything that is wrong.
-        """
+        """Read EVENT_NAMES and MAX_DECOMPRESSED_BYTES; ConfigurationError naming what is wrong."""
+        config = cls()
         errors: list[str] = []
-        config = cls(
-            _event_names(environment.get("EVENT_NAMES"), errors),
-            _max_decompressed_bytes(environment.get("MAX_DECOMPRESSED_BYTES"), errors),
-        )
+        if (value := environment.get("EVENT_NAMES")) is not None:
+            names = [name.strip() for name in value.split(",")]
+            config = config._replace(event_names=None if names == ["*"] else frozenset(names))
+            errors = [
+                f"EVENT_NAMES: {name!r} is no event name"
+                " (letters, digits and _.:- are, or a lone *)"
+                for name in sorted(config.event_names or ())
+                if not _EVENT_NAME.fullmatch(name)
+            ]
+        if (value := environment.get("MAX_DECOMPRESSED_BYTES")) is not None:
+            # No float, sign or blank: int() would take " 1_000 ".
+            if re.fullmatch(r"[1-9][0-9]{0,11}", value):
+                config = config._replace(max_decompressed_bytes=int(value))
+            else:
+                errors.append(
+                    f"MAX_DECOMPRESSED_BYTES: {value!r} is no positive whole number of bytes"
+                )
         if errors:
             raise ConfigurationError("; ".join(errors))
         return config
-
-
-def _event_names(value: str | None, errors: list[str]) -> frozenset[str] | None:
-    if value is None:
-        return Config().event_names
-    names = [name.strip() for name in value.split(",")]
-    if names == [EVERY_EVENT]:
-        return None
-    errors.extend(
-        f"EVENT_NAMES: {name!r} is no event name (letters, digits and _.:- are, or a lone *)"
-        for name in names
-        if not _EVENT_NAME.fullmatch(name)
-    )
-    return frozenset(names)
-
-
-def _max_decompressed_bytes(value: str | None, errors: list[str]) -> int:
-    if value is None:
-        return DEFAULT_MAX_DECOMPRESSED_BYTES
-    # No float, sign or blank: int() would take " 1_000 ".
-    if re.fullmatch(r"[1-9][0-9]{0,11}", value):
-        return int(value)
-    errors.append(f"MAX_DECOMPRESSED_BYTES: {value!r} is no positive whole number of bytes")
-    return DEFAULT_MAX_DECOMPRESSED_BYTES

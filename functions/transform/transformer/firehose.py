@@ -11,16 +11,8 @@ Result = Literal["Ok", "Dropped", "ProcessingFailed"]
 class NotAFirehoseEventError(Exception):
     """The function was invoked with something that no answer could be given to."""
 
-
-class Event(NamedTuple):
-    """What invokes the function.
-
-    stream_name: of the stream that the records come from, None where the event does not say.
-    """
-
-    records: list["InputRecord"]
-    stream_name: str | None
-    invocation_id: object
+    def __init__(self, why: str) -> None:
+        super().__init__(f"not a Firehose transformation event{why}")
 
 
 class InputRecord(NamedTuple):
@@ -28,6 +20,17 @@ class InputRecord(NamedTuple):
 
     record_id: str
     data: object
+
+
+class Event(NamedTuple):
+    """What invokes the function.
+
+    stream_name: of the stream that the records come from, None where the event does not say.
+    """
+
+    records: list[InputRecord]
+    stream_name: str | None
+    invocation_id: object
 
 
 class OutputRecord(TypedDict):
@@ -49,32 +52,20 @@ def parse_event(event: Any) -> Event:
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise NotAFirehoseEventError(
-            "not a Firehose transformation event: it has no list of records. "
+            ": it has no list of records. "
             "Only a Firehose stream's Lambda processor can invoke this function."
         )
     if event.get("sourceKinesisStreamArn") is not None:
         raise NotAFirehoseEventError(
-            "not a Firehose transformation event of a Direct PUT stream: this one reads from a "
-            "Kinesis stream, into which the function could put nothing back."
+            " of a Direct PUT stream: this one reads from a Kinesis stream, into which the function"
+            " could put nothing back."
         )
-    return Event(
-        [_parse_record(number, record) for number, record in enumerate(records)],
-        _stream_name(event.get("deliveryStreamArn")),
-        event.get("invocationId"),
-    )
-
-
-def _stream_name(arn: object) -> str | None:
-    if not isinstance(arn, str):
-        return None
-    _, found, name = arn.partition(":deliverystream/")
-    return name if found else None
-
-
-def _parse_record(number: int, record: Any) -> InputRecord:
-    record_id = record.get("recordId") if isinstance(record, dict) else None
-    if not isinstance(record_id, str):
-        raise NotAFirehoseEventError(
-            f"not a Firehose transformation event: record {number} has no recordId"
-        )
-    return InputRecord(record_id, record.get("data"))
+    found: list[InputRecord] = []
+    for number, record in enumerate(records):
+        record_id = record.get("recordId") if isinstance(record, dict) else None
+        if not isinstance(record_id, str):
+            raise NotAFirehoseEventError(f": record {number} has no recordId")
+        found.append(InputRecord(record_id, record.get("data")))
+    arn = event.get("deliveryStreamArn")
+    name = arn.partition(":deliverystream/")[2] if isinstance(arn, str) else ""
+    return Event(found, name or None, event.get("invocationId"))

@@ -23,19 +23,12 @@ _LAST_DELAY_SECONDS = 5.0
 
 # Nothing was accepted. Any other refusal is final, such as InvalidSourceException (a stream with
 # native decompression) and AccessDeniedException.
-_THROTTLED = frozenset(
-    {
-        "LimitExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "Throttling",
-        "ThrottledException",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-_THROTTLED_STATUSES = frozenset({429, 503})
+_THROTTLED = {
+    *("LimitExceededException", "RequestLimitExceeded", "ServiceUnavailable"),
+    *("ServiceUnavailableException", "Throttling", "ThrottledException", "ThrottlingException"),
+    "TooManyRequestsException",
+}
+_THROTTLED_STATUSES = {429, 503}
 
 # Any other 5xx may hide that the records were accepted: each further try may double them.
 _MAX_SERVER_ERRORS = 3
@@ -47,14 +40,12 @@ def firehose_client() -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
-        "firehose",
-        config=Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            retries={"total_max_attempts": 1},
-        ),
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"total_max_attempts": 1},
     )
+    return boto3.client("firehose", config=config)
 
 
 class _RefusedError(Exception):
@@ -100,7 +91,10 @@ class PutBack:
             # A time-out while reading above all, but whatever happened: it may have been accepted.
             except Exception:  # noqa: BLE001, S112
                 continue
-        self._close()
+        # Lambda freezes between invocations, and the connections would be stale.
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                self._client.close()
         return accepted
 
     def _put_batch(
@@ -113,9 +107,9 @@ class PutBack:
     ) -> bool:
         """Put the records of these indexes; whether it makes sense to go on with others."""
         server_errors = 0
-        for delay in self._delays():
-            if seconds_left() < RESERVE_SECONDS + CONNECT_SECONDS + READ_SECONDS:
-                return False
+        longest = _FIRST_DELAY_SECONDS
+        while seconds_left() >= RESERVE_SECONDS + CONNECT_SECONDS + READ_SECONDS:
+            responses: list[dict[str, Any]] = []
             try:
                 responses = self._call(stream_name, [records[index] for index in waiting])
             except _RefusedError:
@@ -124,12 +118,14 @@ class PutBack:
                 server_errors += 1
                 if server_errors == _MAX_SERVER_ERRORS:
                     return True
-                responses = []
             for index, response in zip(waiting, responses, strict=False):
                 accepted[index] = "ErrorCode" not in response
             waiting = [index for index in waiting if not accepted[index]]
             if not waiting:
                 return True
+            # Exponential, with full jitter: time is the limit.
+            delay = self._jitter(0, longest)
+            longest = min(longest * 2, _LAST_DELAY_SECONDS)
             self._sleep(min(delay, max(0.0, seconds_left() - RESERVE_SECONDS)))
         return False
 
@@ -139,14 +135,9 @@ class PutBack:
         Raises _RefusedError where trying again is useless, _ServerError where it may double the
         records, and anything else where their fate is unknown.
         """
-        from botocore.exceptions import (
-            ClientError,
-            ConnectTimeoutError,
-            EndpointConnectionError,
-        )
+        from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 
-        if self._client is None:
-            self._client = self._make_client()
+        self._client = self._client or self._make_client()
         try:
             answer = self._client.put_record_batch(
                 DeliveryStreamName=stream_name, Records=[{"Data": record} for record in records]
@@ -164,19 +155,6 @@ class PutBack:
         if len(responses) != len(records):
             raise ValueError
         return responses
-
-    def _close(self) -> None:
-        """End the connections: Lambda freezes between invocations, and they would be stale."""
-        if self._client is not None:
-            with contextlib.suppress(Exception):
-                self._client.close()
-
-    def _delays(self) -> Iterator[float]:
-        """Yield exponential delays with full jitter, without end: time is the limit."""
-        longest = _FIRST_DELAY_SECONDS
-        while True:
-            yield self._jitter(0, longest)
-            longest = min(longest * 2, _LAST_DELAY_SECONDS)
 
 
 def batches(records: Sequence[bytes]) -> Iterator[list[int]]:

@@ -7,7 +7,8 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from transformer.batch import Outcome, summary
+from transformer.batch import summary
+from transformer.outcome import Outcome
 
 # A batch can hold thousands of records: past these the summary's counts must do.
 MAX_WARNINGS = 20
