@@ -4,12 +4,10 @@ Linux alone: the peak is /proc's VmHWM. Prices are list prices of us-east-1 and 
 """
 
 import argparse
-import base64
 import json
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,10 @@ from typing import Any
 import plot
 import shapes
 
-from console_login.stack.limits import MIB
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "functions" / "transform")]
+
+import hostile
 
 MEMORY_SIZES = (512, 768, 1024, 1280, 1536, 1769, 3008)
 # One vCPU, and less in proportion; what is above it helps no single thread.
@@ -25,30 +26,21 @@ MEMORY_OF_A_VCPU = 1769
 # USD: of a GB-second, and of a request.
 PRICES = {"arm64": 0.0000133334, "x86_64": 0.0000166667}
 REQUEST_PRICE = 0.20 / 1_000_000
-EVENTS = '{"messageType":"DATA_MESSAGE","logEvents":'
 REQUEST_SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000, 4_000_000, 6_000_000)
 
 
-def bomb(start: str, repeated: str, end: str) -> dict[str, Any]:
+def bomb(name: str) -> dict[str, Any]:
     """Return the event of one record that decompresses to 64 MiB, the most that is read."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
-    room = 64 * MIB - len(start.encode()) - len(end.encode())
-    block = repeated.encode() * (MIB // len(repeated.encode()))
-    pieces = [compressor.compress(start.encode())]
-    pieces += [compressor.compress(block) for _ in range(room // len(block))]
-    data = b"".join([*pieces, compressor.compress(end.encode()), compressor.flush()])
-    return {"records": [{"recordId": "0", "data": base64.b64encode(data).decode()}]}
+    return hostile.request(hostile.CASES[f"{name}, 64 MiB"].hostile())
 
 
 REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
     "one event": lambda: shapes.envelopes(1, 1, 1.0)().event,
     "1 MB, 10% sign-ins": lambda: shapes.request(1_000_000, 100, 0.1).event,
     "largest request": lambda: shapes.worst().event,
-    "64 MiB, empty events": lambda: bomb(f"{EVENTS}[{{}}", ",{}", "]}"),
-    "64 MiB, tiny messages": lambda: bomb(
-        f'{EVENTS}[{{"message":"{{"}}', ',{"message":"xy"}', "]}"
-    ),
-    "64 MiB, long emoji": lambda: bomb(f'{EVENTS}[{{"message":"😀', "xyz", '"}]}'),
+    "64 MiB, empty events": lambda: bomb("log events without a message"),
+    "64 MiB, tiny messages": lambda: bomb("two letters"),
+    "64 MiB, long emoji": lambda: bomb("one message of emoji"),
 }
 
 

@@ -1,56 +1,26 @@
 """The built function puts back through boto3, under the emulator, in the template's memory."""
 
 import base64
-import http.server
 import json
 import random
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bounded import FUNCTION, Stream
 from support import TOKYO, envelope, event, gz, messages_in
 
 from console_login.local.emulator import RuntimeEmulator
-from console_login.stack import template
 
-FUNCTION = template.resolve(template.load()).resources["TransformFunction"].properties
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
-
-
-class Stream:
-    """Firehose's endpoint: accepts every PutRecordBatch and keeps its records."""
-
-    def __init__(self) -> None:
-        self.records: list[bytes] = []
-        kept = self.records
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                kept.extend(base64.b64decode(each["Data"]) for each in request["Records"])
-                responses = [{"RecordId": "x"} for _ in request["Records"]]
-                body = json.dumps({"FailedPutCount": 0, "RequestResponses": responses}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
 @pytest.fixture
 def stream() -> Iterator[Stream]:
     made = Stream()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 @pytest.fixture
