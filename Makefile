@@ -7,6 +7,10 @@ VENV := .venv
 READY := $(VENV)/.ready
 # MiniStack pins botocore: in an environment of its own.
 MINISTACK := .cache/ministack
+# mutmut wants a click that SAM's command line does not take: so does it.
+MUTMUT := .cache/mutmut
+# Of which functions `make mutants` makes mutants, such as 'transformer.codec.*'; all by default.
+MUTANTS ?=
 UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
 # The machine's uv, or else one of the checkout's own.
@@ -71,6 +75,18 @@ $(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
 .PHONY: deploy-test
 deploy-test: setup $(MINISTACK)/.ready ## Deploy the templates on MiniStack, an emulator of AWS on 127.0.0.1, and test them there
 	@$(VENV)/bin/pytest tests/deploy || { echo "MiniStack's log: .cache/ministack.log" >&2; exit 1; }
+
+# The checkout's environment stands behind it: the tests find the libraries of the lock.
+$(MUTMUT)/.ready: tests/mutation/requirements.txt $(READY)
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(MUTMUT)
+	@$(UV) pip sync --quiet --require-hashes --python $(MUTMUT)/bin/python $<
+	@$(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  $$($(MUTMUT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth
+	@touch $@
+
+.PHONY: mutants
+mutants: setup $(MUTMUT)/.ready ## Change the function's code a thousand times, and show which changes no test sees
+	@$(MUTMUT)/bin/python tests/mutation/mutants.py $(if $(MUTANTS),'$(MUTANTS)')
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, import-linter, sam validate --lint and cfn-lint
@@ -142,6 +158,9 @@ lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml ag
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group deploy \
 	  --output-file tests/deploy/requirements.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group mutation \
+	  --output-file tests/mutation/requirements.txt
 
 .PHONY: clean
 clean: ## Remove everything that make has made

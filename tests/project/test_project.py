@@ -17,7 +17,9 @@ GROUPS = PYPROJECT["dependency-groups"]
 FUNCTION_LOCK = ROOT / "functions" / "transform" / "requirements.txt"
 DEV_LOCK = ROOT / "requirements-dev.txt"
 DEPLOY_LOCK = ROOT / "tests" / "deploy" / "requirements.txt"
-DEV_GROUPS = {name: group for name, group in GROUPS.items() if name != "deploy"}
+MUTATION_LOCK = ROOT / "tests" / "mutation" / "requirements.txt"
+LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK]
+DEV_GROUPS = {name: GROUPS[name] for name in ("function", "dev")}
 ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
 
 
@@ -42,8 +44,9 @@ def canonical(name: str) -> str:
         (FUNCTION_LOCK, {"function": GROUPS["function"]}),
         (DEV_LOCK, {"project": PYPROJECT["project"]["dependencies"]} | DEV_GROUPS),
         (DEPLOY_LOCK, {"deploy": GROUPS["deploy"]}),
+        (MUTATION_LOCK, {"mutation": GROUPS["mutation"]}),
     ],
-    ids=["function", "dev", "deploy"],
+    ids=["function", "dev", "deploy", "mutation"],
 )
 def test_locks_satisfy_pyproject(path: Any, groups: dict[str, list[str]]) -> None:
     packages = locked(path)
@@ -63,9 +66,7 @@ def test_locks_agree_with_each_other() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "path", [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK], ids=["function", "dev", "deploy"]
-)
+@pytest.mark.parametrize("path", LOCKS, ids=["function", "dev", "deploy", "mutation"])
 def test_locks_hold_hashes_and_no_addresses(path: Any) -> None:
     packages = locked(path)
     assert packages
