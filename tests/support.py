@@ -14,9 +14,10 @@ os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from transformer.batch import Outcome, Transformer
+from transformer.batch import Transformer
 from transformer.config import Config
 from transformer.firehose import InputRecord
+from transformer.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"

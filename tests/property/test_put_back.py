@@ -110,7 +110,8 @@ class Loop(RuleBasedStateMachine):
             clock[0] -= seconds
 
         records = [InputRecord(str(number), b64(data)) for number, data in enumerate(batch)]
-        asked = iter([1000.0] * late_after)
+        # The first is what the invocation begins with.
+        asked = iter([120.0] * (late_after + 1))
         outcomes = Transformer(Config(), LIMIT).transform(records, lambda: next(asked, 0.0))
         going_back = [outcome.put_back for outcome in outcomes if outcome.put_back is not None]
         put_back(
@@ -135,7 +136,10 @@ class Loop(RuleBasedStateMachine):
         offered = ids_in(going_back)
         assert not offered & delivered
         assert not back & delivered
+        # Fewer events, or fewer records where it is late: then what is read and dropped counts.
         if going_back:
+            assert offered.total() + len(going_back) < before.total() + len(batch)
+        if going_back and late_after >= len(batch):
             assert offered.total() < before.total()
         assert back <= before
         # Nothing of the batch is forgotten.

@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable
 
 import naive
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import OSAKA, TOKYO, b64, envelope, event, gz, messages_in, transform
 
 import app
-from transformer import documents
+from transformer.batch import Transformer
+from transformer.careful import RecordReader
 from transformer.cloudtrail import Selection
 from transformer.codec import decode_base64, encode_base64
 from transformer.config import Config
@@ -122,20 +124,22 @@ def test_the_prefilter_never_changes_an_answer(
 
 
 class _Unfiltered(Selection):
-    def may_be_in(self, document: bytes) -> bool:
-        return True
+    def __init__(self, names: frozenset[str] | None) -> None:
+        super().__init__(names)
+        self.may_be = lambda _: True
 
-    def may_be(self, message: str) -> bool:
+    def may_be_in(self, document: bytes) -> bool:
         return True
 
 
 def _read(text: bytes, selection: Selection) -> object:
-    reader = documents.RecordReader(selection)
+    reader = RecordReader(selection)
     try:
-        lines = [selection.line(message) for message in reader.messages(text)]
-    except documents.RecordError as error:
+        reader.read(text)
+        lines = [selection.line(message) for message in reader.messages]
+    except RecordError as error:
         return error.reason
-    return [line for line in lines if line is not None], reader.events, reader.only_control
+    return [line for line in lines if line], reader.events, reader.only_control
 
 
 almost_base64 = st.builds(
@@ -221,6 +225,37 @@ def test_one_record_never_changes_anothers_outcome(
     for index, outcome in zip(order, together, strict=True):
         (alone,) = transform(records[index])
         assert (outcome.reason, outcome.data) == (alone.reason, alone.data)
+
+
+whole_envelopes = st.lists(messages, max_size=4).map(envelope) | st.lists(
+    events(), min_size=1, max_size=4
+).map(lambda found: gz(envelope(found)))
+
+
+@given(
+    st.lists(whole_envelopes | raw_records | mutated(), max_size=5),
+    SELECTIONS,
+    st.sampled_from([200, 600, 2000, 6_000_000]),
+)
+@settings(max_examples=400, deadline=None)
+def test_the_short_path_gives_what_the_careful_path_gives(
+    records: list[object], names: frozenset[str] | None, most: int
+) -> None:
+    found = app.parse_event(event(*records)).records
+    short, careful = (Transformer(Config(event_names=names), most) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(careful, "_deliver_whole", lambda *_: False)
+        expected = careful.transform(found)
+    assert short.transform(found) == expected
+
+
+def test_the_short_path_takes_what_cloudwatch_logs_writes() -> None:
+    transformer = Transformer(Config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transformer.careful.deliver", None)
+        records = app.parse_event(event(gz(envelope([TOKYO, "{}"])), gz(envelope(["{}"])))).records
+        outcomes = transformer.transform(records)
+    assert [outcome.reason for outcome in outcomes] == ["delivered", "no_match"]
 
 
 @given(st.text(alphabet=st.sampled_from('\\"u0{}[]:, \n43onsleLogi'), max_size=60))

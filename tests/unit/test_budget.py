@@ -1,13 +1,14 @@
 """The answer's size, counted as the runtime writes it."""
 
+import json
 import random
 
 import pytest
 from awslambdaric.lambda_runtime_marshaller import to_json
-from support import TOKYO, envelope, event, gz
+from support import TOKYO, b64, envelope, event, gz
 
 from transformer.batch import Transformer, response
-from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget, empty_answer_room
+from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget
 from transformer.config import Config
 from transformer.firehose import InputRecord, parse_event
 
@@ -21,13 +22,13 @@ def answered(records: list[InputRecord], max_answer_bytes: int) -> tuple[str, li
 
 def test_the_limit_is_under_lambdas() -> None:
     # AWS documents 6 MB, 6,291,456 bytes.
-    assert MAX_ANSWER_BYTES < 6 * 1024 * 1024 - 100_000
+    assert MAX_ANSWER_BYTES == 6_000_000 < 6 * 1024 * 1024 - 100_000
 
 
 @pytest.mark.parametrize("record_id", ["a", FIREHOSE_ID, 'quo"te', "日本"])
 def test_one_record_fills_the_answer_to_the_byte(record_id: str) -> None:
     for limit in range(400, 420):
-        room = empty_answer_room(record_id, limit)
+        room = AnswerBudget([], limit).room_alone(record_id)
         data = "A" * ((room + 2) // 3 * 4)
         answer = {"records": [{"recordId": record_id, "result": "Ok", "data": data}]}
         # Base64 comes in fours, and the last record needs no comma.
@@ -44,6 +45,57 @@ def test_what_is_taken_is_gone_for_the_next() -> None:
     assert budget.room <= 3
     budget.take(3)
     assert budget.room == 0
+
+
+def sign_in(line_bytes: int) -> bytes:
+    """Return an envelope with one sign-in, of so many bytes with its line break."""
+    start, end = '{"eventName":"ConsoleLogin","a":"', '"}'
+    return envelope([start + "x" * (line_bytes - len(start + end) - 1) + end])
+
+
+@pytest.mark.parametrize("first_bytes", [60, 61, 62])
+@pytest.mark.parametrize("limit", range(600, 604))
+def test_two_records_fill_the_answer_to_the_byte(first_bytes: int, limit: int) -> None:
+    def answer(second_bytes: int) -> tuple[str, list[int]]:
+        texts = [sign_in(first_bytes), sign_in(second_bytes)]
+        return answered([InputRecord(str(n), b64(each)) for n, each in enumerate(texts)], limit)
+
+    second_bytes = max(size for size in range(60, 600) if answer(size)[1] == [first_bytes, size])
+    text, _ = answer(second_bytes)
+    # Base64 comes in fours, and the last record needs no comma.
+    assert limit - 4 - len(", ") < len(text) <= limit - len(", ")
+
+
+@pytest.mark.parametrize("taken", range(1, 8))
+def test_what_is_taken_is_counted_in_base64(taken: int) -> None:
+    budget = AnswerBudget(["a", "b"], 400)
+    budget.take(taken)
+    records = [
+        {"recordId": "a", "result": "Ok", "data": b64(bytes(taken))},
+        {"recordId": "b", "result": "Ok", "data": b64(bytes(budget.room))},
+    ]
+    assert 400 - 4 - len(", ") < len(to_json({"records": records})) <= 400 - len(", ")
+
+
+def test_an_event_that_fills_an_answer_of_its_own_is_delivered() -> None:
+    most = AnswerBudget([], 1000).room_alone("0")
+    for size, delivered in ((most, most), (most + 1, 0)):
+        _, sizes = answered([InputRecord("0", b64(sign_in(size)))], 1000)
+        assert sizes == [delivered]
+
+
+def test_a_record_that_fills_what_is_left_is_delivered() -> None:
+    budget = AnswerBudget(["0", "1"], 1000)
+    budget.take(100)
+    records = [InputRecord(str(n), b64(sign_in(size))) for n, size in enumerate([100, budget.room])]
+    assert answered(records, 1000)[1] == [100, budget.room]
+
+
+def test_events_that_fill_an_answer_together_are_delivered_together() -> None:
+    most = AnswerBudget([], 1000).room_alone("0")
+    lines = [json.loads(sign_in(size))["logEvents"][0]["message"] for size in (100, most - 100)]
+    (outcome,) = Transformer(Config(), 1000).transform([InputRecord("0", b64(envelope(lines)))])
+    assert (outcome.lines(), outcome.put_back) == (lines, None)
 
 
 def test_answers_of_every_kind_stay_under_the_limit() -> None:

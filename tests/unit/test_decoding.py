@@ -7,7 +7,6 @@ import zlib
 from typing import Any
 
 import pytest
-from isal import isal_zlib
 from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, fate, gz, transform
 
 from transformer.codec import decompress
@@ -84,17 +83,33 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
             UNDECODABLE,
             id="an object inside one left open",
         ),
+        *[
+            pytest.param(
+                f"text\n{left_open}\n{TOKYO}\n".encode(),
+                UNDECODABLE,
+                id=f"an event after an object left open at {left_open[-1]}",
+            )
+            for left_open in ('{"a":{', '{"a":[', '{"a":1,', '{"a":')
+        ],
         pytest.param(
             b'{}\nage":"{\\"eventName\\":\\"Consol\\\\u0065Login\\"}"}]}',
             MALFORMED_EVENT,
             id="the end of a cut envelope",
         ),
-        pytest.param(b"\n" * 1_000_001, UNDECODABLE, id="too many lines"),
-        pytest.param(b"{}\n" * 1_000_000, NO_MATCH, id="many lines"),
+        pytest.param(f"\ntext\n{TOKYO}\n".encode(), delivered(TOKYO), id="blank and damaged lines"),
+        pytest.param(b"\x0c", UNDECODABLE, id="a blank that JSON does not know"),
+        pytest.param(
+            f"{OSAKA}\n\x0c{TOKYO}\x0b\n{TOKYO}\x0b\n".encode(),
+            delivered(OSAKA, put_back=[f"\x0c{TOKYO}\x0b", f"{TOKYO}\x0b"]),
+            id="blanks that JSON does not know around sign-ins",
+        ),
+        pytest.param(b"\n" * 500_001, UNDECODABLE, id="too many lines"),
+        pytest.param(b"{}\n" * 500_000, NO_MATCH, id="many lines"),
         pytest.param(b"no JSON", UNDECODABLE, id="no JSON"),
         pytest.param(b"no JSON but ConsoleLogin", UNDECODABLE, id="no JSON that names the event"),
         pytest.param(b"[]", UNDECODABLE, id="array"),
         pytest.param(b"null\n7\n", UNDECODABLE, id="scalars"),
+        pytest.param(b"\xffConsoleLogin", UNDECODABLE, id="invalid UTF-8 at the start"),
         pytest.param(b"\xef\xbb\xbf{}", UNDECODABLE, id="byte order mark"),
         pytest.param(b'{"owner":"\xff"}', UNDECODABLE, id="invalid UTF-8"),
         pytest.param(b'{"owner":"\xed\xa0\x80"}', UNDECODABLE, id="UTF-8 of a lone surrogate"),
@@ -124,6 +139,19 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
         ),
         pytest.param(envelope(['["ConsoleLogin"]']), MALFORMED_EVENT, id="array naming the event"),
         pytest.param(envelope([json.loads(TOKYO)]), MALFORMED_EVENT, id="message an object"),
+        pytest.param(envelope([None, 3]), NO_MATCH, id="messages no strings, none selected"),
+        pytest.param(
+            envelope([None], messageType="NEW"), UNDECODABLE, id="no strings, unknown messageType"
+        ),
+        pytest.param(
+            CONTROL + b"\n" + envelope([None]), NO_MATCH, id="control message and no strings"
+        ),
+        *[
+            pytest.param(
+                f'{OSAKA}\n{{{key}:"\n{TOKYO}\n'.encode(), UNDECODABLE, id=f"a cut line with {key}"
+            )
+            for key in ('"messageType"', '"logEvents"')
+        ],
         pytest.param(envelope([None, 3, TOKYO]), delivered(TOKYO), id="messages no strings"),
         pytest.param(envelope(["text", TOKYO]), delivered(TOKYO), id="message no JSON"),
         pytest.param(
@@ -232,11 +260,11 @@ def test_a_bomb_is_not_decompressed_past_the_limit() -> None:
 
 def test_members_are_fed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     fed: list[int] = []
-    decompressobj = isal_zlib.decompressobj
+    decompressobj = zlib.decompressobj
 
     class Member:
         def __init__(self, wbits: int) -> None:
-            self._member = decompressobj(wbits=wbits)
+            self._member = decompressobj(wbits)
 
         def decompress(self, piece: bytes, max_length: int) -> bytes:
             fed.append(len(piece))
@@ -245,7 +273,7 @@ def test_members_are_fed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._member, name)
 
-    monkeypatch.setattr("transformer.codec.isal_zlib.decompressobj", Member)
+    monkeypatch.setattr("transformer.codec.zlib.decompressobj", Member)
     members = gzip.compress(b"", mtime=0) * 20_000
     assert decompress(members, 1) == b""
     assert len(fed) >= 20_000
@@ -256,6 +284,26 @@ def test_lines_beside_a_damaged_one_are_counted_once() -> None:
     text = f"{CHECK_MFA}\n{TOKYO}\n{{cut\n{CHECK_MFA}\n".encode() + envelope([CHECK_MFA] * 3)
     (outcome,) = transform(text)
     assert (outcome.events_in, outcome.events_delivered) == (6, 1)
+
+
+def test_messages_that_are_no_strings_are_counted() -> None:
+    (outcome,) = transform(envelope([None, 3, CHECK_MFA]))
+    assert (outcome.events_in, outcome.reason) == (3, "no_match")
+
+
+def test_a_large_envelope_whose_messages_are_no_strings_is_counted() -> None:
+    assert fate(envelope([None, "x" * 17 * 1024 * 1024])) == NO_MATCH
+
+
+def test_a_large_event_among_damaged_lines_is_delivered() -> None:
+    large = TOKYO.replace("example-user", "x" * 1024 * 1024)
+    assert fate(f"text\n{large}\n".encode()) == delivered(large)
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0, delivered("{ " + TOKYO[1:])), (1, UNDECODABLE)])
+def test_documents_that_span_lines_are_read_up_to_16_mib(more: int, expected: object) -> None:
+    text = "{\n" + TOKYO[1:]
+    assert fate(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
 
 
 def test_a_thousand_damaged_objects_are_passed_over_and_more_are_not() -> None:

@@ -8,7 +8,6 @@ import pytest
 from support import CONTEXT, CONTROL_MESSAGE, OSAKA, TOKYO, envelope, event, gz
 
 import app
-from transformer import report
 from transformer.batch import Transformer
 from transformer.cloudtrail import Selection
 from transformer.config import ConfigurationError
@@ -59,20 +58,53 @@ def test_what_is_no_firehose_event_is_refused(wrong: Any) -> None:
         parse_event(wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (
+            {},
+            "it has no list of records. "
+            "Only a Firehose stream's Lambda processor can invoke this function.",
+        ),
+        ({"records": [{"recordId": "a"}, {}]}, "record 1 has no recordId"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(wrong: Any, why: str) -> None:
+    with pytest.raises(NotAFirehoseEventError) as refused:
+        parse_event(wrong)
+    assert str(refused.value) == f"not a Firehose transformation event: {why}"
+
+
+def test_a_refusal_of_a_kinesis_stream_says_why() -> None:
+    with pytest.raises(NotAFirehoseEventError) as refused:
+        parse_event({"records": [], "sourceKinesisStreamArn": "arn:aws:kinesis:x"})
+    assert str(refused.value) == (
+        "not a Firehose transformation event of a Direct PUT stream: this one reads from a "
+        "Kinesis stream, into which the function could put nothing back."
+    )
+
+
+@pytest.mark.parametrize("arn", [None, 7, "", "s", "arn:aws:firehose:ap-northeast-1:1:other/s"])
+def test_an_arn_of_no_stream_names_none(arn: Any) -> None:
+    firehose_event = event()
+    assert parse_event(firehose_event).stream_name == "s"
+    assert parse_event(firehose_event | {"deliveryStreamArn": arn}).stream_name is None
+
+
 def test_a_record_without_data_is_undecodable(logged: Any) -> None:
     answer, _ = logged({"records": [{"recordId": "a"}]})
     assert answer == {"records": [{"recordId": "a", "result": "ProcessingFailed"}]}
 
 
 def test_an_unexpected_error_fails_its_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Selection.line
+    may_be = Selection.may_be
 
-    def fail(selection: Selection, message: str) -> bytes | None:
+    def fail(selection: Selection, message: str) -> bool:
         if message == OSAKA:
             raise ZeroDivisionError
-        return line(selection, message)
+        return may_be(selection, message)
 
-    monkeypatch.setattr(Selection, "line", fail)
+    monkeypatch.setattr(Selection, "may_be", fail)
     parsed = parse_event(event(envelope([TOKYO]), envelope([OSAKA]), envelope([TOKYO])))
     outcomes = Transformer(app.Config()).transform(parsed.records)
     assert [outcome.reason for outcome in outcomes] == [
@@ -118,12 +150,13 @@ GOOD_CUT = gz(envelope([TOKYO]))[:-1]
 
 
 def test_warnings_name_the_record_and_are_capped(logged: Any) -> None:
-    _, lines = logged(event(*[b"x"] * (report.MAX_WARNINGS + 5)))
+    _, lines = logged(event(*[b"x"] * 25))
     warnings = [line for line in lines if line.get("level") == "WARNING"]
     assert [(line["record_id"], line["reason"]) for line in warnings] == [
-        (f"record-{number}", "undecodable") for number in range(report.MAX_WARNINGS)
+        (f"record-{number}", "undecodable") for number in range(20)
     ]
-    assert lines[report.MAX_WARNINGS]["records_failed"] == report.MAX_WARNINGS + 5
+    assert {line["message"] for line in warnings} == {"record failed"}
+    assert lines[20]["records_failed"] == 25
 
 
 def test_metrics_are_events_delivered_and_records_failed_of_the_stack(logged: Any) -> None:
@@ -132,6 +165,7 @@ def test_metrics_are_events_delivered_and_records_failed_of_the_stack(logged: An
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "ConsoleLoginFirehose"
     assert directive["Dimensions"] == [["service"]]
+    assert {metric["Unit"] for metric in directive["Metrics"]} == {"Count"}
     assert emf["service"] == "test-stack"
     assert (emf["EventsDelivered"], emf["RecordsFailed"]) == ([2.0], [1.0])
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,9 +22,11 @@ from support import (
 
 import app
 from transformer import report
-from transformer.batch import SECONDS_FOR_A_RECORD, Outcome, Transformer, put_back
+from transformer.batch import Transformer, put_back
+from transformer.budget import AnswerBudget
 from transformer.config import Config
 from transformer.firehose import InputRecord, NotAFirehoseEventError
+from transformer.outcome import Outcome
 from transformer.put_back import MAX_RECORD_BYTES, PutBack
 
 CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
@@ -86,6 +89,32 @@ def test_the_remainder_is_an_envelope_of_cloudwatch_logs() -> None:
         "logStream": "111122223333_CloudTrail_ap-northeast-1",
         "subscriptionFilters": ["console-login"],
         "logEvents": source["logEvents"][delivered:],
+    }
+
+
+@pytest.mark.parametrize(
+    "before", [CONTROL_MESSAGE, "text", "{}"], ids=["control", "text", "event"]
+)
+def test_the_remainder_of_several_envelopes_is_of_the_first_with_events(before: str) -> None:
+    first = envelope([TOKYO, DAMAGED], owner="444455556666", logGroup="/first", logStream="first")
+    last = envelope([DAMAGED, OSAKA], logGroup="/last", logStream="last", subscriptionFilters=["x"])
+    (outcome,) = transform(10**6, b"\n".join([before.encode(), first, last]))
+    assert outcome.lines() == [TOKYO, OSAKA]
+    assert outcome.put_back is not None
+    left = json.loads(gzip.decompress(outcome.put_back))
+    events = [json.loads(first)["logEvents"][1], json.loads(last)["logEvents"][0]]
+    assert left == json.loads(first) | {"logEvents": events}
+
+
+def test_the_remainder_takes_nothing_from_a_control_message() -> None:
+    # Word for word a message that is left over.
+    control = envelope([DAMAGED], messageType="CONTROL_MESSAGE", owner="CloudwatchLogs")
+    log_event = {"id": "of the event", "timestamp": 1, "message": DAMAGED}
+    data = envelope([], logEvents=[log_event, {**log_event, "message": TOKYO}])
+    (outcome,) = transform(10**6, control + b"\n" + data)
+    assert outcome.put_back is not None
+    assert json.loads(gzip.decompress(outcome.put_back)) == json.loads(data) | {
+        "logEvents": [log_event]
     }
 
 
@@ -172,13 +201,132 @@ def test_without_progress_the_first_record_that_goes_back_fails() -> None:
         ("ProcessingFailed", "put_back_failed"),
         ("Dropped", "put_back"),
     ]
+    # What failed is kept under the error prefix: back in the stream as well, it would come twice.
+    assert [outcome.put_back for outcome in outcomes[-2:]] == [None, envelope([OSAKA])]
+    firehose = FakeFirehose()
+    put_back(outcomes, "s", PutBack(lambda: firehose, firehose.sleep), lambda: 100)
+    assert firehose.accepted == [envelope([OSAKA])]
+
+
+def padded(text: bytes, size: int) -> bytes:
+    """Return a record of so many bytes, the last of them blanks."""
+    return text.ljust(size)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        pytest.param(envelope([DAMAGED]), "malformed_event", id="damaged"),
+        pytest.param(envelope([json.loads(TOKYO)]), "malformed_event", id="no string"),
+        pytest.param(envelope([DAMAGED] * 1001), "malformed_event", id="many damaged"),
+        pytest.param(envelope([sign_in(1, 3000)]), "too_large", id="too large for an answer"),
+        pytest.param(
+            padded(envelope([TOKYO]), MAX_RECORD_BYTES + 1),
+            "put_back_failed",
+            id="too large to put back",
+        ),
+    ],
+)
+@pytest.mark.parametrize("position", [0, 1])
+def test_events_that_fail_are_progress(record: bytes, reason: str, position: int) -> None:
+    # Ids alone fill the answer, as above; so what goes back does, and nothing else fails.
+    control = [CONTROL_MESSAGE.encode()] * 40
+    batch = [envelope([TOKYO]), envelope([OSAKA])]
+    batch.insert(position, record)
+    outcomes = transform(15 + 42 * 65 + 100, *control, *batch)[40:]
+    expected = [("Dropped", "put_back")] * 2
+    expected.insert(position, ("ProcessingFailed", reason))
+    assert fates(outcomes) == expected
+    batch[position] = b""
+    assert [outcome.put_back or b"" for outcome in outcomes] == batch
+
+
+def test_a_record_that_cannot_be_read_is_no_progress() -> None:
+    # None of its events is known to have failed.
+    control = [CONTROL_MESSAGE.encode()] * 40
+    outcomes = transform(15 + 42 * 65 + 100, *control, b"\0", envelope([TOKYO]))[40:]
+    assert [outcome.reason for outcome in outcomes] == ["undecodable", "put_back_failed"]
+
+
+def test_a_record_goes_back_up_to_a_records_size() -> None:
+    first = envelope([sign_in(1, 900)])
+    for more in (0, 1):
+        second = padded(envelope([sign_in(2, 900)]), 1000 * 1024 + more)
+        outcomes = transform(2400, first, second)
+        reason = "put_back_failed" if more else "put_back"
+        assert [outcome.reason for outcome in outcomes] == ["delivered", reason]
+        assert outcomes[1].put_back == (None if more else second)
+
+
+def test_a_record_that_fits_alone_goes_back_whole_and_one_that_does_not_in_part() -> None:
+    first = envelope([sign_in(1, 300)])
+    most = AnswerBudget([], 2400).room_alone("record-1")
+    size = len(sign_in(2, 0)) + 1
+    for more in (0, 1):
+        events = [sign_in(2, 500), sign_in(3, most - 2 * size - 500 + more)]
+        assert sum(len(each) + 1 for each in events) == most + more
+        outcomes = transform(2400, first, envelope(events))
+        assert outcomes[0].reason == "delivered"
+        if more:
+            assert outcomes[1].lines() == events[:1]
+            assert messages_in(outcomes[1].put_back) == events[1:]
+        else:
+            assert fates(outcomes[1:]) == [("Dropped", "put_back")]
+            assert outcomes[1].put_back == envelope(events)
+
+
+class Timed(list[InputRecord]):
+    """Records of an invocation, with the seconds that are left when each of them is reached."""
+
+    def __init__(self, began_with: float, left: list[float], texts: list[str]) -> None:
+        super().__init__(InputRecord(str(n), b64(envelope([t]))) for n, t in enumerate(texts))
+        self._began_with = self._now = began_with
+        self._left = left
+
+    def __iter__(self) -> Iterator[InputRecord]:
+        for record, left in zip(super().__iter__(), self._left, strict=True):
+            self._now = left
+            yield record
+        self._now = self._began_with
+
+    def seconds_left(self) -> float:
+        return self._now
+
+
+@pytest.mark.parametrize(
+    ("began_with", "late_below"),
+    [
+        # A quarter of the time and 24 seconds, or four fifths of it.
+        (120, 54),
+        (30, 24),
+        (60, 39),
+        (300, 99),
+    ],
+)
+def test_late_is_measured_by_the_time_that_the_invocation_began_with(
+    began_with: float, late_below: float
+) -> None:
+    left = [began_with, late_below, late_below - 0.1, late_below - 0.1]
+    records = Timed(began_with, left, [TOKYO, OSAKA, TOKYO, OSAKA])
+    outcomes = Transformer(Config()).transform(records, records.seconds_left)
+    assert [outcome.reason for outcome in outcomes] == ["delivered"] * 2 + ["put_back"] * 2
+
+
+def test_a_late_batch_of_which_nothing_is_settled_fails_a_record() -> None:
+    # Ids alone fill the answer: the first record does not fit, and it is late for the others.
+    left = [120.0]
+    records = [InputRecord("x" * 60, b64(envelope([TOKYO]))) for _ in range(30)]
+    outcomes = Transformer(Config(), 3000).transform(records, lambda: left.pop() if left else 1.0)
+    assert fates(outcomes) == [
+        ("ProcessingFailed", "put_back_failed"),
+        *[("Dropped", "put_back")] * 29,
+    ]
 
 
 def test_late_records_go_back_as_they_came_once_there_is_progress() -> None:
-    left = [SECONDS_FOR_A_RECORD, SECONDS_FOR_A_RECORD - 0.1, 0]
     texts = [CHECK_MFA, TOKYO, OSAKA, TOKYO, OSAKA]
-    records = [InputRecord(str(n), b64(envelope([text]))) for n, text in enumerate(texts)]
-    outcomes = Transformer(Config()).transform(records, lambda: left.pop(0))
+    records = Timed(120, [120, 120, 61, 53, 0], texts)
+    outcomes = Transformer(Config()).transform(records, records.seconds_left)
     assert [outcome.reason for outcome in outcomes] == [
         "no_match",
         "delivered",
@@ -190,16 +338,17 @@ def test_late_records_go_back_as_they_came_once_there_is_progress() -> None:
     assert outcomes[3].bytes_in == len(envelope([TOKYO]))
 
 
-def test_a_record_that_is_late_before_anything_was_delivered_is_read() -> None:
+def test_the_first_record_is_read_however_late_it_is_and_settled() -> None:
     records = [
         InputRecord(str(n), b64(envelope([text])))
         for n, text in enumerate([CHECK_MFA, CHECK_MFA, TOKYO, OSAKA])
     ]
-    outcomes = Transformer(Config()).transform(records, lambda: 0)
+    left = [30.0]
+    outcomes = Transformer(Config()).transform(records, lambda: left.pop() if left else 1.0)
     assert [outcome.reason for outcome in outcomes] == [
         "no_match",
-        "no_match",
-        "delivered",
+        "put_back",
+        "put_back",
         "put_back",
     ]
 
@@ -265,6 +414,7 @@ def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answ
     assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
     assert [outcome.data for outcome in outcomes] == [None, None]
     assert [outcome.events_delivered for outcome in outcomes] == [0, 0]
+    assert [outcome.put_back for outcome in outcomes] == [None, None]
 
 
 def test_an_event_without_its_streams_name_cannot_put_back() -> None:

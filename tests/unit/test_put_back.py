@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import (
+    ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -24,12 +25,13 @@ class Time:
 
     def __init__(self, seconds: float = 120) -> None:
         self.left = seconds
+        self.slept: list[float] = []
 
     def seconds_left(self) -> float:
         return self.left
 
     def sleep(self, seconds: float) -> None:
-        assert seconds >= 0
+        self.slept.append(seconds)
         self.left -= seconds
 
 
@@ -86,6 +88,26 @@ def test_a_call_has_4_mib_at_most() -> None:
     assert all(sum(map(len, call)) <= 4 * 1024 * 1024 for call in firehose.calls)
 
 
+def test_records_of_4_mib_together_go_in_one_call() -> None:
+    mib = bytes(1024 * 1024)
+    assert list(put_back.batches([mib] * 8)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert list(put_back.batches([mib, mib, mib, mib + b"x"])) == [[0, 1, 2], [3]]
+    assert list(put_back.batches([b"x", mib, mib, mib, mib])) == [[0, 1, 2, 3], [4]]
+    # One call each, whatever Firehose says of them.
+    assert list(put_back.batches([mib * 5, mib * 5])) == [[0], [1]]
+
+
+def test_a_call_has_500_records_however_small() -> None:
+    assert list(put_back.batches([b""] * 501)) == [list(range(500)), [500]]
+    assert list(put_back.batches([])) == []
+
+
+def test_firehoses_limits() -> None:
+    assert put_back.MAX_RECORD_BYTES == 1_024_000
+    assert put_back.MAX_BATCH_RECORDS == 500
+    assert put_back.MAX_BATCH_BYTES == 4_194_304
+
+
 def test_only_what_was_refused_is_sent_again() -> None:
     refused: dict[int, str] = {1: "ServiceUnavailableException", 3: "InternalFailure"}
     accepted, firehose = put([b"a", b"b", b"c", b"d"], refused, {0: "InternalFailure"})
@@ -98,9 +120,14 @@ def test_only_what_was_refused_is_sent_again() -> None:
     "error",
     [
         THROTTLED,
-        client_error("ThrottlingException"),
         client_error("LimitExceededException"),
-        client_error("ThrottledException", 429),
+        client_error("RequestLimitExceeded"),
+        client_error("ServiceUnavailable"),
+        client_error("ServiceUnavailableException"),
+        client_error("Throttling"),
+        client_error("ThrottledException"),
+        client_error("ThrottlingException"),
+        client_error("TooManyRequestsException"),
         client_error("Unknown", 429),
         client_error("Unknown", 503),
         ConnectTimeoutError(endpoint_url="x"),
@@ -109,9 +136,9 @@ def test_only_what_was_refused_is_sent_again() -> None:
     ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
 )
 def test_throttling_and_what_was_not_sent_is_tried_again(error: Exception) -> None:
-    accepted, firehose = put([b"a"], error, error)
+    accepted, firehose = put([b"a"], *[error] * 5)
     assert accepted == [True]
-    assert len(firehose.calls) == 3
+    assert len(firehose.calls) == 6
 
 
 @pytest.mark.parametrize(
@@ -123,6 +150,7 @@ def test_throttling_and_what_was_not_sent_is_tried_again(error: Exception) -> No
         client_error("InvalidArgumentException"),
         client_error("ResourceNotFoundException"),
         client_error("InvalidKMSResourceException"),
+        ClientError({}, "PutRecordBatch"),
     ],
     ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
 )
@@ -216,10 +244,34 @@ def test_an_outage_ends_before_the_invocation_does() -> None:
     assert put_back.RESERVE_SECONDS <= time.left < needed
 
 
+@pytest.mark.parametrize(
+    ("seconds", "call_seconds", "left"),
+    # Asked to wait five seconds: what the call left over, then less, then nothing.
+    [(30, 9, 5), (15, 9, 5), (15, 9.5, 5), (15, 12, 3)],
+)
+def test_waiting_leaves_time_for_the_answer(
+    seconds: float, call_seconds: float, left: float
+) -> None:
+    time = Time(seconds)
+
+    class Slow(FakeFirehose):
+        def put_record_batch(self, **keys: Any) -> Any:
+            time.left -= call_seconds
+            return super().put_record_batch(**keys)
+
+    firehose = Slow(*[THROTTLED] * 9)
+    putter = PutBack(lambda: firehose, time.sleep, lambda low, high: 5.0)
+    assert putter.put("stream", [b"a"], time.seconds_left) == [False]
+    assert len(firehose.calls) == seconds // 15
+    assert time.left == left
+    assert min(time.slept) >= 0
+
+
 def test_without_time_nothing_is_sent() -> None:
     accepted, firehose = put([b"a"], time=Time(14.9))
     assert accepted == [False]
     assert firehose.calls == []
+    assert put([b"a"], time=Time(15))[0] == [True]
 
 
 def test_the_client_tries_once_with_its_own_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:

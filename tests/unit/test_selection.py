@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from support import TOKYO, envelope, fate
+from support import OSAKA, TOKYO, envelope, fate
 
 from transformer.config import Config
 
@@ -74,7 +74,11 @@ def test_an_escape_spelled_with_escapes_in_the_envelope_is_found(escape: str) ->
         TOKYO.replace(NAME, '"eventName":1e999'),
         TOKYO.replace(NAME + ",", ""),
         TOKYO.replace(NAME, f'{NAME},"eventName":"CheckMfa"'),
-        '{"detail":' + TOKYO + "}",
+        '{"eventName":"CheckMfa","detail":' + TOKYO + "}",
+        '{"message":"' + TOKYO.replace('"', '\\"') + '"}',
+        '{"insightDetails":' + TOKYO + ',"eventCategory":"Insight"}',
+        '{"Records":[{"insightDetails":' + TOKYO + "}]}",
+        '{"text":"eventName ConsoleLogin"}',
         '{"eventName":"PutMetricFilter","p":"{ ($.eventName = ConsoleLogin) }"}',
         "CheckMfa cut short {",
     ],
@@ -106,6 +110,19 @@ def test_a_damaged_sign_in_is_malformed(message: str) -> None:
     assert fate(envelope([message]), EVERY) == ("ProcessingFailed", "malformed_event", [])
 
 
+@pytest.mark.parametrize("form", ["envelope", "lines"])
+def test_an_odd_event_is_read_up_to_1_mib(form: str) -> None:
+    # To `json` alone: msgspec takes no NaN.
+    start, end = '{"eventName":"ConsoleLogin","a":NaN,"b":"', '"}'
+    for more in (0, 1):
+        message = start + "x" * (1024 * 1024 - len(start + end) + more) + end
+        text = f"text\n{message}\n".encode() if form == "lines" else envelope([message])
+        # Among lines it was the only object.
+        reason = "undecodable" if form == "lines" else "malformed_event"
+        failed = ("ProcessingFailed", reason, [])
+        assert fate(text) == (failed if more else ("Ok", "delivered", [message]))
+
+
 def test_several_names_select_each() -> None:
     config = Config(event_names=frozenset({"CheckMfa", "Login_GET"}))
     messages = ['{"eventName":"CheckMfa"}', TOKYO, '{"eventName":"Login\\u005fGET"}']
@@ -129,3 +146,28 @@ def test_a_star_selects_every_object() -> None:
         # Beside a good one it goes back, to fail alone.
         assert fate(envelope([TOKYO, damaged]), EVERY) == ("Ok", "delivered", [TOKYO], [damaged])
     assert fate(envelope([TOKYO, None]), EVERY) == failed
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"Records":[' + TOKYO + "]}",
+        '{"detail-type":"AWS Console Sign In via CloudTrail","detail":' + TOKYO + "}",
+        '{"eventName":null,"a":[{"b":' + TOKYO + "}]}",
+        '{"eventName":["CheckMfa"],"a":' + TOKYO + "}",
+        '{"a":' + TOKYO.replace('"eventName"', '"\\u0065ventName"') + "}",
+        # Too large for `json`, and too deep.
+        '{"Records":[' + TOKYO + ',"' + "x" * 1024 * 1024 + '"]}',
+        '{"Records":[' + TOKYO + ',"' + "x" * 1024 * 1024 + '"]}'.replace("Con", "\\u0043on"),
+        '{"a":' + "[" * 100_000 + TOKYO + "]" * 100_000 + "}",
+    ],
+    ids=range(8),
+)
+def test_an_object_around_a_sign_in_is_kept(message: str) -> None:
+    assert fate(envelope([message])) == ("ProcessingFailed", "malformed_event", [])
+    assert fate(envelope([OSAKA, message])) == ("Ok", "delivered", [OSAKA], [message])
+
+
+def test_a_large_object_that_only_mentions_the_name_is_dropped() -> None:
+    text = '{"a":"' + "x" * 1024 * 1024 + '","b":"ConsoleLogin","eventName":"CheckMfa"}'
+    assert fate(envelope([text.replace('"eventName"', '"name"')])) == ("Dropped", "no_match", [])
