@@ -10,13 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
+from serving import REGION, client
 from support import ROOT
 
 ACCOUNT_ID = "111122223333"
-REGION = "ap-northeast-1"
 GROUP = "/aws/cloudtrail/management-event"
 # samconfig.toml's.
 STACK = "console-login-firehose"
@@ -75,14 +73,7 @@ class Cloud:
 
     @functools.cache  # noqa: B019
     def client(self, service: Any) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )
+        return client(self.url, service)
 
     def run(self, program: str, *arguments: str, folder: Path = ROOT) -> Any:
         """Run a program of the environment that takes MiniStack for AWS."""

@@ -20,6 +20,18 @@ STREAM = "console-login-firehose"
 REGION = "ap-northeast-1"
 
 
+def client(url: str, service: Any) -> Any:
+    """Return a client of an endpoint on this machine; any credentials do."""
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
 class Endpoint:
     """A running `--serve` and clients for it."""
 
@@ -28,14 +40,7 @@ class Endpoint:
         self.url = url
 
     def client(self, service: Any) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )
+        return client(self.url, service)
 
     def keys(self, prefix: str = "consolelogin/") -> list[str]:
         listed = self.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)

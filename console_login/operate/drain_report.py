@@ -56,8 +56,11 @@ def shown(lines: Iterable[str]) -> Iterator[str]:
 
 def _arrived(found: Outcome) -> str:
     count = found.events - len(found.missing)
-    errors = f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
-    return f"{count:,} {'has' if count == 1 else 'have'} arrived{errors}"
+    return f"{count:,} {'has' if count == 1 else 'have'} arrived{_in_error_prefix(found)}"
+
+
+def _in_error_prefix(found: Outcome) -> str:
+    return f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
 
 
 def words(drain: Drain, found: Outcome) -> list[str]:
@@ -70,11 +73,8 @@ def words(drain: Drain, found: Outcome) -> list[str]:
         named = ", ".join(missing) + (f" and {more:,} more" if more > 0 else "")
         lines.append(f"{_missing(found)} not arrived: {named}")
     elif found.events:
-        errors = (
-            f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
-        )
         all_events = "the 1 event has" if found.events == 1 else f"all {found.events:,} events have"
-        lines.append(f"{all_events} arrived{errors}")
+        lines.append(f"{all_events} arrived{_in_error_prefix(found)}")
     else:
         reports = "" if found.oldest_record_seconds else "; Firehose reports nothing that waits"
         lines.append(f"no event passed the filter in this time, so nothing was compared{reports}")

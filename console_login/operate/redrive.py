@@ -94,7 +94,7 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
     if prefix is not None and not prefix.startswith(folder):
         raise OptionError(f"--prefix {prefix}: records that failed lie under {folder}")
     stream_name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
-    # As in the template: a * anywhere passes every event.
+    # Whatever stands beside a *, every event is selected; today's template takes a lone * only.
     return Target(bucket, prefix or folder, stream_name, "*" if "*" in names.split(",") else names)
 
 

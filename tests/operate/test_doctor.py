@@ -583,7 +583,7 @@ def test_error_objects_whose_tags_cannot_be_read_wait(
 
 
 @pytest.mark.parametrize(
-    ("broken", "mended", "words", "remedy"),
+    ("broken", "fixed", "words", "remedy"),
     [
         (
             {"IsMultiRegionTrail": False},
@@ -607,14 +607,14 @@ def test_error_objects_whose_tags_cannot_be_read_wait(
     ids=["one Region", "no global events", "another log group"],
 )
 def test_the_trail_is_not_as_it_should_be(
-    broken: Any, mended: Any, words: str, remedy: str, access: Access
+    broken: Any, fixed: Any, words: str, remedy: str, access: Access
 ) -> None:
     cloudtrail = access.client("cloudtrail")
     cloudtrail.update_trail(Name="management-events", **broken)
     try:
         finding = only_finding(access, "trail")
     finally:
-        cloudtrail.update_trail(Name="management-events", **mended)
+        cloudtrail.update_trail(Name="management-events", **fixed)
     assert words in finding.problem
     assert finding.remedy.startswith("aws cloudtrail update-trail ")
     assert remedy in finding.remedy
