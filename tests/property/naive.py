@@ -28,6 +28,8 @@ def read(data: str, event_names: frozenset[str] | None) -> tuple[str, list[str],
             isinstance(event.get("eventName"), str) and event["eventName"] in event_names
         ):
             lines.append(message.replace("\r", " ").replace("\n", " "))
+        elif not isinstance(event.get("eventName"), str) and _holds(event, event_names):
+            damaged.append(message)
     if lines:
         return "Ok", lines, damaged
     return ("ProcessingFailed" if damaged else "Dropped"), [], []
@@ -39,6 +41,17 @@ def _object(message: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _holds(value: Any, event_names: frozenset[str]) -> bool:
+    """Whether a selected `eventName` is somewhere in a value, but for an Insights event's."""
+    if isinstance(value, list):
+        return any(_holds(each, event_names) for each in value)
+    if not isinstance(value, dict):
+        return False
+    name = value.get("eventName")
+    below = [each for key, each in value.items() if key != "insightDetails"]
+    return (isinstance(name, str) and name in event_names) or _holds(below, event_names)
 
 
 def _unescaped(message: str) -> str:

@@ -79,6 +79,7 @@ messages = events() | events() | damaged() | st.text(max_size=20) | json_values.
 @given(st.lists(messages, max_size=5), SELECTIONS, st.booleans())
 @settings(max_examples=400, deadline=None)
 @example(['{"eventName":"\\u0043onsoleLogin"}', '{"eventName":"NonConsoleLogin"}'], None, True)
+@example(['{"eventName":{"eventName":"ConsoleLogin"}}'], frozenset({"ConsoleLogin"}), False)
 def test_lines_equal_the_selected_messages_in_order(
     found: list[str], names: frozenset[str] | None, compress: bool
 ) -> None:
