@@ -129,9 +129,6 @@ class _Unfiltered(Selection):
         super().__init__(names)
         self.may_be = lambda _: True
 
-    def may_be_in(self, document: bytes) -> bool:
-        return True
-
 
 def _read(text: bytes, selection: Selection) -> object:
     reader = RecordReader(selection)

@@ -15,9 +15,9 @@ from transformer.outcome import Outcome
 # memory. Real events leave 60,000 lines, and ten braces each at most.
 _MAX_DOCUMENTS = 500_000
 
-# Documents that span lines, or share one, are found by Python's `json`, which builds every value
-# in memory: some 25 bytes for one of text at the worst. CloudWatch Logs writes neither, and a
-# record of 1,000 KiB that compresses ten to one has 10 MB.
+# Documents that are odd, span lines or share one are read by Python's `json`, which builds every
+# value in memory: some 25 bytes for one of text at the worst. CloudWatch Logs writes none of them,
+# and a record of 1,000 KiB that compresses ten to one has 10 MB.
 _MAX_SPANNING_BYTES = 16 * 1024 * 1024
 
 # An exception takes microseconds: lines of a lone bracket, and messages that are no JSON, by the
@@ -55,28 +55,24 @@ def deliver(
     for message in reader.messages:
         try:
             line = selection.line(message)
+            if line and len(line) >= most:
+                raise RecordError(Reason.TOO_LARGE)
         except RecordError as error:
             undeliverable = undeliverable or error.reason
             left.append(message)
-            damaged += 1
+            damaged += error.reason is Reason.MALFORMED_EVENT
             if damaged > MAX_DAMAGED:
                 raise
             continue
-        if not line:
-            texts += line is not None
-            if texts > _MAX_TEXTS:
-                raise RecordError(Reason.UNDECODABLE)
-            continue
-        size = len(line) + 1
-        if size > most:
-            undeliverable = undeliverable or Reason.TOO_LARGE
-            left.append(message)
-            continue
-        total += size
-        if total <= room:
-            lines.append(line)
-        else:
-            left.append(message)
+        texts += line == b""
+        if texts > _MAX_TEXTS:
+            raise RecordError(Reason.UNDECODABLE)
+        if line:
+            total += len(line) + 1
+            if total <= room:
+                lines.append(line)
+            else:
+                left.append(message)
     if undeliverable and not total:
         outcome.reason = undeliverable
         outcome.events_failed = True
@@ -101,16 +97,11 @@ class RecordReader:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
-        self._objects = 0
-        self._control_messages = 0
-        self._other_text = False
+        self._has_object = False
         self._odd = 0
         self.messages: list[str] = []
         self.events = 0
-
-    @property
-    def only_control(self) -> bool:
-        return self._objects == self._control_messages and not self._other_text
+        self.only_control = True
 
     def read(self, text: bytes) -> None:
         """Read UTF-8 `text`.
@@ -136,22 +127,12 @@ class RecordReader:
         try:
             document = envelope.decode(line)
         except envelope.DecodeError:
-            # Asked here alone: looking for escapes takes longer than reading the messages.
-            return not self._selection.may_be_in(line) and self._count_line(line)
+            return False
         if not self._is_envelope(document.messageType, document.logEvents):
             self._add(line.strip(_JSON_WHITESPACE).decode())
         elif document.messageType == envelope.DATA_MESSAGE:
             for log_event in document.logEvents or ():
                 self._add(log_event.message)
-        return True
-
-    def _count_line(self, line: bytes) -> bool:
-        """Do the same where a message is odd but none can be selected."""
-        try:
-            document = envelope.decode_unread(line)
-        except envelope.DecodeError:
-            return False
-        self._is_envelope(document.messageType, document.logEvents)
         return True
 
     def _add(self, message: str) -> None:
@@ -163,16 +144,16 @@ class RecordReader:
 
         Raises RecordError `undecodable` for an envelope that CloudWatch Logs does not write.
         """
-        self._objects += 1
+        self._has_object = True
+        if message_type == envelope.CONTROL_MESSAGE:
+            return True
+        self.only_control = False
         if message_type is envelope.UNSET and log_events is envelope.UNSET:
             self.events += 1
             return False
-        if message_type == envelope.CONTROL_MESSAGE:
-            self._control_messages += 1
-        elif message_type == envelope.DATA_MESSAGE and isinstance(log_events, list):
-            self.events += len(log_events)
-        else:
+        if message_type != envelope.DATA_MESSAGE or not isinstance(log_events, list):
             raise RecordError(Reason.UNDECODABLE)
+        self.events += len(log_events)
         return True
 
     def _read_value(self, source: str, value: dict[str, Any]) -> None:
@@ -194,7 +175,7 @@ class RecordReader:
     def _read_damaged(self, text: bytes) -> None:
         """Read lines of which some are no JSON object, as extraction leaves cut messages."""
         # Asked of all the text at once: of many lines, one by one, they take long.
-        may_be_named = self._selection.may_be_in(text)
+        is_named = self._selection.is_named_in(text)
         may_be_cut_envelope = any(key in text for key in _ENVELOPE_KEYS)
         for _, line in _lines(text):
             source = line.strip(_JSON_WHITESPACE)
@@ -202,16 +183,16 @@ class RecordReader:
             if is_object and (self._read_line(source) or self._read_odd_line(source)):
                 continue
             self._odd += is_object
-            self._other_text = True
+            self.only_control = False
             if may_be_cut_envelope and any(key in source for key in _ENVELOPE_KEYS):
                 raise RecordError(Reason.UNDECODABLE)
-            if may_be_named and self._selection.is_named_in(source):
+            if is_named and self._selection.is_named_in(source):
                 self.messages.append(source.decode())
             # What follows an object that is left open here may be part of it: no event of its own.
             left_open = is_object and source.endswith((b"{", b"[", b",", b":"))
             if left_open or self._odd > MAX_DAMAGED:
                 raise RecordError(Reason.UNDECODABLE)
-        if not self._objects:
+        if not self._has_object:
             raise RecordError(Reason.UNDECODABLE)
 
     def _read_odd_line(self, source: bytes) -> bool:

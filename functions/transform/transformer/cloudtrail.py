@@ -20,9 +20,7 @@ _MAX_ESCAPES = 100_000
 # JSON may spell any character of an event name as an escape, and in a message inside an envelope
 # also the backslash, `u` and digits of that escape: all in 2D-2E, 30-3A and 41-7A. The escapes
 # that CloudTrail itself writes, \u003d, \u0026, \u003c and \u003e, are not among them.
-_ESCAPED = r"\\u00(?:2[dDeE]|3[0-9aA]|[4-7])"
-_find_escape = re.compile(_ESCAPED).search
-_find_escape_in_bytes = re.compile(_ESCAPED.encode()).search
+_find_escape = re.compile(r"\\u00(?:2[dDeE]|3[0-9aA]|[4-7])").search
 # From a run's first backslash on: tried from each of them, a long run takes quadratic time.
 _ANY_ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([0-7][0-9a-fA-F])")
 
@@ -45,12 +43,6 @@ class Selection:
         self._searched = sorted(self.names) if len(self.names) <= _MAX_SEARCHED_NAMES else None
         any_name = "|".join(map(re.escape, sorted(self.names)))
         self._find_value = re.compile(rf'"eventName"\s*:\s*"(?:{any_name})"').search
-
-    def may_be_in(self, document: bytes) -> bool:
-        """Whether a document may hold a selected or damaged event; False is certain."""
-        if self.every or self._is_in(document):
-            return True
-        return b"\\u00" in document and _find_escape_in_bytes(document) is not None
 
     def may_be(self, message: str) -> bool:
         """Whether `message` may be a selected or damaged event: of any other `line` is None."""

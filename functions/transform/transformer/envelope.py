@@ -20,20 +20,9 @@ class _LogEvent(msgspec.Struct, gc=False):
     message: str
 
 
-class _UnreadLogEvent(msgspec.Struct, gc=False):
-    pass
-
-
 class _Document(msgspec.Struct):
     messageType: str | msgspec.UnsetType = UNSET  # noqa: N815 - CloudWatch Logs' spelling
     logEvents: list[_LogEvent] | msgspec.UnsetType = UNSET  # noqa: N815
-
-
-class _UnreadDocument(msgspec.Struct):
-    """The same, for a document that cannot hold a selected event: messages stay unread."""
-
-    messageType: str | msgspec.UnsetType = UNSET  # noqa: N815
-    logEvents: list[_UnreadLogEvent] | msgspec.UnsetType = UNSET  # noqa: N815
 
 
 class _WholeLogEvent(msgspec.Struct, gc=False):
@@ -53,7 +42,6 @@ class _Envelope(msgspec.Struct):
 
 
 decode = msgspec.json.Decoder(_Document).decode
-decode_unread = msgspec.json.Decoder(_UnreadDocument).decode
 _decode_whole = msgspec.json.Decoder(_Envelope).decode
 _decode_message = msgspec.json.Decoder(str).decode
 
