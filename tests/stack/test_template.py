@@ -465,7 +465,7 @@ def test_the_functions_environment_is_what_its_config_reads() -> None:
         "POWERTOOLS_SERVICE_NAME",
     }
     source = (ROOT / "functions" / "transform" / "transformer" / "config.py").read_text()
-    read = set(re.findall(r'environment\.get\("(\w+)"\)', source))
+    read = set(re.findall(r'environment\.get\("(\w+)"', source))
     assert set(variables) - powertools == read
     assert Config.from_environment(variables) == Config()
 

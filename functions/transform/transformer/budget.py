@@ -1,7 +1,7 @@
 """The size of an answer, counted as the JSON that the runtime sends."""
 
-import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii
 
 # Lambda's limit for a synchronous answer is 6 MB (6,291,456 bytes by AWS's quotas,
 # 6,291,556 in its runtime emulator). What the runtime adds around the handler's answer is not
@@ -21,32 +21,22 @@ class AnswerBudget:
     """
 
     def __init__(self, record_ids: Iterable[str], max_bytes: int = MAX_ANSWER_BYTES) -> None:
-        self._empty = max_bytes - _EMPTY_ANSWER
-        self._room = self._empty - sum(map(_bare_bytes, record_ids))
+        self._max_bytes = max_bytes
+        # Ids escaped, as the runtime does or does not: none is longer than that.
+        bare_records = sum(len(encode_basestring_ascii(each)) + _RECORD for each in record_ids)
+        self._left = max_bytes - _EMPTY_ANSWER - bare_records
         self.is_untouched = True
 
     @property
     def room(self) -> int:
         """How many bytes of lines one more record may deliver, 0 for none."""
-        return _line_bytes(self._room)
+        return max(0, (self._left - _DATA) // 4 * 3)
 
     def room_alone(self, record_id: str) -> int:
         """Return how many bytes of lines a record could deliver if it were alone."""
-        return _line_bytes(self._empty - _bare_bytes(record_id))
+        return AnswerBudget([record_id], self._max_bytes).room
 
     def take(self, line_bytes: int) -> None:
         """Count a record that delivers so many bytes of lines."""
-        self._room -= _DATA + (line_bytes + 2) // 3 * 4
+        self._left -= _DATA + (line_bytes + 2) // 3 * 4
         self.is_untouched = False
-
-
-def _bare_bytes(record_id: str) -> int:
-    """Return the size of a record's answer without data."""
-    if record_id.isascii() and record_id.isalnum():
-        return len(record_id) + 2 + _RECORD
-    # Escaped, as the runtime does or does not: no id is longer than that.
-    return len(json.dumps(record_id)) + _RECORD
-
-
-def _line_bytes(room: int) -> int:
-    return max(0, (room - _DATA) // 4 * 3)

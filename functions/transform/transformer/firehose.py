@@ -23,10 +23,7 @@ class InputRecord(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What invokes the function.
-
-    stream_name: of the stream that the records come from, None where the event does not say.
-    """
+    """What invokes the function. `stream_name` is None where the event names no stream."""
 
     records: list[InputRecord]
     stream_name: str | None
@@ -60,12 +57,10 @@ def parse_event(event: Any) -> Event:
             " of a Direct PUT stream: this one reads from a Kinesis stream, into which the function"
             " could put nothing back."
         )
-    found: list[InputRecord] = []
     for number, record in enumerate(records):
-        record_id = record.get("recordId") if isinstance(record, dict) else None
-        if not isinstance(record_id, str):
+        if not (isinstance(record, dict) and isinstance(record.get("recordId"), str)):
             raise NotAFirehoseEventError(f": record {number} has no recordId")
-        found.append(InputRecord(record_id, record.get("data")))
     arn = event.get("deliveryStreamArn")
     name = arn.partition(":deliverystream/")[2] if isinstance(arn, str) else ""
-    return Event(found, name or None, event.get("invocationId"))
+    inputs = [InputRecord(record["recordId"], record.get("data")) for record in records]
+    return Event(inputs, name or None, event.get("invocationId"))

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
@@ -21,17 +22,18 @@ RESERVE_SECONDS = 5
 _FIRST_DELAY_SECONDS = 0.1
 _LAST_DELAY_SECONDS = 5.0
 
-# Nothing was accepted. Any other refusal is final, such as InvalidSourceException (a stream with
-# native decompression) and AccessDeniedException.
+# Codes and statuses: nothing was accepted. Any other refusal below 500 is final, such as
+# InvalidSourceException (a stream with native decompression) and AccessDeniedException.
 _THROTTLED = {
     *("LimitExceededException", "RequestLimitExceeded", "ServiceUnavailable"),
     *("ServiceUnavailableException", "Throttling", "ThrottledException", "ThrottlingException"),
-    "TooManyRequestsException",
+    *("TooManyRequestsException", 429, 503),
 }
-_THROTTLED_STATUSES = {429, 503}
 
 # Any other 5xx may hide that the records were accepted: each further try may double them.
 _MAX_SERVER_ERRORS = 3
+
+Clock = Callable[[], float]
 
 
 def firehose_client() -> Any:
@@ -48,34 +50,16 @@ def firehose_client() -> Any:
     return boto3.client("firehose", config=config)
 
 
-class _RefusedError(Exception):
-    """A refusal that stays one."""
-
-
-class _ServerError(Exception):
-    """An answer of 5xx."""
-
-
+@dataclass
 class PutBack:
-    """Puts records back into a stream.
+    """Puts records into a stream; the client is made on first use and kept between invocations."""
 
-    make_client: called on first use; the client is kept between invocations.
-    """
+    make_client: Callable[[], Any] = firehose_client
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[float, float], float] = random.uniform
+    _client: Any = field(default=None, init=False)
 
-    def __init__(
-        self,
-        make_client: Callable[[], Any] = firehose_client,
-        sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[float, float], float] = random.uniform,
-    ) -> None:
-        self._make_client = make_client
-        self._client: Any = None
-        self._sleep = sleep
-        self._jitter = jitter
-
-    def put(
-        self, stream_name: str, records: Sequence[bytes], seconds_left: Callable[[], float]
-    ) -> list[bool]:
+    def put(self, stream_name: str, records: Sequence[bytes], seconds_left: Clock) -> list[bool]:
         """Return for each record whether the stream has certainly accepted it.
 
         An accepted record is never sent again. One whose call timed out may have been accepted:
@@ -83,78 +67,55 @@ class PutBack:
         """
         accepted = [False] * len(records)
         for batch in batches(records):
+            waiting = {index: records[index] for index in batch}
+            # A time-out while reading above all, but whatever happened: it may have been accepted.
             # Past here it would make Firehose retry a batch of which a part lies in the stream
             # again: what is not accepted fails instead, and is kept under the error prefix.
-            try:
-                if not self._put_batch(stream_name, records, batch, accepted, seconds_left):
-                    break
-            # A time-out while reading above all, but whatever happened: it may have been accepted.
-            except Exception:  # noqa: BLE001, S112
-                continue
-        # Lambda freezes between invocations, and the connections would be stale.
-        if self._client is not None:
             with contextlib.suppress(Exception):
-                self._client.close()
+                if not self._put_batch(stream_name, waiting, accepted, seconds_left):
+                    break
+        # Lambda freezes between invocations, and the connections would be stale. Without a client
+        # there are none.
+        with contextlib.suppress(Exception):
+            self._client.close()
         return accepted
 
     def _put_batch(
-        self,
-        stream_name: str,
-        records: Sequence[bytes],
-        waiting: list[int],
-        accepted: list[bool],
-        seconds_left: Callable[[], float],
+        self, stream_name: str, waiting: dict[int, bytes], accepted: list[bool], seconds_left: Clock
     ) -> bool:
-        """Put the records of these indexes; whether it makes sense to go on with others."""
-        server_errors = 0
-        longest = _FIRST_DELAY_SECONDS
+        """Put these records, by their index in `accepted`; False if the stream refuses others too.
+
+        Raises whatever leaves it unknown what was accepted.
+        """
+        from botocore import exceptions
+
+        server_errors, longest = 0, _FIRST_DELAY_SECONDS
         while seconds_left() >= RESERVE_SECONDS + CONNECT_SECONDS + READ_SECONDS:
-            responses: list[dict[str, Any]] = []
+            self._client = self._client or self.make_client()
+            data = [{"Data": record} for record in waiting.values()]
             try:
-                responses = self._call(stream_name, [records[index] for index in waiting])
-            except _RefusedError:
-                return False
-            except _ServerError:
-                server_errors += 1
+                answer = self._client.put_record_batch(DeliveryStreamName=stream_name, Records=data)
+                for index, response in list(zip(waiting, answer["RequestResponses"], strict=True)):
+                    accepted[index] = "ErrorCode" not in response
+                waiting = {index: each for index, each in waiting.items() if not accepted[index]}
+                if not waiting:
+                    return True
+            except exceptions.ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                code = error.response.get("Error", {}).get("Code")
+                is_throttled = code in _THROTTLED or status in _THROTTLED
+                if status < 500 and not is_throttled:
+                    return False
+                server_errors += not is_throttled
                 if server_errors == _MAX_SERVER_ERRORS:
                     return True
-            for index, response in zip(waiting, responses, strict=False):
-                accepted[index] = "ErrorCode" not in response
-            waiting = [index for index in waiting if not accepted[index]]
-            if not waiting:
-                return True
+            # Nothing was sent.
+            except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError):
+                pass
             # Exponential, with full jitter: time is the limit.
-            delay = self._jitter(0, longest)
+            self.sleep(min(self.jitter(0, longest), max(0.0, seconds_left() - RESERVE_SECONDS)))
             longest = min(longest * 2, _LAST_DELAY_SECONDS)
-            self._sleep(min(delay, max(0.0, seconds_left() - RESERVE_SECONDS)))
         return False
-
-    def _call(self, stream_name: str, records: list[bytes]) -> list[dict[str, Any]]:
-        """Return the answer for each record, or none if nothing was accepted.
-
-        Raises _RefusedError where trying again is useless, _ServerError where it may double the
-        records, and anything else where their fate is unknown.
-        """
-        from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
-
-        self._client = self._client or self._make_client()
-        try:
-            answer = self._client.put_record_batch(
-                DeliveryStreamName=stream_name, Records=[{"Data": record} for record in records]
-            )
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            code = error.response.get("Error", {}).get("Code")
-            if code in _THROTTLED or status in _THROTTLED_STATUSES:
-                return []
-            raise (_ServerError if status >= 500 else _RefusedError) from error
-        # Nothing was sent.
-        except (ConnectTimeoutError, EndpointConnectionError):
-            return []
-        responses: list[dict[str, Any]] = answer["RequestResponses"]
-        if len(responses) != len(records):
-            raise ValueError
-        return responses
 
 
 def batches(records: Sequence[bytes]) -> Iterator[list[int]]:
@@ -162,10 +123,10 @@ def batches(records: Sequence[bytes]) -> Iterator[list[int]]:
     batch: list[int] = []
     size = 0
     for index, record in enumerate(records):
-        if batch and (len(batch) == MAX_BATCH_RECORDS or size + len(record) > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(index)
         size += len(record)
+        if batch and (len(batch) == MAX_BATCH_RECORDS or size > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], len(record)
+        batch.append(index)
     if batch:
         yield batch

@@ -1,7 +1,6 @@
 """What an invocation leaves in its log and its metrics: ids, counts and reasons, nothing else."""
 
 import contextlib
-import itertools
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -13,11 +12,6 @@ from transformer.outcome import Outcome
 # A batch can hold thousands of records: past these the summary's counts must do.
 MAX_WARNINGS = 20
 
-# `location`: always the same lines of this file. The service is the stack's name.
-_logger = Logger(location=None)
-_metrics = Metrics()
-
-
 # A metric costs for every month in which it has a value: a quiet one is not sent.
 _METRICS = {
     "EventsDelivered": "events_delivered",
@@ -25,26 +19,26 @@ _METRICS = {
     "RecordsPutBack": "records_put_back",
 }
 
+# `location`: always the same lines of this file. The service is the stack's name.
+_logger = Logger(location=None)
+_metrics = Metrics()
+
 
 def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
     """Log a warning per failed record, capped, and one summary; publish what the alarms need."""
     # What was put back lies in the stream: an exception now would make Firehose run it all again.
     with contextlib.suppress(Exception):
-        _report(outcomes, invocation_id, request_id)
-
-
-def _report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
-    ids = {"invocation_id": invocation_id, "function_request_id": request_id}
-    failed = (outcome for outcome in outcomes if outcome.result == "ProcessingFailed")
-    for outcome in itertools.islice(failed, MAX_WARNINGS):
-        record = {"record_id": outcome.record_id, "reason": outcome.reason.value}
-        _logger.warning("record failed", extra=record | ids)
-    counts: dict[str, Any] = summary(outcomes)
-    _logger.info("batch transformed", extra=counts | ids)
-    valued = {name: counts[count] for name, count in _METRICS.items() if counts[count]}
-    # With POWERTOOLS_METRICS_DISABLED a flush keeps the values; at a hundred they would be sent.
-    _metrics.clear_metrics()
-    for name, value in valued.items():
-        _metrics.add_metric(name, MetricUnit.Count, value)
-    if valued:
-        _metrics.flush_metrics()
+        ids = {"invocation_id": invocation_id, "function_request_id": request_id}
+        failed = [outcome for outcome in outcomes if outcome.result == "ProcessingFailed"]
+        for outcome in failed[:MAX_WARNINGS]:
+            record = {"record_id": outcome.record_id, "reason": outcome.reason.value}
+            _logger.warning("record failed", extra=record | ids)
+        counts: dict[str, Any] = summary(outcomes)
+        _logger.info("batch transformed", extra=counts | ids)
+        valued = {name: counts[count] for name, count in _METRICS.items() if counts[count]}
+        # With POWERTOOLS_METRICS_DISABLED a flush keeps the values; a hundred would be sent.
+        _metrics.clear_metrics()
+        for name, value in valued.items():
+            _metrics.add_metric(name, MetricUnit.Count, value)
+        if valued:
+            _metrics.flush_metrics()
