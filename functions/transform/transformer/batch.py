@@ -13,6 +13,9 @@ from transformer.firehose import InputRecord, OutputRecord, Response
 from transformer.outcome import RESULTS, Outcome
 from transformer.put_back import PutBack
 
+# Counts of an outcome that are added up for the batch.
+_SUMMED = ("events_in", "events_delivered", "bytes_in", "bytes_decompressed", "bytes_out")
+
 # Of the errors that end a record, those that it takes a selected event for.
 _FAILS_EVENTS = frozenset({Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED})
 
@@ -51,17 +54,21 @@ class Transformer:
         budget = AnswerBudget((record.record_id for record in records), self._max_answer_bytes)
         outcomes: list[Outcome] = []
         latest = late_below(seconds_left())
-        has_progress = is_late = False
+        is_late = False
         for record in records:
             # The first is read in any case: one that is read and does not go back is settled.
             is_late = is_late or (bool(outcomes) and seconds_left() < latest)
-            outcome = self._transform_record(record, budget, is_late=is_late)
-            has_progress = has_progress or outcome.data is not None or outcome.events_failed
-            outcomes.append(outcome)
+            outcomes.append(self._transform_record(record, budget, is_late=is_late))
+        going = [outcome for outcome in outcomes if outcome.reason is Reason.PUT_BACK]
         # Late records wait for nothing but time: one that is dropped is progress then.
-        is_dropped = is_late and any(each.reason is not Reason.PUT_BACK for each in outcomes)
-        if not (has_progress or is_dropped):
-            _make_progress(outcomes)
+        has_progress = (is_late and len(going) < len(outcomes)) or any(
+            outcome.data is not None or outcome.events_failed for outcome in outcomes
+        )
+        # Else the same records could come again for ever. The first deliverable event finds the
+        # answer empty but for the ids of the batch, so it takes ids that fill it: tens of thousands
+        # of records without an event, beside an event of half a megabyte.
+        if going and not has_progress:
+            going[0].fail(Reason.PUT_BACK_FAILED)
         return outcomes
 
     def _transform_record(
@@ -74,24 +81,21 @@ class Transformer:
             if is_late:
                 outcome.go_back(source)
             else:
-                self._deliver(source, outcome, budget)
+                text = decompress(source, self._max_decompressed_bytes)
+                outcome.bytes_decompressed = len(text)
+                check_utf8(text)
+                if not self._deliver_whole(text, outcome, budget):
+                    careful.deliver(source, text, self._selection, budget, outcome)
         except RecordError as error:
             outcome.fail(error.reason)
             outcome.events_failed = error.reason in _FAILS_EVENTS
-        # An exception past here would make Firehose retry the whole batch and then fail all of
-        # it; this way only the record that raised goes to the error prefix, where it is kept.
+        # Past here it would make Firehose retry the whole batch and then fail all of it; this way
+        # only the record that raised goes to the error prefix, where it is kept.
         except Exception:  # noqa: BLE001
             outcome.fail(Reason.UNEXPECTED_ERROR)
         if outcome.data is not None:
             budget.take(outcome.bytes_out)
         return outcome
-
-    def _deliver(self, source: bytes, outcome: Outcome, budget: AnswerBudget) -> None:
-        text = decompress(source, self._max_decompressed_bytes)
-        outcome.bytes_decompressed = len(text)
-        check_utf8(text)
-        if not self._deliver_whole(text, outcome, budget):
-            careful.deliver(source, text, self._selection, budget, outcome)
 
     def _deliver_whole(self, text: bytes, outcome: Outcome, budget: AnswerBudget) -> bool:
         """Deliver the one envelope that CloudWatch Logs writes, if it is in order and fits."""
@@ -127,19 +131,6 @@ class Transformer:
         return True
 
 
-def _make_progress(outcomes: Iterable[Outcome]) -> None:
-    """Fail the first record that goes back: no event of the batch was delivered or failed.
-
-    Else the same records could come again for ever. The first deliverable event finds the answer
-    empty but for the ids of the batch, so it takes ids that fill it: tens of thousands of records
-    without an event, beside an event of half a megabyte.
-    """
-    for outcome in outcomes:
-        if outcome.reason is Reason.PUT_BACK:
-            outcome.fail(Reason.PUT_BACK_FAILED)
-            return
-
-
 def put_back(
     outcomes: Iterable[Outcome], stream_name: str | None, putter: PutBack, seconds_left: Clock
 ) -> None:
@@ -157,14 +148,12 @@ def put_back(
 
 def response(outcomes: Iterable[Outcome]) -> Response:
     """Return Firehose's answer."""
-    return {"records": [_output_record(outcome) for outcome in outcomes]}
-
-
-def _output_record(outcome: Outcome) -> OutputRecord:
-    record: OutputRecord = {"recordId": outcome.record_id, "result": outcome.result}
-    if outcome.data is not None:
-        record["data"] = outcome.data
-    return record
+    records: list[OutputRecord] = []
+    for outcome in outcomes:
+        records.append({"recordId": outcome.record_id, "result": outcome.result})
+        if outcome.data is not None:
+            records[-1]["data"] = outcome.data
+    return {"records": records}
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, int | dict[str, int]]:
@@ -172,7 +161,7 @@ def summary(outcomes: list[Outcome]) -> dict[str, int | dict[str, int]]:
     reasons = Counter(outcome.reason for outcome in outcomes)
     failed = {reason.value: count for reason, count in reasons.items() if reason not in RESULTS}
     put_back_bytes = [len(each.put_back) for each in outcomes if each.put_back is not None]
-    return {
+    counts: dict[str, int | dict[str, int]] = {
         "records_in": len(outcomes),
         "records_delivered": reasons[Reason.DELIVERED],
         "records_dropped": reasons[Reason.CONTROL_MESSAGE] + reasons[Reason.NO_MATCH],
@@ -182,10 +171,7 @@ def summary(outcomes: list[Outcome]) -> dict[str, int | dict[str, int]]:
         "records_put_back": len(put_back_bytes),
         "records_failed": sum(failed.values()),
         "failed_by_reason": failed,
-        "events_in": sum(outcome.events_in for outcome in outcomes),
-        "events_delivered": sum(outcome.events_delivered for outcome in outcomes),
-        "bytes_in": sum(outcome.bytes_in for outcome in outcomes),
-        "bytes_decompressed": sum(outcome.bytes_decompressed for outcome in outcomes),
-        "bytes_out": sum(outcome.bytes_out for outcome in outcomes),
-        "bytes_put_back": sum(put_back_bytes),
     }
+    for name in _SUMMED:
+        counts[name] = sum(getattr(outcome, name) for outcome in outcomes)
+    return counts | {"bytes_put_back": sum(put_back_bytes)}

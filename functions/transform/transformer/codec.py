@@ -93,10 +93,9 @@ def check_utf8(text: bytes) -> None:
     if text.isascii():
         return
     # In pieces: one emoji makes Python hold the whole text at four bytes a character.
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    pieces = (text[start : start + _PIECE_BYTES] for start in range(0, len(text), _PIECE_BYTES))
     try:
-        for start in range(0, len(text), _PIECE_BYTES):
-            decoder.decode(text[start : start + _PIECE_BYTES])
-        decoder.decode(b"", final=True)
+        for _ in codecs.iterdecode(pieces, "utf-8"):
+            pass
     except UnicodeDecodeError as error:
         raise RecordError(Reason.UNDECODABLE) from error
