@@ -296,6 +296,14 @@ def test_an_odd_envelope_is_read_up_to_16_mib() -> None:
     assert fate(envelope([None, "x" * 17 * 1024 * 1024])) == UNDECODABLE
 
 
+def test_odd_lines_are_read_up_to_16_mib_in_all() -> None:
+    odd = '{"a":NaN,"b":"%s"}\n' % ("x" * (1024 * 1024 - 16))
+    assert len(odd) == 1024 * 1024 + 1
+    text = f"text\n{TOKYO}\n"
+    assert fate((text + odd * 16).encode()) == delivered(TOKYO)
+    assert fate((text + odd * 17).encode()) == UNDECODABLE
+
+
 def test_a_large_event_among_damaged_lines_is_delivered() -> None:
     large = TOKYO.replace("example-user", "x" * 1024 * 1024)
     assert fate(f"text\n{large}\n".encode()) == delivered(large)

@@ -98,7 +98,7 @@ class RecordReader:
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self._has_object = False
-        self._odd = 0
+        self._odd = self._odd_bytes = 0
         self.messages: list[str] = []
         self.events = 0
         self.only_control = True
@@ -197,7 +197,12 @@ class RecordReader:
 
     def _read_odd_line(self, source: bytes) -> bool:
         """Read a line if it is one object to `json` alone."""
-        value = json_object(source.decode()) if len(source) <= MAX_LOG_EVENT_BYTES else None
+        if len(source) > MAX_LOG_EVENT_BYTES:
+            return False
+        self._odd_bytes += len(source)
+        if self._odd_bytes > _MAX_SPANNING_BYTES:
+            raise RecordError(Reason.UNDECODABLE)
+        value = json_object(source.decode())
         if value is None:
             return False
         self._read_value(source.decode(), value)
