@@ -14,11 +14,12 @@ from support import OSAKA, TOKYO, b64, envelope, event, gz, messages_in, transfo
 
 import app
 from transformer.batch import Transformer
-from transformer.careful import RecordReader
+from transformer.careful import read
 from transformer.cloudtrail import Selection
 from transformer.codec import decode_base64, encode_base64
 from transformer.config import Config
 from transformer.errors import RecordError
+from transformer.outcome import Outcome
 
 NAMES = ("ConsoleLogin", "CheckMfa", "Login_GET")
 SELECTIONS = st.sampled_from(
@@ -131,13 +132,12 @@ class _Unfiltered(Selection):
 
 
 def _read(text: bytes, selection: Selection) -> object:
-    reader = RecordReader(selection)
+    outcome = Outcome("record")
     try:
-        reader.read(text)
-        lines = [selection.line(message) for message in reader.messages]
+        lines = [selection.line(message) for message in list(read(text, selection, outcome))]
     except RecordError as error:
         return error.reason
-    return [line for line in lines if line], reader.events, reader.only_control
+    return [line for line in lines if line], outcome.events_in, outcome.reason
 
 
 almost_base64 = st.builds(

@@ -315,6 +315,18 @@ def test_documents_that_span_lines_are_read_up_to_16_mib(more: int, expected: ob
     assert fate(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
 
 
+def test_a_thousand_messages_that_are_no_strings_are_passed_over_and_more_are_not() -> None:
+    assert fate(envelope([TOKYO, *[None] * 1000])) == delivered(TOKYO)
+    assert fate(envelope([TOKYO, *[None] * 1001])) == UNDECODABLE
+
+
+def test_a_large_odd_envelope_takes_no_sign_in_with_it() -> None:
+    odd = envelope([None, "x" * 1_300_000])
+    fine = envelope(["x" * 1_000_000])
+    for rest in (b"text", b"\n".join([fine] * 17)):
+        assert fate(b"\n".join([envelope([TOKYO]), odd, rest])) == delivered(TOKYO)
+
+
 def test_a_thousand_damaged_objects_are_passed_over_and_more_are_not() -> None:
     lines = f"{TOKYO}\n".encode() + b"{cut\n" * 1000
     assert fate(lines) == delivered(TOKYO)

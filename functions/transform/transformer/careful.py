@@ -1,5 +1,6 @@
 """Records that are not one whole envelope whose lines all fit, read document by document."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from typing import Any
 
 from transformer import envelope
 from transformer.budget import AnswerBudget
-from transformer.cloudtrail import MAX_LOG_EVENT_BYTES, Selection, json_object
+from transformer.cloudtrail import Selection, json_object
 from transformer.errors import Reason, RecordError
 from transformer.outcome import Outcome
 
@@ -18,7 +19,7 @@ _MAX_DOCUMENTS = 500_000
 # Documents that are odd, span lines or share one are read by Python's `json`, which builds every
 # value in memory: some 25 bytes for one of text at the worst. CloudWatch Logs writes none of them,
 # and a record of 1,000 KiB that compresses ten to one has 10 MB.
-_MAX_SPANNING_BYTES = 16 * 1024 * 1024
+_MAX_ODD_BYTES = 16 * 1024 * 1024
 
 # An exception takes microseconds: lines of a lone bracket, and messages that are no JSON, by the
 # hundred thousand would take seconds. No record of CloudTrail's has one.
@@ -28,23 +29,18 @@ MAX_DAMAGED = 1_000
 # in each they take 40 microseconds. A batch of CloudWatch Logs has some thousands.
 _MAX_TEXTS = 50_000
 
-# In text that is no JSON object, the mark of an envelope that was cut or damaged.
-_ENVELOPE_KEYS = (b'"messageType"', b'"logEvents"')
-
 _JSON_WHITESPACE = b" \t\r\n"
 _document_start = re.compile(r"[^ \t\r\n]").search
 _raw_decode = json.JSONDecoder().raw_decode
+
+# What holds an object's `messageType` and `logEvents`, as msgspec or as `json` reads it.
+_Object = envelope.Document | dict[str, Any]
 
 
 def deliver(
     source: bytes, text: bytes, selection: Selection, budget: AnswerBudget, outcome: Outcome
 ) -> None:
     """Deliver what fits of a record, put back the rest; RecordError where that cannot be done."""
-    reader = RecordReader(selection)
-    try:
-        reader.read(text)
-    finally:
-        outcome.events_in = reader.events
     # Bytes of lines: beside the records before it, and if it were alone.
     room, most = budget.room, budget.room_alone(outcome.record_id)
     lines: list[bytes] = []
@@ -52,7 +48,7 @@ def deliver(
     # Selected messages that are not delivered now, and why some of them never can be.
     left: list[str] = []
     undeliverable: Reason | None = None
-    for message in reader.messages:
+    for message in list(read(text, selection, outcome)):
         try:
             line = selection.line(message)
             if line and len(line) >= most:
@@ -73,11 +69,9 @@ def deliver(
                 lines.append(line)
             else:
                 left.append(message)
-    if undeliverable and not total:
-        outcome.reason = undeliverable
-        outcome.events_failed = True
-    elif not total:
-        outcome.reason = Reason.CONTROL_MESSAGE if reader.only_control else Reason.NO_MATCH
+    if not total:
+        outcome.reason = undeliverable or outcome.reason
+        outcome.events_failed = undeliverable is not None
     elif not lines or (room < total <= most and not budget.is_untouched):
         # Nothing of it fits any more, or all of it would fit into an answer of its own.
         outcome.go_back(source)
@@ -87,157 +81,118 @@ def deliver(
         outcome.deliver(b"\n".join([*lines, b""]), len(lines))
 
 
-class RecordReader:
-    """Reads the documents of one record.
+def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
+    """Yield the messages in UTF-8 `text` that may be selected, and damaged lines that name one.
 
-    messages: those that may be selected, in order, damaged lines that name a selected event too.
-    events: log events read so far, selected or not.
-    only_control: whether nothing but control messages, or nothing at all, has been read so far.
+    Counts all log events in `outcome`, and sets its reason: `control_message` where there is
+    nothing else, or nothing at all, `no_match` where there is.
+    Raises RecordError: `undecodable` for an envelope of unknown shape, where nothing is a JSON
+    object, or for more documents than a record has; `malformed_event` for a message that is no
+    string and names a selected event.
     """
-
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-        self._has_object = False
-        self._odd = self._odd_bytes = 0
-        self.messages: list[str] = []
-        self.events = 0
-        self.only_control = True
-
-    def read(self, text: bytes) -> None:
-        """Read UTF-8 `text`.
-
-        Raises RecordError: `undecodable` for an envelope of unknown shape, where nothing is a JSON
-        object, or for more documents than a record has; `malformed_event` for a message that is no
-        string and names a selected event.
-        """
-        if max(text.count(b"\n"), text.count(b"{")) > _MAX_DOCUMENTS:
+    if max(text.count(b"\n"), text.count(b"{")) > _MAX_DOCUMENTS:
+        raise RecordError(Reason.UNDECODABLE)
+    outcome.reason = Reason.CONTROL_MESSAGE
+    has_object = False
+    odd = 0
+    is_named: bool | None = None
+    for source, value in _documents(text):
+        if value is not None:
+            has_object = True
+            for message in _messages(source, value, outcome):
+                if isinstance(message, str):
+                    if selection.may_be(message):
+                        yield message
+                    continue
+                odd += 1
+                if odd > MAX_DAMAGED:
+                    raise RecordError(Reason.UNDECODABLE)
+                if selection.is_named_in(json.dumps(message).encode()):
+                    raise RecordError(Reason.MALFORMED_EVENT)
+            continue
+        outcome.reason = Reason.NO_MATCH
+        is_object = source.startswith(b"{")
+        odd += is_object
+        is_envelope = b'"messageType"' in source or b'"logEvents"' in source
+        # What follows an object that is left open here may be part of it: no event of its own.
+        is_open = is_object and source.endswith((b"{", b"[", b",", b":"))
+        if is_envelope or is_open or odd > MAX_DAMAGED:
             raise RecordError(Reason.UNDECODABLE)
-        for start, line in _lines(text):
-            if not self._read_line(line):
-                rest = text[start:]
-                if _is_spanning(rest):
-                    for source, value in _spanning_documents(rest.decode()):
-                        self._read_value(source, value)
-                else:
-                    self._read_damaged(rest)
-                return
+        # Asked of all the text at once: of many lines, one by one, they take long.
+        is_named = selection.is_named_in(text) if is_named is None else is_named
+        if is_named and selection.is_named_in(source):
+            yield source.decode()
+    if outcome.reason is Reason.NO_MATCH and not has_object:
+        raise RecordError(Reason.UNDECODABLE)
 
-    def _read_line(self, line: bytes) -> bool:
-        """Read a line if it is one whole document, as CloudWatch Logs writes them."""
-        try:
-            document = envelope.decode(line)
-        except envelope.DecodeError:
-            return False
-        if not self._is_envelope(document.messageType, document.logEvents):
-            self._add(line.strip(_JSON_WHITESPACE).decode())
-        elif document.messageType == envelope.DATA_MESSAGE:
-            for log_event in document.logEvents or ():
-                self._add(log_event.message)
-        return True
 
-    def _add(self, message: str) -> None:
-        if self._selection.may_be(message):
-            self.messages.append(message)
-
-    def _is_envelope(self, message_type: object, log_events: object) -> bool:
-        """Count an object; whether it is an envelope, else an event.
-
-        Raises RecordError `undecodable` for an envelope that CloudWatch Logs does not write.
-        """
-        self._has_object = True
-        if message_type == envelope.CONTROL_MESSAGE:
-            return True
-        self.only_control = False
-        if message_type is envelope.UNSET and log_events is envelope.UNSET:
-            self.events += 1
-            return False
-        if message_type != envelope.DATA_MESSAGE or not isinstance(log_events, list):
-            raise RecordError(Reason.UNDECODABLE)
-        self.events += len(log_events)
-        return True
-
-    def _read_value(self, source: str, value: dict[str, Any]) -> None:
-        """Read an object that `json` took; `source` is its text."""
+def _messages(source: bytes, value: _Object, outcome: Outcome) -> Iterator[object]:
+    """Yield an envelope's messages, or an event's own text; RecordError as `read`."""
+    if isinstance(value, dict):
         message_type = value.get("messageType", envelope.UNSET)
         log_events = value.get("logEvents", envelope.UNSET)
-        if not self._is_envelope(message_type, log_events):
-            self._add(source)
-        elif message_type == envelope.DATA_MESSAGE:
-            for log_event in log_events:
-                if not isinstance(log_event, dict):
-                    raise RecordError(Reason.UNDECODABLE)
-                message = log_event.get("message")
-                if isinstance(message, str):
-                    self._add(message)
-                elif self._selection.is_named_in(json.dumps(message).encode()):
-                    raise RecordError(Reason.MALFORMED_EVENT)
-
-    def _read_damaged(self, text: bytes) -> None:
-        """Read lines of which some are no JSON object, as extraction leaves cut messages."""
-        # Asked of all the text at once: of many lines, one by one, they take long.
-        is_named = self._selection.is_named_in(text)
-        may_be_cut_envelope = any(key in text for key in _ENVELOPE_KEYS)
-        for _, line in _lines(text):
-            source = line.strip(_JSON_WHITESPACE)
-            is_object = source.startswith(b"{")
-            if is_object and (self._read_line(source) or self._read_odd_line(source)):
-                continue
-            self._odd += is_object
-            self.only_control = False
-            if may_be_cut_envelope and any(key in source for key in _ENVELOPE_KEYS):
+    else:
+        message_type, log_events = value.messageType, value.logEvents
+    if message_type == envelope.CONTROL_MESSAGE:
+        return
+    outcome.reason = Reason.NO_MATCH
+    if message_type is envelope.UNSET and log_events is envelope.UNSET:
+        outcome.events_in += 1
+        yield source.decode()
+    elif message_type == envelope.DATA_MESSAGE and isinstance(log_events, list):
+        outcome.events_in += len(log_events)
+        for log_event in log_events:
+            if isinstance(log_event, envelope.LogEvent):
+                yield log_event.message
+            elif isinstance(log_event, dict):
+                yield log_event.get("message")
+            else:
                 raise RecordError(Reason.UNDECODABLE)
-            if is_named and self._selection.is_named_in(source):
-                self.messages.append(source.decode())
-            # What follows an object that is left open here may be part of it: no event of its own.
-            left_open = is_object and source.endswith((b"{", b"[", b",", b":"))
-            if left_open or self._odd > MAX_DAMAGED:
-                raise RecordError(Reason.UNDECODABLE)
-        if not self._has_object:
-            raise RecordError(Reason.UNDECODABLE)
-
-    def _read_odd_line(self, source: bytes) -> bool:
-        """Read a line if it is one object to `json` alone."""
-        if len(source) > MAX_LOG_EVENT_BYTES:
-            return False
-        self._odd_bytes += len(source)
-        if self._odd_bytes > _MAX_SPANNING_BYTES:
-            raise RecordError(Reason.UNDECODABLE)
-        value = json_object(source.decode())
-        if value is None:
-            return False
-        self._read_value(source.decode(), value)
-        return True
+    else:
+        raise RecordError(Reason.UNDECODABLE)
 
 
-def _lines(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield where each line starts, and the line, but for blank ones."""
-    start = 0
-    while start < len(text):
-        end = text.find(b"\n", start)
-        end = len(text) if end < 0 else end
-        line = text[start:end]
-        if line.strip(_JSON_WHITESPACE):
-            yield start, line
-        start = end + 1
+def _documents(text: bytes) -> Iterator[tuple[bytes, _Object | None]]:
+    """Yield each line that is not blank: CloudWatch Logs writes one document on each.
 
-
-def _is_spanning(text: bytes) -> bool:
-    """Whether all of `text` is a sequence of JSON objects, wherever their lines break.
-
-    One attempt and one error at most, so that the time stays linear; nothing is kept.
+    Where the rest of the text, from a line on that is no object, is nothing but objects, those
+    instead. Else such a line comes with None: extraction leaves cut messages.
     """
-    if len(text) > _MAX_SPANNING_BYTES:
-        return False
-    try:
-        return all(isinstance(value, dict) for _, value in _spanning_documents(text.decode()))
-    except (ValueError, RecursionError):
-        return False
+    lines = io.BytesIO(text)
+    is_damaged = False
+    odd_bytes = 0
+    while (start := lines.tell()) < len(text):
+        line = lines.readline().strip(_JSON_WHITESPACE)
+        if not line:
+            continue
+        value: _Object | None = None
+        if line.startswith(b"{"):
+            try:
+                value = envelope.decode(line)
+            except envelope.DecodeError:
+                odd_bytes += len(line)
+                if odd_bytes > _MAX_ODD_BYTES:
+                    raise RecordError(Reason.UNDECODABLE) from None
+                value = json_object(line.decode(), _MAX_ODD_BYTES)
+        if value is None and not is_damaged:
+            # One attempt and one error at most, so that the time stays linear; nothing is kept.
+            try:
+                is_damaged = not all(isinstance(each, dict) for _, each in _spanning(text[start:]))
+            except (ValueError, RecursionError):
+                is_damaged = True
+            if not is_damaged:
+                yield from _spanning(text[start:])
+                return
+        yield line, value
 
 
-def _spanning_documents(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield each document's source and value; ValueError or RecursionError at what is no JSON."""
+def _spanning(source: bytes) -> Iterator[tuple[bytes, Any]]:
+    """Yield documents wherever their lines break; ValueError or RecursionError at no JSON."""
+    if len(source) > _MAX_ODD_BYTES:
+        raise ValueError
+    text = source.decode()
     start = _document_start(text)
     while start is not None:
         value, end = _raw_decode(text, start.start())
-        yield text[start.start() : end], value
+        yield text[start.start() : end].encode(), value
         start = _document_start(text, end)

@@ -114,14 +114,14 @@ class Selection:
         return False
 
 
-def json_object(text: str) -> dict[str, Any] | None:
-    """Return what Python's `json` reads in `text`, None for no object or too large a text.
+def json_object(text: str, most: int = MAX_LOG_EVENT_BYTES) -> dict[str, Any] | None:
+    """Return what Python's `json` reads in `text`, None for no object or more characters.
 
     It takes lone surrogates and NaN, which msgspec refuses: odd, but no reason to call an event
     damaged.
     """
     try:
-        value = json.loads(text) if len(text) <= MAX_LOG_EVENT_BYTES else None
+        value = json.loads(text) if len(text) <= most else None
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

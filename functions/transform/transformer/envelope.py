@@ -1,6 +1,7 @@
 """CloudWatch Logs' envelopes, as msgspec reads and writes them."""
 
 import contextlib
+import io
 from collections import Counter
 from collections.abc import Iterable
 
@@ -16,32 +17,32 @@ UNSET = msgspec.UNSET
 DecodeError = (msgspec.MsgspecError, RecursionError)
 
 
-class _LogEvent(msgspec.Struct, gc=False):
+class LogEvent(msgspec.Struct, gc=False):
     message: str
 
 
-class _Document(msgspec.Struct):
+class Document(msgspec.Struct):
     messageType: str | msgspec.UnsetType = UNSET  # noqa: N815 - CloudWatch Logs' spelling
-    logEvents: list[_LogEvent] | msgspec.UnsetType = UNSET  # noqa: N815
+    logEvents: list[LogEvent] | msgspec.UnsetType = UNSET  # noqa: N815
 
 
 class _WholeLogEvent(msgspec.Struct, gc=False):
     # Where it is in the text: a copy of each would fill the memory.
-    message: msgspec.Raw = msgspec.Raw(b"null")
+    message: msgspec.Raw
     id: str = ""
     timestamp: int = 0
 
 
-class _Envelope(msgspec.Struct):
-    messageType: str = ""  # noqa: N815
+class _Envelope(msgspec.Struct, rename="camel"):
+    message_type: str = ""
     owner: str = ""
-    logGroup: str = ""  # noqa: N815
-    logStream: str = ""  # noqa: N815
-    subscriptionFilters: list[str] = []  # noqa: N815
-    logEvents: list[_WholeLogEvent] = []  # noqa: N815
+    log_group: str = ""
+    log_stream: str = ""
+    subscription_filters: list[str] = []
+    log_events: list[_WholeLogEvent] = []
 
 
-decode = msgspec.json.Decoder(_Document).decode
+decode = msgspec.json.Decoder(Document).decode
 _decode_whole = msgspec.json.Decoder(_Envelope).decode
 _decode_message = msgspec.json.Decoder(str).decode
 
@@ -52,34 +53,27 @@ def remainder(text: bytes, messages: Iterable[str]) -> bytes:
     Each keeps its id and timestamp where `text` has whole envelopes a line, as CloudWatch Logs
     writes them; owner and log group are those of the first.
     """
-    left = Counter(map(_writable, messages))
+    left = Counter(messages)
     whole: _Envelope | None = None
     found: list[_WholeLogEvent] = []
-    for line in text.split(b"\n"):
+    for line in io.BytesIO(text):
         try:
             envelope = _decode_whole(line)
         except DecodeError:
             continue
-        if envelope.messageType != DATA_MESSAGE:
+        if envelope.message_type != DATA_MESSAGE:
             continue
         whole = whole or envelope
-        for log_event in envelope.logEvents:
+        for log_event in envelope.log_events:
             # One that cannot be read here has no message that could be written.
             with contextlib.suppress(*DecodeError):
                 message = _decode_message(log_event.message)
                 if left[message] > 0:
                     left[message] -= 1
                     found.append(log_event)
-    found += [_WholeLogEvent(msgspec.Raw(msgspec.json.encode(each))) for each in left.elements()]
+    # A lone surrogate becomes its escape.
+    others = (msgspec.json.encode(encode(message).decode()) for message in left.elements())
+    found += [_WholeLogEvent(msgspec.Raw(other)) for other in others]
     whole = whole or _Envelope()
-    whole.messageType, whole.logEvents = DATA_MESSAGE, found
+    whole.message_type, whole.log_events = DATA_MESSAGE, found
     return compress(msgspec.json.encode(whole))
-
-
-def _writable(message: str) -> str:
-    """Return the message itself, but for a lone surrogate, which becomes its escape."""
-    try:
-        message.encode()
-    except UnicodeEncodeError:
-        return encode(message).decode()
-    return message
