@@ -53,7 +53,11 @@ CHOSEN = {
         "a CloudTrail file of 10 MB beside a sign-in",
         "wrapped sign-ins, 4 KB",
     ],
-    MANY: ["escaped A, 64 MiB", "names of A and escapes, 64 MiB"],
+    MANY: [
+        "escaped A, 64 MiB",
+        "names of A and escapes, 64 MiB",
+        "499,000 log events without a message",
+    ],
     LONG: ["one message of A, 64 MiB"],
     EVERY: ["empty objects, 64 MiB", "a million lines with NaN"],
 }

@@ -106,6 +106,15 @@ def test_the_remainder_of_several_envelopes_is_of_the_first_with_events(before: 
     assert left == json.loads(first) | {"logEvents": events}
 
 
+def test_a_log_event_without_a_message_does_not_hide_the_others_ids() -> None:
+    source = json.loads(envelope([TOKYO, DAMAGED], owner="444455556666"))
+    source["logEvents"].insert(0, {"id": "empty", "timestamp": 1})
+    (outcome,) = transform(10**6, json.dumps(source).encode())
+    assert outcome.put_back is not None
+    left = json.loads(gzip.decompress(outcome.put_back))
+    assert left == source | {"logEvents": source["logEvents"][2:]}
+
+
 def test_the_remainder_takes_nothing_from_a_control_message() -> None:
     # Word for word a message that is left over.
     control = envelope([DAMAGED], messageType="CONTROL_MESSAGE", owner="CloudwatchLogs")

@@ -28,7 +28,7 @@ class Document(msgspec.Struct):
 
 class _WholeLogEvent(msgspec.Struct, gc=False):
     # Where it is in the text: a copy of each would fill the memory.
-    message: msgspec.Raw
+    message: msgspec.Raw = msgspec.Raw(b"null")
     id: str = ""
     timestamp: int = 0
 
