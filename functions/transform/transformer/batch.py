@@ -136,10 +136,8 @@ def put_back(
 ) -> None:
     """Put back what is to go back; fail, whole, each record of which that is not certain."""
     going = [(outcome, outcome.put_back) for outcome in outcomes if outcome.put_back is not None]
-    if not going:
-        return
     accepted = [False] * len(going)
-    if stream_name is not None:
+    if going and stream_name is not None:
         accepted = putter.put(stream_name, [data for _, data in going], seconds_left)
     for (outcome, _), is_accepted in zip(going, accepted, strict=True):
         if not is_accepted:

@@ -1,6 +1,7 @@
 """A record's `data` to the UTF-8 text inside it: base64, and gzip where its magic number is."""
 
 import codecs
+import contextlib
 import zlib
 
 import pybase64
@@ -10,8 +11,7 @@ from transformer.errors import Reason, RecordError
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 _GZIP_WRAPPER = 31  # zlib's wbits for a gzip header and a checked trailer around the data
-
-_GZIP_LEVEL = 6
+_GZIP_LEVEL = 6  # CloudWatch Logs' own
 
 # Every member's end costs a copy of what is left of its piece. Fed whole, 50,000 empty members, a
 # record of 1,000 KB, take 2.7 times as long, and the factor grows with the record.
@@ -45,24 +45,16 @@ def decompress(data: bytes, max_bytes: int) -> bytes:
         return data
     # One member, as CloudWatch Logs writes it. isal is twice as fast as zlib, which takes
     # everything that is odd: several members, a header of many kilobytes, damage.
-    try:
-        member = isal_zlib.decompressobj(wbits=_GZIP_WRAPPER)
-        content = member.decompress(data, max_bytes + 1)
-    # Declared as an instance in the stub of isal 1.9.
-    except isal_zlib.IsalError:  # type: ignore[misc]
-        return _decompress_members(data, max_bytes)
-    if len(content) > max_bytes:
-        raise RecordError(Reason.TOO_LARGE)
-    if member.eof and not member.unused_data:
-        return content
-    del content
-    return _decompress_members(data, max_bytes)
-
-
-def _decompress_members(data: bytes, max_bytes: int) -> bytes:
+    with contextlib.suppress(isal_zlib.IsalError):  # type: ignore[arg-type] # wrong in its stub
+        only = isal_zlib.decompressobj(wbits=_GZIP_WRAPPER)
+        content = only.decompress(data, max_bytes + 1)
+        if len(content) > max_bytes:
+            raise RecordError(Reason.TOO_LARGE)
+        if only.eof and not only.unused_data:
+            return content
+        del content
     contents: list[bytes] = []
-    room = max_bytes
-    position = 0
+    room, position = max_bytes, 0
     while position < len(data):
         member = zlib.decompressobj(_GZIP_WRAPPER)
         while not member.eof:
@@ -82,10 +74,8 @@ def _decompress_members(data: bytes, max_bytes: int) -> bytes:
 
 
 def compress(data: bytes) -> bytes:
-    """Return one gzip member, of CloudWatch Logs' own level."""
-    # zlib's: a put-back record is rare, and smaller than isal makes it.
-    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WRAPPER)
-    return compressor.compress(data) + compressor.flush()
+    """Return one gzip member: by zlib, as it is rare, and smaller than isal makes it."""
+    return zlib.compress(data, _GZIP_LEVEL, _GZIP_WRAPPER)
 
 
 def check_utf8(text: bytes) -> None:

@@ -18,25 +18,18 @@ RESULTS: dict[Reason, Result] = {
 
 @dataclass(slots=True)
 class Outcome:
-    """One record's result and its counts.
-
-    events_in, events_delivered: log events read, and lines in `data`.
-    bytes_in, bytes_decompressed, bytes_out: of the record, of the text inside it, of the lines.
-    data: the lines in base64, None where nothing is delivered.
-    put_back: what goes back into the stream: the record as it came, or what is left of it.
-    events_failed: whether selected events are known to fail with it.
-    """
+    """One record's result and its counts."""
 
     record_id: str
     reason: Reason = Reason.UNEXPECTED_ERROR
-    data: str | None = None
-    events_in: int = 0
-    events_delivered: int = 0
-    bytes_in: int = 0
-    bytes_decompressed: int = 0
-    bytes_out: int = 0
-    put_back: bytes | None = None
-    events_failed: bool = False
+    data: str | None = None  # the lines in base64, None where nothing is delivered
+    events_in: int = 0  # log events read
+    events_delivered: int = 0  # lines in `data`
+    bytes_in: int = 0  # of the record
+    bytes_decompressed: int = 0  # of the text inside it
+    bytes_out: int = 0  # of the lines
+    put_back: bytes | None = None  # the record as it came, or what is left of it
+    events_failed: bool = False  # whether selected events are known to fail with it
 
     @property
     def result(self) -> Result:
