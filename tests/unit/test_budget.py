@@ -12,6 +12,8 @@ from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget
 from transformer.config import Config
 from transformer.firehose import InputRecord, parse_event
 
+# What has a line break is read by the careful path.
+BOTH_PATHS = pytest.mark.parametrize("end", [b"", b"\n"], ids=["short path", "careful path"])
 FIREHOSE_ID = "49578734086442259037497492980620233840400173390482112514000000"
 
 
@@ -77,24 +79,30 @@ def test_what_is_taken_is_counted_in_base64(taken: int) -> None:
     assert 400 - 4 - len(", ") < len(to_json({"records": records})) <= 400 - len(", ")
 
 
-def test_an_event_that_fills_an_answer_of_its_own_is_delivered() -> None:
+@BOTH_PATHS
+def test_an_event_that_fills_an_answer_of_its_own_is_delivered(end: bytes) -> None:
     most = AnswerBudget([], 1000).room_alone("0")
-    for size, delivered in ((most, most), (most + 1, 0)):
-        _, sizes = answered([InputRecord("0", b64(sign_in(size)))], 1000)
-        assert sizes == [delivered]
+    for size, reason in ((most, "delivered"), (most + 1, "too_large")):
+        record = InputRecord("0", b64(sign_in(size) + end))
+        (outcome,) = Transformer(Config(), 1000).transform([record])
+        assert (outcome.reason, outcome.bytes_out) == (reason, size if size == most else 0)
 
 
-def test_a_record_that_fills_what_is_left_is_delivered() -> None:
+@BOTH_PATHS
+def test_a_record_that_fills_what_is_left_is_delivered(end: bytes) -> None:
     budget = AnswerBudget(["0", "1"], 1000)
     budget.take(100)
-    records = [InputRecord(str(n), b64(sign_in(size))) for n, size in enumerate([100, budget.room])]
+    texts = [sign_in(size) + end for size in (100, budget.room)]
+    records = [InputRecord(str(number), b64(text)) for number, text in enumerate(texts)]
     assert answered(records, 1000)[1] == [100, budget.room]
 
 
-def test_events_that_fill_an_answer_together_are_delivered_together() -> None:
+@BOTH_PATHS
+def test_events_that_fill_an_answer_together_are_delivered_together(end: bytes) -> None:
     most = AnswerBudget([], 1000).room_alone("0")
     lines = [json.loads(sign_in(size))["logEvents"][0]["message"] for size in (100, most - 100)]
-    (outcome,) = Transformer(Config(), 1000).transform([InputRecord("0", b64(envelope(lines)))])
+    record = InputRecord("0", b64(envelope(lines) + end))
+    (outcome,) = Transformer(Config(), 1000).transform([record])
     assert (outcome.lines(), outcome.put_back) == (lines, None)
 
 

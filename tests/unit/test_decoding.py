@@ -315,6 +315,23 @@ def test_documents_that_span_lines_are_read_up_to_16_mib(more: int, expected: ob
     assert fate(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
 
 
+def test_more_documents_or_texts_than_are_read_are_undecodable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("transformer.careful._MAX_DOCUMENTS", 3)
+    for few in (b"{}" * 3, b"{}\n\n\n"):
+        assert fate(few) == NO_MATCH
+    for many in (b"{}" * 4, b"{}\n\n\n\n"):
+        assert fate(many) == UNDECODABLE
+    monkeypatch.undo()
+    monkeypatch.setattr("transformer.careful._MAX_TEXTS", 3)
+    # Of so many names each message is read.
+    config = Config(event_names=frozenset({"ConsoleLogin", "a", "b", "c", "d"}))
+    texts = [TOKYO, "{}", *["text"] * 3]
+    assert fate(envelope(texts), config) == delivered(TOKYO)
+    assert fate(envelope([*texts, "text"]), config) == UNDECODABLE
+
+
 def test_a_thousand_messages_that_are_no_strings_are_passed_over_and_more_are_not() -> None:
     assert fate(envelope([TOKYO, *[None] * 1000])) == delivered(TOKYO)
     assert fate(envelope([TOKYO, *[None] * 1001])) == UNDECODABLE

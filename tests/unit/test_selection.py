@@ -98,12 +98,13 @@ def test_what_is_not_selected(message: str) -> None:
         TOKYO.replace("example-user", "raw\ttab"),
         TOKYO.replace("example-user", "\\x"),
         TOKYO.replace("ConsoleLogin", "\\u0043onsoleLogin")[:-1],
+        "ConsoleLogin",
         '"ConsoleLogin"',
         "[" + TOKYO + "]",
         '{"eventName":"ConsoleLogin","a":' + "[" * 50_000 + "}",
         '{"eventName":"ConsoleLogin","a":NaN,"b":"' + "x" * 1024 * 1024 + '"}',
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_damaged_sign_in_is_malformed(message: str) -> None:
     assert fate(envelope([message])) == ("ProcessingFailed", "malformed_event", [])
@@ -119,6 +120,37 @@ def test_an_odd_event_is_read_up_to_1_mib(form: str) -> None:
         text = f"text\n{message}\n".encode() if form == "lines" else envelope([message])
         failed = ("ProcessingFailed", "malformed_event", [])
         assert fate(text) == (failed if more else ("Ok", "delivered", [message]))
+
+
+def test_a_lone_carriage_return_between_tokens_becomes_a_blank() -> None:
+    message = '{"eventName":\r"ConsoleLogin"}'
+    assert fate(envelope([message])) == ("Ok", "delivered", [message.replace("\r", " ")])
+
+
+@pytest.mark.parametrize("other", ["{}", "[]", '{"c":[]}'])
+@pytest.mark.parametrize("around", ['{"a":%s,"b":%s}', '{"a":[%s,%s]}'])
+def test_an_event_beside_others_inside_an_object_is_found(around: str, other: str) -> None:
+    event = '{"eventName":"ConsoleLogin"}'
+    for inside in ((event, other), (other, event)):
+        found = fate(envelope([around % inside]))
+        assert found == ("ProcessingFailed", "malformed_event", [])
+
+
+@pytest.mark.parametrize("name", ["ConsoleLogin", "Login_GET", "Console\\u004cogin"])
+def test_an_event_inside_an_object_too_large_for_json_is_found(name: str) -> None:
+    names = Config(event_names=frozenset({"ConsoleLogin", "Login_GET"}))
+    message = f'{{"detail":{{"eventName":"{name}"}},"a":"{"x" * 1024 * 1024}"}}'
+    assert fate(envelope([message]), names) == ("ProcessingFailed", "malformed_event", [])
+    other = message.replace(name, "CheckMfa\\u0041")
+    assert fate(envelope([other]), names) == ("Dropped", "no_match", [])
+
+
+def test_text_with_more_than_100_000_escapes_counts_as_named() -> None:
+    for count, expected in (
+        (100_000, ("Dropped", "no_match", [])),
+        (100_001, ("ProcessingFailed", "malformed_event", [])),
+    ):
+        assert fate(envelope(["x" + "\\u0041" * count])) == expected
 
 
 def test_several_names_select_each() -> None:

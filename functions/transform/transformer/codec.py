@@ -1,7 +1,6 @@
 """A record's `data` to the UTF-8 text inside it: base64, and gzip where its magic number is."""
 
 import codecs
-import contextlib
 import zlib
 
 import pybase64
@@ -45,7 +44,7 @@ def decompress(data: bytes, max_bytes: int) -> bytes:
         return data
     # One member, as CloudWatch Logs writes it. isal is twice as fast as zlib, which takes
     # everything that is odd: several members, a header of many kilobytes, damage.
-    with contextlib.suppress(isal_zlib.IsalError):  # type: ignore[arg-type] # wrong in its stub
+    try:
         only = isal_zlib.decompressobj(wbits=_GZIP_WRAPPER)
         content = only.decompress(data, max_bytes + 1)
         if len(content) > max_bytes:
@@ -53,6 +52,9 @@ def decompress(data: bytes, max_bytes: int) -> bytes:
         if only.eof and not only.unused_data:
             return content
         del content
+    # Declared as an instance in the stub of isal 1.9.
+    except isal_zlib.IsalError:  # type: ignore[misc]
+        pass
     contents: list[bytes] = []
     room, position = max_bytes, 0
     while position < len(data):
