@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/firehose/latest/APIReference/API_DeleteDeliveryStrea
 """
 
 import base64
+import functools
 import itertools
 import json
 import re
@@ -504,10 +505,15 @@ class Drain:
             _joined([*logs, "put-subscription-filter", *_described(each)]) for each in self.filters
         ]
         # By its timestamp an event may be older than its arrival in the log group.
-        start = (self._end or self._time()) - _LATE
+        start = (self._end or self._first_shown) - _LATE
         if oldest_missing is not None:
             start = min(start, oldest_missing - timedelta(seconds=1))
         return [*commands, self._command("backfill", "--start", text(start))]
+
+    @functools.cached_property
+    def _first_shown(self) -> datetime:
+        # Before the deletion the commands are printed twice, and must not differ.
+        return self._time()
 
     def again(self) -> str:
         """Return the command that continues, now that the filter is gone."""

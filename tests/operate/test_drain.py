@@ -485,6 +485,15 @@ def test_both_buffers_and_a_margin_are_waited_for_even_if_everything_is_there() 
     assert access.asked.count("get_object") == 1
 
 
+def test_the_commands_that_undo_are_the_same_whenever_they_are_printed() -> None:
+    access = FakeAccess([TOKYO], {})
+    job = made(access)
+    job.look()
+    first = job.undo()
+    access.sleep(3)
+    assert job.undo() == first
+
+
 def test_what_is_missing_is_waited_for_and_no_longer() -> None:
     access = FakeAccess([TOKYO, OSAKA], {f"p/{DAY}/a": f"{TOKYO}\n".encode()})
     started = access.now()
