@@ -1,5 +1,6 @@
 """The transformation function in this process, imported from its CodeUri as Lambda imports it."""
 
+import base64
 import contextlib
 import importlib.util
 import json
@@ -92,15 +93,14 @@ class InProcess:
 
     def handle(self, event: Any) -> "tuple[Response, list[Outcome]]":
         """Return the answer and each record's fate; FunctionError for what is no event."""
-        from transformer.batch import response
         from transformer.firehose import NotAFirehoseEventError
 
         with self._logged():
             try:
                 outcomes = self._app.handle(event, self._context())
             except NotAFirehoseEventError as error:
-                raise FunctionError(str(error)) from error
-        return response(outcomes), outcomes
+                raise FunctionError(f"not a Firehose transformation event: {error}") from error
+        return {"records": [outcome.answer() for outcome in outcomes]}, outcomes
 
     def _sleep(self, seconds: float) -> None:
         self._slept += seconds
@@ -160,6 +160,11 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "console-login")
         os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
         yield
+
+
+def lines_of(outcome: "Outcome") -> list[str]:
+    r"""Return the lines that an outcome delivers, without their `\n`."""
+    return base64.b64decode(outcome.data or "").decode().split("\n")[:-1]
 
 
 def make_importable() -> None:

@@ -54,8 +54,8 @@ def run() -> Iterator[Callable[..., Run]]:
             function = local.in_process(started.stack, io.StringIO(), client)
             if max_answer_bytes is not None:
                 # The function itself, with an answer that few events fill.
-                config = function._app.Config(event_names=frozenset({"ConsoleLogin"}))
-                function._app._transformer = function._app.Transformer(config, max_answer_bytes)
+                transformer = function._app.Transformer({"ConsoleLogin"}, max_answer_bytes)
+                function._app._transformer = transformer
             pipeline = local.Pipeline(started, wrap(function), clock, made, seed, client)
             local.run(pipeline, clock, messages, lambda: None)
             return Run(pipeline)

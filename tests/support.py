@@ -15,10 +15,10 @@ os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from transformer.batch import Transformer
-from transformer.config import Config
 from transformer.firehose import InputRecord
 from transformer.outcome import Outcome
 
+SIGN_INS = frozenset({"ConsoleLogin"})
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
 DATA = ROOT / "tests" / "data"
@@ -130,17 +130,26 @@ def event(*data: Any) -> dict[str, Any]:
     }
 
 
-def transform(*data: Any, config: Config | None = None) -> list[Outcome]:
+def transform(*data: Any, names: frozenset[str] | None = SIGN_INS) -> list[Outcome]:
     """Return the fates of records with these data."""
     records = [InputRecord(item["recordId"], item["data"]) for item in event(*data)["records"]]
-    return Transformer(config or Config()).transform(records)
+    return Transformer(names).transform(records)
 
 
-def fate(data: Any, config: Config | None = None) -> tuple[object, ...]:
+def fate(data: Any, names: frozenset[str] | None = SIGN_INS) -> tuple[object, ...]:
     """Return one record's result, reason and lines, and the messages that go back if any do."""
-    (outcome,) = transform(data, config=config)
-    found = outcome.result, outcome.reason.value, outcome.lines()
+    (outcome,) = transform(data, names=names)
+    found = outcome.result, outcome.reason.value, lines_of(outcome)
     return found if outcome.put_back is None else (*found, messages_in(outcome.put_back))
+
+
+def answer_of(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    return {"records": [outcome.answer() for outcome in outcomes]}
+
+
+def lines_of(outcome: Outcome) -> list[str]:
+    r"""Return the delivered lines, without their `\n`."""
+    return base64.b64decode(outcome.data or "").decode().split("\n")[:-1]
 
 
 def gz(data: bytes) -> bytes:

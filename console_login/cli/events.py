@@ -99,5 +99,5 @@ def transform(event: Path, as_json: bool) -> None:
         table.add_row(*columns, *(f"{count:,}" for count in counts))
     Console(markup=False, highlight=False).print(table)
     for outcome in outcomes:
-        for line in outcome.lines():
+        for line in function.lines_of(outcome):
             options.print_raw(line)

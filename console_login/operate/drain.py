@@ -551,10 +551,10 @@ class _Selection:
     def __init__(self, event_names: str) -> None:
         make_importable()
         from transformer.batch import Transformer
-        from transformer.config import Config
+        from transformer.config import event_names as names_in
         from transformer.firehose import InputRecord
 
-        self._transformer = Transformer(Config.from_environment({"EVENT_NAMES": event_names}))
+        self._transformer = Transformer(names_in({"EVENT_NAMES": event_names}))
         self._input_record = InputRecord
         self._names = frozenset(event_names.split(","))
 

@@ -410,14 +410,15 @@ class _Judge:
     def __init__(self, event_names: str) -> None:
         make_importable()
         from transformer.batch import Transformer
-        from transformer.config import Config, ConfigurationError
+        from transformer.config import ConfigurationError
+        from transformer.config import event_names as names_in
         from transformer.firehose import InputRecord
 
         try:
-            config = Config.from_environment({"EVENT_NAMES": event_names})
+            names = names_in({"EVENT_NAMES": event_names})
         except ConfigurationError as error:
             raise OptionError(f"--event-names: {error}") from error
-        self._transformer = Transformer(config)
+        self._transformer = Transformer(names)
         self._input_record = InputRecord
 
     def fate(self, raw_data: str) -> Fate:

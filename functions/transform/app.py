@@ -3,20 +3,20 @@
 import os
 from typing import Any
 
-from transformer.batch import Transformer, put_back, response
-from transformer.config import Config
+from transformer.batch import Transformer, put_back
+from transformer.config import event_names
 from transformer.firehose import Response, parse_event
 from transformer.outcome import Outcome
 from transformer.put_back import PutBack
 from transformer.report import report
 
-_transformer = Transformer(Config.from_environment(os.environ))
+_transformer = Transformer(event_names(os.environ))
 _putter = PutBack()
 
 
 def lambda_handler(event: Any, context: Any) -> Response:
     """Answer every record of a Firehose event once, in order; NotAFirehoseEventError for others."""
-    return response(handle(event, context))
+    return {"records": [outcome.answer() for outcome in handle(event, context)]}
 
 
 def handle(event: Any, context: Any) -> list[Outcome]:

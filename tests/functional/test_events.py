@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CONTEXT, EVENTS, ROOT
+from support import CONTEXT, EVENTS, ROOT, lines_of
 
 from console_login import function
 from console_login.events import pack
@@ -61,7 +61,7 @@ def test_event_is_answered_as_expected(event_file: Path, request: pytest.Fixture
             "recordId": record["recordId"],
             "result": record["result"],
             "reason": outcome.reason.value,
-            "lines": outcome.lines(),
+            "lines": lines_of(outcome),
         }
         for record, outcome in zip(answer["records"], outcomes, strict=True)
     ]

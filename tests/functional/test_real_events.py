@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import CONTEXT, DATA, envelope, gz, transform
+from support import CONTEXT, DATA, envelope, gz, lines_of, transform
 
 import app
 
@@ -25,7 +25,7 @@ def test_the_data_is_there() -> None:
 @pytest.mark.parametrize("path", SIGN_INS, ids=lambda path: path.stem)
 def test_every_sign_in_is_delivered_byte_for_byte(path: Path) -> None:
     (outcome,) = transform(gz(envelope(messages([path]))))
-    assert outcome.lines() == messages([path])
+    assert lines_of(outcome) == messages([path])
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
@@ -39,7 +39,7 @@ def test_sign_ins_are_picked_from_among_others_in_order() -> None:
     mixed = [message for pair in zip(sign_ins, others * 7, strict=False) for message in pair]
     for text in (envelope(mixed), "".join(f"{message}\n" for message in mixed).encode()):
         (outcome,) = transform(text)
-        assert outcome.lines() == sign_ins
+        assert lines_of(outcome) == sign_ins
 
 
 def test_original_formatting_becomes_one_line_of_the_same_json() -> None:
@@ -48,8 +48,8 @@ def test_original_formatting_becomes_one_line_of_the_same_json() -> None:
     assert len(pretty) == 33
     assert all("\n" in message for message in pretty)
     (outcome,) = transform(gz(envelope(pretty)))
-    assert [json.loads(line) for line in outcome.lines()] == [json.loads(each) for each in pretty]
-    assert [line.split() for line in outcome.lines()] == [each.split() for each in pretty]
+    assert [json.loads(line) for line in lines_of(outcome)] == [json.loads(each) for each in pretty]
+    assert [line.split() for line in lines_of(outcome)] == [each.split() for each in pretty]
 
 
 def test_the_sam_clis_recorded_cloudwatch_logs_event_is_read() -> None:

@@ -8,7 +8,7 @@ from stacks import DOCUMENT, stack
 from support import ROOT
 
 from console_login.cli import cli
-from transformer.errors import Reason
+from transformer.outcome import Reason
 
 READMES = [ROOT / "README.md", ROOT / "README.ja.md"]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]

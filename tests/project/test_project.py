@@ -127,10 +127,10 @@ def test_each_stack_has_its_target() -> None:
 
 
 def test_readme_names_every_reason_setting_and_parameter() -> None:
-    from transformer.errors import Reason
+    from transformer.outcome import Reason
 
     readme = (ROOT / "README.md").read_text()
-    names = {reason.value for reason in Reason} | {"EVENT_NAMES", "MAX_DECOMPRESSED_BYTES"}
+    names = {reason.value for reason in Reason} | {"EVENT_NAMES"}
     names |= {"EventsDelivered", "RecordsFailed", "RecordsPutBack"}
     names |= set(DOCUMENT["Parameters"])
     assert not {name for name in names if f"`{name}`" not in readme}

@@ -12,10 +12,20 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support import CONTROL_MESSAGE, LIE, FakeFirehose, b64, client_error, envelope, gz
+from support import (
+    CONTROL_MESSAGE,
+    LIE,
+    SIGN_INS,
+    FakeFirehose,
+    answer_of,
+    b64,
+    client_error,
+    envelope,
+    gz,
+    lines_of,
+)
 
-from transformer.batch import Transformer, put_back, response
-from transformer.config import Config
+from transformer.batch import Transformer, put_back
 from transformer.firehose import InputRecord
 from transformer.put_back import PutBack
 
@@ -112,7 +122,7 @@ class Loop(RuleBasedStateMachine):
         records = [InputRecord(str(number), b64(data)) for number, data in enumerate(batch)]
         # The first is what the invocation begins with.
         asked = iter([120.0] * (late_after + 1))
-        outcomes = Transformer(Config(), LIMIT).transform(records, lambda: next(asked, 0.0))
+        outcomes = Transformer(SIGN_INS, LIMIT).transform(records, lambda: next(asked, 0.0))
         going_back = [outcome.put_back for outcome in outcomes if outcome.put_back is not None]
         put_back(
             outcomes, "s", PutBack(lambda: firehose, sleep, lambda _, high: high), lambda: clock[0]
@@ -121,10 +131,10 @@ class Loop(RuleBasedStateMachine):
         self.lied |= firehose.lied
         # Nothing that was accepted is sent again in the same invocation.
         assert Counter(firehose.accepted) <= Counter(going_back)
-        assert len(json.dumps(response(outcomes))) <= LIMIT
+        assert len(json.dumps(answer_of(outcomes))) <= LIMIT
         before = ids_in(batch)
         delivered = Counter(
-            json.loads(line)["eventID"] for outcome in outcomes for line in outcome.lines()
+            json.loads(line)["eventID"] for outcome in outcomes for line in lines_of(outcome)
         )
         failed: Counter[str] = Counter()
         for outcome, data in zip(outcomes, batch, strict=True):

@@ -10,16 +10,26 @@ import naive
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support import OSAKA, TOKYO, b64, envelope, event, gz, messages_in, transform
+from support import (
+    OSAKA,
+    SIGN_INS,
+    TOKYO,
+    answer_of,
+    b64,
+    envelope,
+    event,
+    gz,
+    lines_of,
+    messages_in,
+    transform,
+)
 
 import app
 from transformer.batch import Transformer
 from transformer.careful import read
 from transformer.cloudtrail import Selection
-from transformer.codec import decode_base64, encode_base64
-from transformer.config import Config
-from transformer.errors import RecordError
-from transformer.outcome import Outcome
+from transformer.codec import decode_base64
+from transformer.outcome import Outcome, RecordError
 
 NAMES = ("ConsoleLogin", "CheckMfa", "Login_GET")
 SELECTIONS = st.sampled_from(
@@ -86,9 +96,9 @@ def test_lines_equal_the_selected_messages_in_order(
 ) -> None:
     text = envelope(found)
     record = gz(text) if compress else text
-    (outcome,) = transform(record, config=Config(event_names=names))
+    (outcome,) = transform(record, names=names)
     result, lines, damaged_messages = naive.read(b64(record), names)
-    assert (outcome.result, outcome.lines()) == (result, lines)
+    assert (outcome.result, lines_of(outcome)) == (result, lines)
     assert (outcome.put_back is None) == (not damaged_messages)
     if damaged_messages:
         assert messages_in(outcome.put_back) == [
@@ -98,7 +108,7 @@ def test_lines_equal_the_selected_messages_in_order(
         data = base64.b64decode(outcome.data)
         assert data.endswith(b"\n")
         assert b"\r" not in data
-        assert data.count(b"\n") == outcome.events_delivered == len(outcome.lines())
+        assert data.count(b"\n") == outcome.events_delivered == len(lines_of(outcome))
 
 
 @given(st.lists(events(), max_size=5), SELECTIONS)
@@ -109,9 +119,9 @@ def test_lines_without_an_envelope_equal_the_selected_events(
     extracted = "".join(f"{event}\n" for event in found).encode("utf-8", "backslashreplace")
     if not extracted:
         return
-    (outcome,) = transform(extracted, config=Config(event_names=names))
+    (outcome,) = transform(extracted, names=names)
     result, lines, _ = naive.read(b64(envelope(found)), names)
-    assert (outcome.result, outcome.lines()) == (result, lines)
+    assert (outcome.result, lines_of(outcome)) == (result, lines)
 
 
 @given(st.lists(messages, max_size=4), SELECTIONS)
@@ -167,7 +177,9 @@ def _bytes_or_none(
 
 @given(st.binary(max_size=300))
 def test_base64_is_written_as_python_writes_it(data: bytes) -> None:
-    assert encode_base64(data) == b64(data)
+    outcome = Outcome("a")
+    outcome.deliver(data, 1)
+    assert outcome.answer() == {"recordId": "a", "result": "Ok", "data": b64(data)}
 
 
 raw_records = (
@@ -195,7 +207,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 def test_any_bytes_are_answered_and_ids_conserved_in_order(records: list[object]) -> None:
     firehose_event = event(*records)
     outcomes = app._transformer.transform(app.parse_event(firehose_event).records)
-    answer = app.response(outcomes)
+    answer = answer_of(outcomes)
     assert [record["recordId"] for record in answer["records"]] == [
         record["recordId"] for record in firehose_event["records"]
     ]
@@ -209,7 +221,7 @@ def test_any_bytes_are_answered_and_ids_conserved_in_order(records: list[object]
     }
     for outcome in outcomes:
         assert (outcome.result == "Ok") == (outcome.data is not None)
-        for line in outcome.lines():
+        for line in lines_of(outcome):
             assert json.loads(line)["eventName"] == "ConsoleLogin"
 
 
@@ -240,7 +252,7 @@ def test_the_short_path_gives_what_the_careful_path_gives(
     records: list[object], names: frozenset[str] | None, most: int
 ) -> None:
     found = app.parse_event(event(*records)).records
-    short, careful = (Transformer(Config(event_names=names), most) for _ in range(2))
+    short, careful = (Transformer(names, most) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(careful, "_deliver_whole", lambda *_: False)
         expected = careful.transform(found)
@@ -248,7 +260,7 @@ def test_the_short_path_gives_what_the_careful_path_gives(
 
 
 def test_the_short_path_takes_what_cloudwatch_logs_writes() -> None:
-    transformer = Transformer(Config())
+    transformer = Transformer(SIGN_INS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transformer.careful.deliver", None)
         records = app.parse_event(event(gz(envelope([TOKYO, "{}"])), gz(envelope(["{}"])))).records
@@ -264,6 +276,6 @@ def test_texts_of_json_punctuation_are_read_as_json_reads_them(text: str) -> Non
     try:
         expected = json.loads(message)["eventName"] == "ConsoleLogin"
         lines = [re.sub("[\r\n]", " ", message)] if expected else []
-        assert outcome.lines() == lines
+        assert lines_of(outcome) == lines
     except json.JSONDecodeError:
         assert outcome.reason == "malformed_event"

@@ -31,7 +31,7 @@ def test_event_file(name: str, emulator: Any) -> None:
 def test_what_is_no_firehose_event_raises_a_clear_error(emulator: Any) -> None:
     _, answer = emulator.post({"awslogs": {}})
     assert answer["errorType"] == "NotAFirehoseEventError"
-    assert "not a Firehose transformation event" in answer["errorMessage"]
+    assert "no list of records" in answer["errorMessage"]
 
 
 def test_an_event_of_5_mb(emulator: Any) -> None:

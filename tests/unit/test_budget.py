@@ -5,11 +5,10 @@ import random
 
 import pytest
 from awslambdaric.lambda_runtime_marshaller import to_json
-from support import TOKYO, b64, envelope, event, gz
+from support import SIGN_INS, TOKYO, answer_of, b64, envelope, event, gz, lines_of
 
-from transformer.batch import Transformer, response
+from transformer.batch import Transformer
 from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget
-from transformer.config import Config
 from transformer.firehose import InputRecord, parse_event
 
 # What has a line break is read by the careful path.
@@ -18,8 +17,8 @@ FIREHOSE_ID = "49578734086442259037497492980620233840400173390482112514000000"
 
 
 def answered(records: list[InputRecord], max_answer_bytes: int) -> tuple[str, list[int]]:
-    outcomes = Transformer(Config(), max_answer_bytes).transform(records)
-    return to_json(response(outcomes)), [outcome.bytes_out for outcome in outcomes]
+    outcomes = Transformer(SIGN_INS, max_answer_bytes).transform(records)
+    return to_json(answer_of(outcomes)), [outcome.bytes_out for outcome in outcomes]
 
 
 def test_the_limit_is_under_lambdas() -> None:
@@ -84,7 +83,7 @@ def test_an_event_that_fills_an_answer_of_its_own_is_delivered(end: bytes) -> No
     most = AnswerBudget([], 1000).room_alone("0")
     for size, reason in ((most, "delivered"), (most + 1, "too_large")):
         record = InputRecord("0", b64(sign_in(size) + end))
-        (outcome,) = Transformer(Config(), 1000).transform([record])
+        (outcome,) = Transformer(SIGN_INS, 1000).transform([record])
         assert (outcome.reason, outcome.bytes_out) == (reason, size if size == most else 0)
 
 
@@ -102,8 +101,8 @@ def test_events_that_fill_an_answer_together_are_delivered_together(end: bytes) 
     most = AnswerBudget([], 1000).room_alone("0")
     lines = [json.loads(sign_in(size))["logEvents"][0]["message"] for size in (100, most - 100)]
     record = InputRecord("0", b64(envelope(lines) + end))
-    (outcome,) = Transformer(Config(), 1000).transform([record])
-    assert (outcome.lines(), outcome.put_back) == (lines, None)
+    (outcome,) = Transformer(SIGN_INS, 1000).transform([record])
+    assert (lines_of(outcome), outcome.put_back) == (lines, None)
 
 
 def test_answers_of_every_kind_stay_under_the_limit() -> None:
@@ -126,8 +125,8 @@ def test_nine_thousand_tiny_records_fit() -> None:
     firehose_event = event(*[envelope([sign_in])] * 9000)
     for number, record in enumerate(firehose_event["records"]):
         record["recordId"] = f"{FIREHOSE_ID}{number:06d}"
-    outcomes = Transformer(Config()).transform(parse_event(firehose_event).records)
-    text = to_json(response(outcomes))
+    outcomes = Transformer(SIGN_INS).transform(parse_event(firehose_event).records)
+    text = to_json(answer_of(outcomes))
     # Each that goes back might have become "ProcessingFailed", nine bytes longer than "Dropped".
     assert MAX_ANSWER_BYTES - 10_000 < len(text) <= MAX_ANSWER_BYTES
     reasons = [outcome.reason.value for outcome in outcomes]

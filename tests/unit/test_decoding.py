@@ -10,8 +10,7 @@ import pytest
 from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, fate, gz, transform
 
 from transformer.codec import decompress
-from transformer.config import Config
-from transformer.errors import RecordError
+from transformer.outcome import RecordError
 
 CONTROL = CONTROL_MESSAGE.encode()
 CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
@@ -223,13 +222,14 @@ def test_gzip_inside_gzip_is_undecodable() -> None:
 @pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
 def test_the_limit_is_exact(compress: object) -> None:
     text = envelope([TOKYO])
-    assert fate(compress(text), Config(max_decompressed_bytes=len(text))) == delivered(TOKYO)
-    assert fate(compress(text), Config(max_decompressed_bytes=len(text) - 1)) == TOO_LARGE
+    assert decompress(compress(text), len(text)) == text
+    with pytest.raises(RecordError, match="too_large"):
+        decompress(compress(text), len(text) - 1)
 
 
 @pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
 def test_a_control_message_is_no_event_even_of_every_event(compress: object) -> None:
-    every = Config(event_names=None)
+    every = None
     named = CONTROL_MESSAGE.replace("CWL CONTROL", "ConsoleLogin").encode()
     pretty = json.dumps(json.loads(CONTROL_MESSAGE), indent=2).encode()
     for text in (CONTROL, named, pretty, b""):
@@ -241,8 +241,16 @@ def test_a_control_message_is_no_event_even_of_every_event(compress: object) -> 
 def test_the_limit_counts_all_members() -> None:
     text = envelope([TOKYO])
     two = gz(text) + gz(b"\n" + text)
-    assert fate(two, Config(max_decompressed_bytes=2 * len(text) + 1))[1] == "delivered"
-    assert fate(two, Config(max_decompressed_bytes=2 * len(text))) == TOO_LARGE
+    assert decompress(two, 2 * len(text) + 1) == text + b"\n" + text
+    with pytest.raises(RecordError, match="too_large"):
+        decompress(two, 2 * len(text))
+
+
+def test_the_limit_is_64_mib() -> None:
+    most = 64 * 1024 * 1024
+    for compress in (gz, bytes):
+        assert fate(compress(b" " * most))[1] == "control_message"
+        assert fate(compress(b" " * (most + 1))) == TOO_LARGE
 
 
 def test_a_bomb_is_not_decompressed_past_the_limit() -> None:
@@ -326,10 +334,10 @@ def test_more_documents_or_texts_than_are_read_are_undecodable(
     monkeypatch.undo()
     monkeypatch.setattr("transformer.careful._MAX_TEXTS", 3)
     # Of so many names each message is read.
-    config = Config(event_names=frozenset({"ConsoleLogin", "a", "b", "c", "d"}))
+    names = frozenset({"ConsoleLogin", "a", "b", "c", "d"})
     texts = [TOKYO, "{}", *["text"] * 3]
-    assert fate(envelope(texts), config) == delivered(TOKYO)
-    assert fate(envelope([*texts, "text"]), config) == UNDECODABLE
+    assert fate(envelope(texts), names) == delivered(TOKYO)
+    assert fate(envelope([*texts, "text"]), names) == UNDECODABLE
 
 
 def test_a_thousand_messages_that_are_no_strings_are_passed_over_and_more_are_not() -> None:

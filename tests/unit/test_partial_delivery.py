@@ -10,6 +10,7 @@ from support import (
     CONTEXT,
     CONTROL_MESSAGE,
     OSAKA,
+    SIGN_INS,
     TOKYO,
     FakeFirehose,
     b64,
@@ -17,6 +18,7 @@ from support import (
     envelope,
     event,
     gz,
+    lines_of,
     messages_in,
 )
 
@@ -24,7 +26,6 @@ import app
 from transformer import report
 from transformer.batch import Transformer, put_back
 from transformer.budget import AnswerBudget
-from transformer.config import Config
 from transformer.firehose import InputRecord, NotAFirehoseEventError
 from transformer.outcome import Outcome
 from transformer.put_back import MAX_RECORD_BYTES, PutBack
@@ -37,9 +38,11 @@ def sign_in(number: int, size: int = 100) -> str:
     return json.dumps({"eventName": "ConsoleLogin", "eventID": str(number), "a": "x" * size})
 
 
-def transform(limit: int, *records: bytes, config: Config | None = None) -> list[Outcome]:
+def transform(
+    limit: int, *records: bytes, names: frozenset[str] | None = SIGN_INS
+) -> list[Outcome]:
     inputs = [InputRecord(f"record-{number}", b64(data)) for number, data in enumerate(records)]
-    return Transformer(config or Config(), limit).transform(inputs)
+    return Transformer(names, limit).transform(inputs)
 
 
 def fates(outcomes: list[Outcome]) -> list[tuple[str, str]]:
@@ -64,7 +67,7 @@ def test_a_record_too_large_for_an_empty_answer_delivers_the_longest_prefix_that
     events = [sign_in(number, 200) for number in range(20)]
     (outcome,) = transform(2000, gz(envelope([CHECK_MFA, *events, CHECK_MFA])))
     assert (outcome.result, outcome.reason) == ("Ok", "delivered")
-    lines = outcome.lines()
+    lines = lines_of(outcome)
     assert lines == events[: len(lines)]
     assert messages_in(outcome.put_back) == events[len(lines) :]
     # One more would not have fitted.
@@ -99,7 +102,7 @@ def test_the_remainder_of_several_envelopes_is_of_the_first_with_events(before: 
     first = envelope([TOKYO, DAMAGED], owner="444455556666", logGroup="/first", logStream="first")
     last = envelope([DAMAGED, OSAKA], logGroup="/last", logStream="last", subscriptionFilters=["x"])
     (outcome,) = transform(10**6, b"\n".join([before.encode(), first, last]))
-    assert outcome.lines() == [TOKYO, OSAKA]
+    assert lines_of(outcome) == [TOKYO, OSAKA]
     assert outcome.put_back is not None
     left = json.loads(gzip.decompress(outcome.put_back))
     events = [json.loads(first)["logEvents"][1], json.loads(last)["logEvents"][0]]
@@ -132,12 +135,12 @@ def test_a_remainder_of_several_envelopes_or_of_lines_is_one_envelope() -> None:
     together = envelope(events[:2]) + b"\n" + envelope(events[2:])
     for text in (together, gz(together), "".join(f"{each}\n" for each in events).encode()):
         (outcome,) = transform(1500, text)
-        assert outcome.lines() + messages_in(outcome.put_back) == events
+        assert lines_of(outcome) + messages_in(outcome.put_back) == events
 
 
 def test_the_good_are_delivered_and_only_the_damaged_go_back() -> None:
     (outcome,) = transform(10**6, gz(envelope([DAMAGED, TOKYO, CHECK_MFA, OSAKA, DAMAGED])))
-    assert (outcome.result, outcome.lines()) == ("Ok", [TOKYO, OSAKA])
+    assert (outcome.result, lines_of(outcome)) == ("Ok", [TOKYO, OSAKA])
     assert messages_in(outcome.put_back) == [DAMAGED, DAMAGED]
 
 
@@ -152,7 +155,7 @@ def test_the_damaged_fail_alone_the_next_time() -> None:
 def test_too_large_and_damaged_at_once() -> None:
     events = [sign_in(number, 200) for number in range(9)]
     (outcome,) = transform(1500, envelope([DAMAGED, *events[:5], DAMAGED, *events[5:]]))
-    lines = outcome.lines()
+    lines = lines_of(outcome)
     left = messages_in(outcome.put_back)
     assert sorted(lines + left) == sorted([*events, DAMAGED, DAMAGED])
 
@@ -160,7 +163,7 @@ def test_too_large_and_damaged_at_once() -> None:
 def test_an_event_that_no_answer_can_hold_is_too_large_and_costs_no_other() -> None:
     huge = sign_in(1, 2000)
     (outcome,) = transform(2000, envelope([huge, TOKYO]))
-    assert outcome.lines() == [TOKYO]
+    assert lines_of(outcome) == [TOKYO]
     assert outcome.put_back is not None
     assert messages_in(outcome.put_back) == [huge]
     (alone,) = transform(2000, outcome.put_back)
@@ -182,13 +185,13 @@ def test_surrogates_and_japanese_go_back_as_they_were() -> None:
 def test_equal_events_are_told_apart_by_their_number() -> None:
     events = [sign_in(1, 200)] * 9
     (outcome,) = transform(1500, envelope(events))
-    assert len(outcome.lines()) + len(messages_in(outcome.put_back)) == 9
+    assert len(lines_of(outcome)) + len(messages_in(outcome.put_back)) == 9
 
 
 def test_a_star_splits_too() -> None:
     events = [f'{{"n":{number},"a":"{"x" * 200}"}}' for number in range(9)]
-    (outcome,) = transform(1500, envelope([*events, "damaged"]), config=Config(event_names=None))
-    assert outcome.lines() + messages_in(outcome.put_back) == [*events, "damaged"]
+    (outcome,) = transform(1500, envelope([*events, "damaged"]), names=None)
+    assert lines_of(outcome) + messages_in(outcome.put_back) == [*events, "damaged"]
 
 
 def test_a_remainder_larger_than_a_record_fails_its_source_whole() -> None:
@@ -277,7 +280,7 @@ def test_a_record_that_fits_alone_goes_back_whole_and_one_that_does_not_in_part(
         outcomes = transform(2400, first, envelope(events))
         assert outcomes[0].reason == "delivered"
         if more:
-            assert outcomes[1].lines() == events[:1]
+            assert lines_of(outcomes[1]) == events[:1]
             assert messages_in(outcomes[1].put_back) == events[1:]
         else:
             assert fates(outcomes[1:]) == [("Dropped", "put_back")]
@@ -317,7 +320,7 @@ def test_late_is_measured_by_the_time_that_the_invocation_began_with(
 ) -> None:
     left = [began_with, late_below, late_below - 0.1, late_below - 0.1]
     records = Timed(began_with, left, [TOKYO, OSAKA, TOKYO, OSAKA])
-    outcomes = Transformer(Config()).transform(records, records.seconds_left)
+    outcomes = Transformer(SIGN_INS).transform(records, records.seconds_left)
     assert [outcome.reason for outcome in outcomes] == ["delivered"] * 2 + ["put_back"] * 2
 
 
@@ -325,7 +328,7 @@ def test_a_late_batch_of_which_nothing_is_settled_fails_a_record() -> None:
     # Ids alone fill the answer: the first record does not fit, and it is late for the others.
     left = [120.0]
     records = [InputRecord("x" * 60, b64(envelope([TOKYO]))) for _ in range(30)]
-    outcomes = Transformer(Config(), 3000).transform(records, lambda: left.pop() if left else 1.0)
+    outcomes = Transformer(SIGN_INS, 3000).transform(records, lambda: left.pop() if left else 1.0)
     assert fates(outcomes) == [
         ("ProcessingFailed", "put_back_failed"),
         *[("Dropped", "put_back")] * 29,
@@ -335,7 +338,7 @@ def test_a_late_batch_of_which_nothing_is_settled_fails_a_record() -> None:
 def test_late_records_go_back_as_they_came_once_there_is_progress() -> None:
     texts = [CHECK_MFA, TOKYO, OSAKA, TOKYO, OSAKA]
     records = Timed(120, [120, 120, 61, 53, 0], texts)
-    outcomes = Transformer(Config()).transform(records, records.seconds_left)
+    outcomes = Transformer(SIGN_INS).transform(records, records.seconds_left)
     assert [outcome.reason for outcome in outcomes] == [
         "no_match",
         "delivered",
@@ -353,7 +356,7 @@ def test_the_first_record_is_read_however_late_it_is_and_settled() -> None:
         for n, text in enumerate([CHECK_MFA, CHECK_MFA, TOKYO, OSAKA])
     ]
     left = [30.0]
-    outcomes = Transformer(Config()).transform(records, lambda: left.pop() if left else 1.0)
+    outcomes = Transformer(SIGN_INS).transform(records, lambda: left.pop() if left else 1.0)
     assert [outcome.reason for outcome in outcomes] == [
         "no_match",
         "put_back",
@@ -369,7 +372,7 @@ def test_beside_junk_the_first_good_record_is_delivered_as_far_as_it_fits() -> N
     limit = next(limit for limit in range(500, 5000) if transform(limit, dense)[0].put_back is None)
     outcomes = transform(limit, dense, b"\0", b"\0")
     assert fates(outcomes[1:]) == [("ProcessingFailed", "undecodable")] * 2
-    assert outcomes[0].lines() == events[:3]
+    assert lines_of(outcomes[0]) == events[:3]
     assert messages_in(outcomes[0].put_back) == events[3:]
 
 
@@ -384,14 +387,14 @@ def test_deep_nesting_costs_no_other_event(depth: int, form: str) -> None:
         (outcome,) = transform(limit, text)
         assert outcome.result == "Ok"
         left = messages_in(outcome.put_back) if outcome.put_back is not None else []
-        assert sorted(outcome.lines() + left) == sorted(events)
+        assert sorted(lines_of(outcome) + left) == sorted(events)
 
 
 def test_more_damaged_events_than_any_record_has_fail_it_whole() -> None:
     (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * 1001]))
     assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
     (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * 1000]))
-    assert outcome.lines() == [TOKYO]
+    assert lines_of(outcome) == [TOKYO]
 
 
 # Answers ------------------------------------------------------------------------------------------
@@ -466,5 +469,5 @@ def test_a_report_that_fails_does_not_raise_out_of_the_handler(
 
 def test_a_kinesis_sourced_stream_is_refused_clearly() -> None:
     firehose_event = event(envelope([TOKYO])) | {"sourceKinesisStreamArn": "arn:aws:kinesis:x"}
-    with pytest.raises(NotAFirehoseEventError, match="Kinesis stream"):
+    with pytest.raises(NotAFirehoseEventError, match="reads from Kinesis"):
         app.lambda_handler(firehose_event, CONTEXT)

@@ -1,5 +1,7 @@
 """Records that are not one whole envelope whose lines all fit, read document by document."""
 
+import contextlib
+import functools
 import io
 import json
 import re
@@ -9,20 +11,18 @@ from typing import Any
 from transformer import envelope
 from transformer.budget import AnswerBudget
 from transformer.cloudtrail import Selection, json_object
-from transformer.errors import Reason, RecordError
-from transformer.outcome import Outcome
+from transformer.outcome import Outcome, Reason, RecordError
 
-# Of lines and of opening braces: 64 MiB of the shortest would take half a minute, and fill the
-# memory. Real events leave 60,000 lines, and ten braces each at most.
+# Of lines and of opening braces: 64 MiB of them would take half a minute, and fill the memory. Real
+# events leave 60,000 lines, and ten braces each at most.
 _MAX_DOCUMENTS = 500_000
 
-# Documents that are odd, span lines or share one are read by Python's `json`, which builds every
-# value in memory: some 25 bytes for one of text at the worst. CloudWatch Logs writes none of them,
-# and a record of 1,000 KiB that compresses ten to one has 10 MB.
+# Documents that are odd, span lines or share one, which CloudWatch Logs does not write, are read by
+# `json`: its values take 25 times the text at the worst. A record at ten to one has 10 MB.
 _MAX_ODD_BYTES = 16 * 1024 * 1024
 
-# An exception takes microseconds: lines of a lone bracket, and messages that are no JSON, by the
-# hundred thousand would take seconds. No record of CloudTrail's has one.
+# An exception takes microseconds: for lines of a lone bracket, and messages that are no JSON, by
+# the hundred thousand, seconds. No record of CloudTrail's has one.
 MAX_DAMAGED = 1_000
 
 # Messages that are no JSON, of a log group that is not CloudTrail's: with 25 long names to look for
@@ -32,9 +32,7 @@ _MAX_TEXTS = 50_000
 _JSON_WHITESPACE = b" \t\r\n"
 _document_start = re.compile(r"[^ \t\r\n]").search
 _raw_decode = json.JSONDecoder().raw_decode
-
-# What holds an object's `messageType` and `logEvents`, as msgspec or as `json` reads it.
-_Object = envelope.Document | dict[str, Any]
+_Object = envelope.Document | dict[str, Any]  # as msgspec or as `json` reads it
 
 
 def deliver(
@@ -84,17 +82,15 @@ def deliver(
 def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
     """Yield the messages in UTF-8 `text` that may be selected, and damaged lines that name one.
 
-    Counts all log events in `outcome`, and sets its reason: `control_message` where there is
-    nothing else, or nothing at all, `no_match` where there is.
-    Raises RecordError: `undecodable` for an envelope of unknown shape, where nothing is a JSON
-    object, or for more documents than a record has; `malformed_event` for a message that is no
-    string and names a selected event.
+    Counts all log events in `outcome`, and sets its reason: `no_match`, or `control_message` where
+    `text` has nothing else. Raises RecordError: `undecodable` for an envelope of unknown shape,
+    where nothing is a JSON object, or for more documents than a record has; `malformed_event` for
+    a message that is no string and names a selected event.
     """
     if max(text.count(b"\n"), text.count(b"{")) > _MAX_DOCUMENTS:
         raise RecordError(Reason.UNDECODABLE)
     outcome.reason = Reason.CONTROL_MESSAGE
-    has_object = False
-    odd = 0
+    has_object, odd = False, 0
     is_named: bool | None = None
     for source, value in _documents(text):
         if value is not None:
@@ -128,11 +124,8 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
 
 def _messages(source: bytes, value: _Object, outcome: Outcome) -> Iterator[object]:
     """Yield an envelope's messages, or an event's own text; RecordError as `read`."""
-    if isinstance(value, dict):
-        message_type = value.get("messageType", envelope.UNSET)
-        log_events = value.get("logEvents", envelope.UNSET)
-    else:
-        message_type, log_events = value.messageType, value.logEvents
+    get = value.get if isinstance(value, dict) else functools.partial(getattr, value)
+    message_type, log_events = get("messageType", envelope.UNSET), get("logEvents", envelope.UNSET)
     if message_type == envelope.CONTROL_MESSAGE:
         return
     outcome.reason = Reason.NO_MATCH
@@ -159,8 +152,7 @@ def _documents(text: bytes) -> Iterator[tuple[bytes, _Object | None]]:
     instead. Else such a line comes with None: extraction leaves cut messages.
     """
     lines = io.BytesIO(text)
-    is_damaged = False
-    odd_bytes = 0
+    is_damaged, odd_bytes = False, 0
     while (start := lines.tell()) < len(text):
         line = lines.readline().strip(_JSON_WHITESPACE)
         if not line:
@@ -176,13 +168,11 @@ def _documents(text: bytes) -> Iterator[tuple[bytes, _Object | None]]:
                 value = json_object(line.decode(), _MAX_ODD_BYTES)
         if value is None and not is_damaged:
             # One attempt and one error at most, so that the time stays linear; nothing is kept.
-            try:
-                is_damaged = not all(isinstance(each, dict) for _, each in _spanning(text[start:]))
-            except (ValueError, RecursionError):
-                is_damaged = True
-            if not is_damaged:
-                yield from _spanning(text[start:])
-                return
+            is_damaged = True
+            with contextlib.suppress(ValueError, RecursionError):
+                if all(isinstance(each, dict) for _, each in _spanning(text[start:])):
+                    yield from _spanning(text[start:])
+                    return
         yield line, value
 
 

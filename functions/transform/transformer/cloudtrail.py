@@ -6,12 +6,11 @@ from typing import Any
 
 import msgspec
 
-from transformer.errors import Reason, RecordError
+from transformer.outcome import Reason, RecordError
 
 # A log event is 1 MB at most (CloudWatch Logs quotas). Only up to here is a message given to
 # `json`, which builds every value in memory.
 MAX_LOG_EVENT_BYTES = 1024 * 1024
-
 _MAX_SEARCHED_NAMES = 4
 
 # Each escape that is read costs a third of a microsecond; no event has so many.
@@ -56,11 +55,10 @@ class Selection:
         return "\\" in message and _find_escape(message) is not None
 
     def line(self, message: str) -> bytes | None:
-        r"""Return the selected event as one line without its `\n`, None for one not selected.
+        r"""Return a selected event as one line without its `\n`, b"" for no JSON object, else None.
 
-        Text that is no JSON object and names no selected event is an empty line.
-        Raises RecordError `malformed_event` for a message that is no JSON object and names a
-        selected event, and for an object around one: a CloudTrail file, an EventBridge event.
+        RecordError `malformed_event` for one that is no JSON object and names a selected event,
+        and for an object around one: a CloudTrail file, an EventBridge event.
         """
         try:
             event_name: object = decode_event(message).eventName
@@ -80,18 +78,11 @@ class Selection:
         return None
 
     def is_named_in(self, damaged: bytes) -> bool:
-        """Whether text that is no JSON object names a selected event.
-
-        The escapes are read as liberally as possible: what may be a sign-in is not let go.
-        """
-        if self.every or self._is_in(damaged):
-            return True
-        if damaged.count(b"u00") > _MAX_ESCAPES:
+        """Whether text that is no JSON may name a selected event: escapes are read liberally."""
+        too_many = damaged.count(b"u00") > _MAX_ESCAPES
+        if self.every or too_many or any(name in damaged for name in self._encoded_names):
             return True
         text = _ANY_ASCII_ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), damaged)
-        return self._is_in(text)
-
-    def _is_in(self, text: bytes) -> bool:
         return any(name in text for name in self._encoded_names)
 
     def _is_around_an_event(self, message: str) -> bool:
@@ -117,8 +108,7 @@ class Selection:
 def json_object(text: str, most: int = MAX_LOG_EVENT_BYTES) -> dict[str, Any] | None:
     """Return what Python's `json` reads in `text`, None for no object or more characters.
 
-    It takes lone surrogates and NaN, which msgspec refuses: odd, but no reason to call an event
-    damaged.
+    It takes lone surrogates and NaN, which msgspec refuses, but which damage no event.
     """
     try:
         value = json.loads(text) if len(text) <= most else None

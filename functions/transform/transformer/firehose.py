@@ -3,23 +3,21 @@
 https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-status-model.html
 """
 
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
-Result = Literal["Ok", "Dropped", "ProcessingFailed"]
+# Every record of the event once, in order: recordId, result, and for `Ok` data in base64.
+Response = dict[str, list[dict[str, str]]]
 
 
 class NotAFirehoseEventError(Exception):
     """The function was invoked with something that no answer could be given to."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"not a Firehose transformation event{why}")
 
 
 class InputRecord(NamedTuple):
     """One record of the event. `data` is base64 text, unless the sender made it something else."""
 
     record_id: str
-    data: object
+    data: Any
 
 
 class Event(NamedTuple):
@@ -30,37 +28,19 @@ class Event(NamedTuple):
     invocation_id: object
 
 
-class OutputRecord(TypedDict):
-    """One record of the answer, with Firehose's keys. `data` is base64 text, for `Ok` alone."""
-
-    recordId: str
-    result: Result
-    data: NotRequired[str]
-
-
-class Response(TypedDict):
-    """The answer: every record of the event once, in its order."""
-
-    records: list[OutputRecord]
-
-
 def parse_event(event: Any) -> Event:
     """Return a transformation event; NotAFirehoseEventError if it is none that can be answered."""
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
-        raise NotAFirehoseEventError(
-            ": it has no list of records. "
-            "Only a Firehose stream's Lambda processor can invoke this function."
-        )
+        raise NotAFirehoseEventError("no list of records: only a Firehose stream may invoke this")
     if event.get("sourceKinesisStreamArn") is not None:
-        raise NotAFirehoseEventError(
-            " of a Direct PUT stream: this one reads from a Kinesis stream, into which the function"
-            " could put nothing back."
-        )
+        # The function could put nothing back into it.
+        raise NotAFirehoseEventError("a stream that reads from Kinesis: it must be Direct PUT")
+    inputs: list[InputRecord] = []
     for number, record in enumerate(records):
         if not (isinstance(record, dict) and isinstance(record.get("recordId"), str)):
-            raise NotAFirehoseEventError(f": record {number} has no recordId")
+            raise NotAFirehoseEventError(f"record {number} has no recordId")
+        inputs.append(InputRecord(record["recordId"], record.get("data")))
     arn = event.get("deliveryStreamArn")
     name = arn.partition(":deliverystream/")[2] if isinstance(arn, str) else ""
-    inputs = [InputRecord(record["recordId"], record.get("data")) for record in records]
     return Event(inputs, name or None, event.get("invocationId"))

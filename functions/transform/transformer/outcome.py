@@ -1,19 +1,37 @@
-"""What became of one record."""
+"""What became of one record, and why."""
 
-import binascii
 from dataclasses import dataclass
+from enum import StrEnum
 
-from transformer.codec import encode_base64
-from transformer.errors import Reason, RecordError
-from transformer.firehose import Result
+import pybase64
+
 from transformer.put_back import MAX_RECORD_BYTES
 
-RESULTS: dict[Reason, Result] = {
-    Reason.DELIVERED: "Ok",
-    Reason.CONTROL_MESSAGE: "Dropped",
-    Reason.NO_MATCH: "Dropped",
-    Reason.PUT_BACK: "Dropped",
-}
+
+class Reason(StrEnum):
+    """Why a record got its result. The values are stable: logs, tests and documents use them."""
+
+    DELIVERED = "delivered"
+    CONTROL_MESSAGE = "control_message"
+    NO_MATCH = "no_match"
+    PUT_BACK = "put_back"
+    UNDECODABLE = "undecodable"
+    CORRUPT_GZIP = "corrupt_gzip"
+    TOO_LARGE = "too_large"
+    MALFORMED_EVENT = "malformed_event"
+    PUT_BACK_FAILED = "put_back_failed"
+    UNEXPECTED_ERROR = "unexpected_error"
+
+
+@dataclass(eq=False)
+class RecordError(Exception):
+    """A record that cannot be delivered; Firehose keeps its source under the error prefix."""
+
+    reason: Reason
+
+
+RESULTS = dict.fromkeys([Reason.CONTROL_MESSAGE, Reason.NO_MATCH, Reason.PUT_BACK], "Dropped")
+RESULTS[Reason.DELIVERED] = "Ok"
 
 
 @dataclass(slots=True)
@@ -32,23 +50,26 @@ class Outcome:
     events_failed: bool = False  # whether selected events are known to fail with it
 
     @property
-    def result(self) -> Result:
+    def result(self) -> str:
         return RESULTS.get(self.reason, "ProcessingFailed")
 
-    def lines(self) -> list[str]:
-        r"""Return the delivered lines, without their `\n`."""
-        return binascii.a2b_base64(self.data or "").decode().split("\n")[:-1]
+    def answer(self) -> dict[str, str]:
+        """Return the record's part of the answer to Firehose."""
+        answer = {"recordId": self.record_id, "result": self.result}
+        return answer if self.data is None else answer | {"data": self.data}
 
     def deliver(self, lines: bytes, count: int) -> None:
         """Deliver so many lines, each with its line break."""
         self.reason = Reason.DELIVERED
-        self.data = encode_base64(lines)
+        self.data = pybase64.b64encode_as_string(lines)
         self.events_delivered = count
         self.bytes_out = len(lines)
 
     def fail(self, reason: Reason) -> None:
         """Deliver nothing of this record: its source goes to the error prefix, whole."""
         self.reason = reason
+        # It takes a selected event for these.
+        self.events_failed = reason in (Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED)
         self.data = self.put_back = None
         self.events_delivered = self.bytes_out = 0
 

@@ -13,14 +13,10 @@ from typing import Any
 MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
 MAX_BATCH_RECORDS = 500
 MAX_BATCH_BYTES = 4 * 1024 * 1024
-
-CONNECT_SECONDS = 2
-READ_SECONDS = 8
+CONNECT_SECONDS, READ_SECONDS = 2, 8
 # What an invocation needs after its last call: the log, the metrics, six megabytes of answer.
 RESERVE_SECONDS = 5
-
-_FIRST_DELAY_SECONDS = 0.1
-_LAST_DELAY_SECONDS = 5.0
+_FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 0.1, 5.0
 
 # Codes and statuses: nothing was accepted. Any other refusal below 500 is final, such as
 # InvalidSourceException (a stream with native decompression) and AccessDeniedException.
@@ -42,12 +38,9 @@ def firehose_client() -> Any:
     import boto3
     from botocore.config import Config
 
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"total_max_attempts": 1},
-    )
-    return boto3.client("firehose", config=config)
+    once = Config(retries={"total_max_attempts": 1})
+    times = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+    return boto3.client("firehose", config=once.merge(times))
 
 
 @dataclass
@@ -68,14 +61,12 @@ class PutBack:
         accepted = [False] * len(records)
         for batch in batches(records):
             waiting = {index: records[index] for index in batch}
-            # A time-out while reading above all, but whatever happened: it may have been accepted.
-            # Past here it would make Firehose retry a batch of which a part lies in the stream
-            # again: what is not accepted fails instead, and is kept under the error prefix.
+            # Whatever happened, a time-out above all: the records may have been accepted. Past here
+            # it would make Firehose retry a batch of which a part lies in the stream again.
             with contextlib.suppress(Exception):
                 if not self._put_batch(stream_name, waiting, accepted, seconds_left):
                     break
-        # Lambda freezes between invocations, and the connections would be stale. Without a client
-        # there are none.
+        # Lambda freezes between invocations: connections would be stale. No client has none.
         with contextlib.suppress(Exception):
             self._client.close()
         return accepted
@@ -102,13 +93,10 @@ class PutBack:
                     return True
             except exceptions.ClientError as error:
                 status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-                code = error.response.get("Error", {}).get("Code")
-                is_throttled = code in _THROTTLED or status in _THROTTLED
-                if status < 500 and not is_throttled:
-                    return False
-                server_errors += not is_throttled
-                if server_errors == _MAX_SERVER_ERRORS:
-                    return True
+                if not _THROTTLED & {status, error.response.get("Error", {}).get("Code")}:
+                    server_errors += 1
+                    if status < 500 or server_errors == _MAX_SERVER_ERRORS:
+                        return bool(status >= 500)
             # Nothing was sent.
             except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError):
                 pass

@@ -1,13 +1,13 @@
 """What an invocation leaves in its log and its metrics: ids, counts and reasons, nothing else."""
 
 import contextlib
+from collections import Counter
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from transformer.batch import summary
-from transformer.outcome import Outcome
+from transformer.outcome import RESULTS, Outcome, Reason
 
 # A batch can hold thousands of records: past these the summary's counts must do.
 MAX_WARNINGS = 20
@@ -42,3 +42,23 @@ def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -
             _metrics.add_metric(name, MetricUnit.Count, value)
         if valued:
             _metrics.flush_metrics()
+
+
+def summary(outcomes: list[Outcome]) -> dict[str, int | dict[str, int]]:
+    """Return every count of the batch: no ids, nothing of any event."""
+    reasons = Counter(outcome.reason for outcome in outcomes)
+    failed = {reason.value: count for reason, count in reasons.items() if reason not in RESULTS}
+    put_back_bytes = [len(each.put_back) for each in outcomes if each.put_back is not None]
+    summed = ("events_in", "events_delivered", "bytes_in", "bytes_decompressed", "bytes_out")
+    return {
+        "records_in": len(outcomes),
+        "records_delivered": reasons[Reason.DELIVERED],
+        "records_dropped": reasons[Reason.CONTROL_MESSAGE] + reasons[Reason.NO_MATCH],
+        "records_control_message": reasons[Reason.CONTROL_MESSAGE],
+        "records_no_match": reasons[Reason.NO_MATCH],
+        "records_put_back": len(put_back_bytes),  # whole, or what is left of one
+        "records_failed": sum(failed.values()),
+        "failed_by_reason": failed,
+        **{name: sum(getattr(outcome, name) for outcome in outcomes) for name in summed},
+        "bytes_put_back": sum(put_back_bytes),
+    }
