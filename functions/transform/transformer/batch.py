@@ -80,9 +80,9 @@ class Transformer:
         selected: list[str] = []
         try:
             document = envelope.decode(text)
-            if document.messageType != envelope.DATA_MESSAGE:
+            if document.messageType != envelope.DATA_MESSAGE or not document.logEvents:
                 return False
-            for log_event in document.logEvents or ():
+            for log_event in document.logEvents:
                 message = log_event.message
                 if not selection.may_be(message):
                     continue
@@ -91,11 +91,14 @@ class Transformer:
                     return False
                 if selection.every or event_name in selection.names:
                     selected.append(message)
+            # Joined, what cannot fit would fill the memory: a character takes up to four bytes.
+            if sum(map(len, selected)) > budget.room:
+                return False
             lines = "\n".join([*selected, ""]).encode()
         # No such document, a damaged message, a lone surrogate.
         except (ValueError, RecursionError):
             return False
-        if not document.logEvents or len(lines) > budget.room:
+        if len(lines) > budget.room:
             return False
         outcome.events_in = len(document.logEvents)
         outcome.reason = Reason.NO_MATCH

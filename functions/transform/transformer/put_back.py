@@ -1,7 +1,4 @@
-"""Records back into their own stream: PutRecordBatch, until accepted, refused or out of time.
-
-https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
-"""
+"""Records back into their own stream: PutRecordBatch, until accepted, refused or out of time."""
 
 import contextlib
 import random
@@ -11,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
-MAX_BATCH_RECORDS = 500
+MAX_BATCH_RECORDS = 500  # as the next: API reference of PutRecordBatch
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 CONNECT_SECONDS, READ_SECONDS = 2, 8
 # What an invocation needs after its last call: the log, the metrics, six megabytes of answer.
