@@ -54,7 +54,9 @@ def run() -> Iterator[Callable[..., Run]]:
             function = local.in_process(started.stack, io.StringIO(), client)
             if max_answer_bytes is not None:
                 # The function itself, with an answer that few events fill.
-                transformer = function._app.Transformer({"ConsoleLogin"}, max_answer_bytes)
+                transformer = function._app.Transformer(
+                    frozenset({"ConsoleLogin"}), max_answer_bytes
+                )
                 function._app._transformer = transformer
             pipeline = local.Pipeline(started, wrap(function), clock, made, seed, client)
             local.run(pipeline, clock, messages, lambda: None)

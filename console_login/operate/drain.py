@@ -14,7 +14,6 @@ import json
 import re
 import shlex
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,8 +64,6 @@ MAX_OBJECTS = 50_000
 MAX_READ_BYTES = 2048 * MIB
 MAX_LINES = 500_000
 MAX_READ_SECONDS = 15 * 60
-# A put-back record is the largest, and far smaller.
-MAX_DECOMPRESSED_BYTES = 64 * MIB
 # Whose tags are read: one request each.
 MAX_TAGS_READ = 1000
 
@@ -387,7 +384,7 @@ class Drain:
                 try:
                     for message in _messages(record.data):
                         self._found(self._failed, message)
-                except (ValueError, RecursionError, zlib.error):
+                except (ValueError, RecursionError):
                     self._unread.add(listed.key)
 
     def _found(self, where: set[str], message: str) -> None:
@@ -575,11 +572,15 @@ class _Selection:
 def _messages(record: bytes) -> Iterator[str]:
     """Yield the messages in a record: envelopes, plain or in gzip members.
 
-    Raises ValueError or zlib.error where the record is damaged.
+    Raises ValueError where the record is damaged.
     """
-    if record.startswith(b"\x1f\x8b"):
-        record = _decompressed(record)
-    content = record.decode()
+    from transformer.codec import decompress
+    from transformer.outcome import RecordError
+
+    try:
+        content = decompress(record).decode()
+    except RecordError as error:
+        raise ValueError(str(error)) from error
     decoder = json.JSONDecoder()
     position = 0
     while position < len(content):
@@ -595,18 +596,6 @@ def _messages(record: bytes) -> Iterator[str]:
                 if not isinstance(message, str):
                     raise ValueError("no message")
                 yield message
-
-
-def _decompressed(data: bytes) -> bytes:
-    plain = b""
-    while data:
-        member = zlib.decompressobj(wbits=31)
-        # Never 0, which would be no limit.
-        plain += member.decompress(data, MAX_DECOMPRESSED_BYTES - len(plain) + 1)
-        if not member.eof or len(plain) > MAX_DECOMPRESSED_BYTES:
-            raise ValueError("truncated, or too large")
-        data = member.unused_data
-    return plain
 
 
 def _pattern(event_names: str) -> str:

@@ -768,7 +768,7 @@ def test_records_that_failed_are_read_in_any_form() -> None:
 
 def test_a_record_is_decompressed_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     record = gz(envelope([TOKYO]))
-    monkeypatch.setattr(drain, "MAX_DECOMPRESSED_BYTES", len(envelope([TOKYO])))
+    monkeypatch.setattr("transformer.codec.MAX_DECOMPRESSED_BYTES", len(envelope([TOKYO])))
     access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": failed(record)})
     assert whole(access)[1].unread == 0
     for body in (failed(record + gz(b" ")), failed(record + gz(b" " * 100_000))):

@@ -54,7 +54,7 @@ def test_a_repeated_record_id_is_answered_as_often(logged: Any) -> None:
     ],
 )
 def test_what_is_no_firehose_event_is_refused(wrong: Any) -> None:
-    with pytest.raises(NotAFirehoseEventError):
+    with pytest.raises(NotAFirehoseEventError, match=r"no list of rec|no recordId|Kinesis"):
         parse_event(wrong)
 
 

@@ -1,7 +1,6 @@
 """Records that are not one whole envelope whose lines all fit, read document by document."""
 
 import contextlib
-import functools
 import io
 import json
 import re
@@ -124,8 +123,11 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
 
 def _messages(source: bytes, value: _Object, outcome: Outcome) -> Iterator[object]:
     """Yield an envelope's messages, or an event's own text; RecordError as `read`."""
-    get = value.get if isinstance(value, dict) else functools.partial(getattr, value)
-    message_type, log_events = get("messageType", envelope.UNSET), get("logEvents", envelope.UNSET)
+    if isinstance(value, dict):
+        message_type = value.get("messageType", envelope.UNSET)
+        log_events = value.get("logEvents", envelope.UNSET)
+    else:
+        message_type, log_events = value.messageType, value.logEvents
     if message_type == envelope.CONTROL_MESSAGE:
         return
     outcome.reason = Reason.NO_MATCH
@@ -170,9 +172,10 @@ def _documents(text: bytes) -> Iterator[tuple[bytes, _Object | None]]:
             # One attempt and one error at most, so that the time stays linear; nothing is kept.
             is_damaged = True
             with contextlib.suppress(ValueError, RecursionError):
-                if all(isinstance(each, dict) for _, each in _spanning(text[start:])):
-                    yield from _spanning(text[start:])
-                    return
+                is_damaged = not all(isinstance(each, dict) for _, each in _spanning(text[start:]))
+            if not is_damaged:
+                yield from _spanning(text[start:])
+                return
         yield line, value
 
 

@@ -14,7 +14,6 @@ GZIP_WRAPPER = 31  # zlib's wbits for a gzip header and a checked trailer around
 
 # A Firehose record of 1,000 KiB at sixty-five to one; real envelopes reach about ten.
 MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
-
 # Every member's end costs a copy of what is left of its piece. Fed whole, 50,000 empty members, a
 # record of 1,000 KB, take 2.7 times as long, and the factor grows with the record.
 _PIECE_BYTES = 64 * 1024
@@ -28,22 +27,22 @@ def decode_base64(data: Any) -> bytes:
         raise RecordError(Reason.UNDECODABLE) from error
 
 
-def decompress(data: bytes, max_bytes: int = MAX_DECOMPRESSED_BYTES) -> bytes:
-    """Return all gzip members' contents joined, or plain data as it is, at most `max_bytes`.
+def decompress(data: bytes) -> bytes:
+    """Return all gzip members' contents joined, or plain data as it is.
 
-    Raises RecordError: `too_large` past `max_bytes`, where decompression stops; `corrupt_gzip`
+    Raises RecordError: `too_large` past the limit, where decompression stops; `corrupt_gzip`
     for a truncated or damaged member, a wrong checksum, or trailing bytes that are no member.
     """
     if not data.startswith(_GZIP_MAGIC):
-        if len(data) > max_bytes:
+        if len(data) > MAX_DECOMPRESSED_BYTES:
             raise RecordError(Reason.TOO_LARGE)
         return data
     # One member, as CloudWatch Logs writes it. isal is twice as fast as zlib, which takes
     # everything that is odd: several members, a header of many kilobytes, damage.
     try:
         only = isal_zlib.decompressobj(wbits=GZIP_WRAPPER)
-        content = only.decompress(data, max_bytes + 1)
-        if len(content) > max_bytes:
+        content = only.decompress(data, MAX_DECOMPRESSED_BYTES + 1)
+        if len(content) > MAX_DECOMPRESSED_BYTES:
             raise RecordError(Reason.TOO_LARGE)
         if only.eof and not only.unused_data:
             return content
@@ -51,7 +50,7 @@ def decompress(data: bytes, max_bytes: int = MAX_DECOMPRESSED_BYTES) -> bytes:
     except isal_zlib.IsalError:  # type: ignore[misc] # an instance in isal's stub
         pass
     contents: list[bytes] = []
-    room, position = max_bytes, 0
+    room, position = MAX_DECOMPRESSED_BYTES, 0
     while position < len(data):
         member = zlib.decompressobj(GZIP_WRAPPER)
         while not member.eof:

@@ -47,7 +47,7 @@ class Outcome:
     bytes_decompressed: int = 0  # of the text inside it
     bytes_out: int = 0  # of the lines
     put_back: bytes | None = None  # the record as it came, or what is left of it
-    events_failed: bool = False  # whether selected events are known to fail with it
+    events_failed: bool = False  # whether selected events may fail with it
 
     @property
     def result(self) -> str:
@@ -68,7 +68,6 @@ class Outcome:
     def fail(self, reason: Reason) -> None:
         """Deliver nothing of this record: its source goes to the error prefix, whole."""
         self.reason = reason
-        # It takes a selected event for these.
         self.events_failed = reason in (Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED)
         self.data = self.put_back = None
         self.events_delivered = self.bytes_out = 0

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
-MAX_BATCH_RECORDS = 500  # as the next: API reference of PutRecordBatch
-MAX_BATCH_BYTES = 4 * 1024 * 1024
+MAX_BATCH_RECORDS, MAX_BATCH_BYTES = 500, 4 * 1024 * 1024  # API reference of PutRecordBatch
 CONNECT_SECONDS, READ_SECONDS = 2, 8
 # What an invocation needs after its last call: the log, the metrics, six megabytes of answer.
 RESERVE_SECONDS = 5
@@ -50,10 +49,9 @@ class PutBack:
     _client: Any = field(default=None, init=False)
 
     def put(self, stream_name: str, records: Sequence[bytes], seconds_left: Clock) -> list[bool]:
-        """Return for each record whether the stream has certainly accepted it.
+        """Return for each record whether the stream has certainly accepted it. Never raises.
 
-        An accepted record is never sent again. One whose call timed out may have been accepted:
-        it is not sent again either, and counts as not accepted. Never raises.
+        It is then not sent again; nor is one whose call timed out, which may have been accepted.
         """
         accepted = [False] * len(records)
         for batch in batches(records):
@@ -63,7 +61,7 @@ class PutBack:
             with contextlib.suppress(Exception):
                 if not self._put_batch(stream_name, waiting, accepted, seconds_left):
                     break
-        # Lambda freezes between invocations: connections would be stale. No client has none.
+        # Lambda freezes between invocations: connections would be stale. There may be no client.
         with contextlib.suppress(Exception):
             self._client.close()
         return accepted
@@ -93,6 +91,7 @@ class PutBack:
                 if not _THROTTLED & {status, error.response.get("Error", {}).get("Code")}:
                     server_errors += 1
                     if status < 500 or server_errors == _MAX_SERVER_ERRORS:
+                        # What is refused now is refused again; after a server's error, perhaps not.
                         return bool(status >= 500)
             # Nothing was sent.
             except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError):
