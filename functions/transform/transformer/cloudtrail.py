@@ -83,7 +83,7 @@ class Selection:
         if self.every or too_many or any(name in damaged for name in self._encoded_names):
             return True
         text = _ANY_ASCII_ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), damaged)
-        return any(name in text for name in self._encoded_names)
+        return text is not damaged and any(name in text for name in self._encoded_names)
 
     def _is_around_an_event(self, message: str) -> bool:
         """Whether an object has a selected `eventName` below its top."""
