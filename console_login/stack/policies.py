@@ -239,9 +239,10 @@ def _resource(pattern: str, arn: str) -> Maybe:
 def _principals(request: Request, statement: Document) -> tuple[Maybe, Maybe]:
     """Whether a statement names a request's principal, and whether it names its account."""
     if "NotPrincipal" in statement:
-        named = _any(_named(request, statement["NotPrincipal"]))
-        # A Deny that excepts a role must except its account and its session too, as AWS has it.
-        return (None if named and not request.is_of_service else _not(named)), False
+        to_principal, to_account = _named(request, statement["NotPrincipal"])
+        # AWS looks for the account first: an exception of a role alone may not be one.
+        is_alone = to_principal and not to_account and not request.is_of_service
+        return None if is_alone else _not(_any([to_principal, to_account])), False
     return _named(request, statement["Principal"]) if "Principal" in statement else (True, False)
 
 
@@ -249,17 +250,17 @@ def _named(request: Request, principals: Any) -> tuple[Maybe, Maybe]:
     if principals == "*":
         return True, False
     named = {kind: as_list(values) for kind, values in principals.items()}
-    kind = "Service" if request.is_of_service else "AWS"
-    if request.who in named.get(kind, ()) or "*" in named.get("AWS", ()):
+    if "*" in named.get("AWS", ()):
         return True, False
     if request.is_of_service:
-        return False, False
-    account, path = request.principal_account, request.who.split("/", 1)[-1]
-    session = f":{account}:assumed-role/{path.rsplit('/', 1)[-1]}/"
-    is_session = any(session in each for each in named.get("AWS", ()))
-    roots = (account, f"{request.who.rsplit(':', 1)[0]}:root")
+        return request.who in named.get("Service", ()), False
+    principals = named.get("AWS", ())
+    account = request.principal_account
+    is_account = account in principals or f"{request.who.rsplit(':', 1)[0]}:root" in principals
     # How a service names its sessions, nobody knows.
-    return None if is_session else False, any(each in roots for each in named.get("AWS", ()))
+    session = f":{account}:assumed-role/{request.who.rsplit('/', 1)[-1]}/"
+    is_session = any(session in each for each in principals)
+    return request.who in principals or (None if is_session else False), is_account
 
 
 def _conditions(request: Request, condition: Document) -> tuple[Maybe, str]:
