@@ -207,15 +207,16 @@ def doctor(
     Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
     checked.
     """
+    from console_login.operate import checks
     from console_login.operate import doctor as examining
 
     results = examining.examine(options.access(endpoint_url, region, profile), stack, hours)
     if as_json:
-        click.echo(json.dumps(examining.report(stack, results), indent=2))
+        click.echo(json.dumps(checks.report(stack, results), indent=2))
     else:
-        for line in examining.words(results):
+        for line in checks.words(results):
             click.echo(line)
-    if not examining.is_well(results):
+    if not checks.is_well(results):
         sys.exit(1)
 
 
@@ -344,6 +345,7 @@ def drain(
     """
     from console_login.operate import drain as draining
     from console_login.operate import drain_report as report
+    from console_login.operate.commands import shown
     from console_login.operate.progress_bar import watched
 
     options.check_answer(yes, dry_run, as_json)
@@ -351,7 +353,7 @@ def drain(
     found = job.look()
 
     def say(lines: Iterable[str], *, err: bool = as_json) -> None:
-        for line in report.shown(lines):
+        for line in shown(lines):
             click.echo(line, err=err)
 
     # On stderr too where stdout may be a pipe that nobody reads to its end.
