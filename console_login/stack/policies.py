@@ -29,10 +29,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A verdict, and why it is so where it is not ALLOWED."""
+    """A verdict, and why it is so where it is not ALLOWED.
+
+    is_explicit: whether a Deny has denied.
+    """
 
     verdict: Verdict
     why: str = ""
+    is_explicit: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def evaluate(
     denials = [each for each in every if each.effect == "Deny"]
     certain = [each.name for each in denials if each.matches]
     if certain:
-        return Answer(Verdict.DENIED, f"denied by {', '.join(certain)}")
+        return Answer(Verdict.DENIED, f"denied by {', '.join(certain)}", is_explicit=True)
 
     to_principal = _any(each.to_principal for each in by_resource if each.effect == "Allow")
     if request.is_of_service:
