@@ -15,6 +15,7 @@ from console_login.operate.access import Access, AccessError
 from console_login.operate.checks import Checked, Finding, Result, Unchecked, is_gone
 from console_login.operate.subject import Reader
 from console_login.stack import samconfig, template
+from console_login.stack.key_policy import future_names
 from console_login.stack.template import Stack, TemplateError
 
 # Of other filters on a log group. AWS documents two filters in PutSubscriptionFilter, and five in
@@ -23,10 +24,6 @@ _SURE_FILTERS, _MAX_FILTERS = 1, 4
 
 # The processor of an ELF file, in its header (ELF specification, e_machine).
 _MACHINES = {0xB7: "arm64", 0x3E: "x86_64"}
-
-# As long as CloudFormation's.
-_RANDOM = "ABCDEFGHIJK12"
-_MAX_ROLE_NAME = 64
 
 # States from which CloudFormation takes nothing but a deletion.
 _DEAD = ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
@@ -69,13 +66,8 @@ class Plan(Reader):
     @functools.cached_property
     def stack(self) -> Stack:
         """The stack as it would be deployed, with the names that its roles have, or could have."""
-        roles = [
-            name
-            for name, each in self.document["Resources"].items()
-            if each["Type"] == "AWS::IAM::Role"
-        ]
-        names = {each: _role_name(self.settings.stack_name, each) for each in roles}
-        own = {each: self.own[each] for each in roles if each in self.own}
+        names = future_names(self.document, self.settings.stack_name)
+        own = {each: self.own[each] for each in names if each in self.own}
         return template.resolve(
             self.document, self.settings.parameters, physical_ids=names | own, **self.where
         )
@@ -127,11 +119,6 @@ def examine(access: Access, asked: Asked) -> tuple[str, list[Result]]:
 def stops(results: list[Result]) -> bool:
     """Whether something was found; what could not be checked stops no deploy."""
     return any(each.status == checks.FINDING for each in results)
-
-
-def _role_name(stack_name: str, logical_id: str) -> str:
-    room = _MAX_ROLE_NAME - len(f"-{logical_id}-{_RANDOM}")
-    return f"{stack_name[:room]}-{logical_id}-{_RANDOM}"
 
 
 # Of files ----------------------------------------------------------------------------------------

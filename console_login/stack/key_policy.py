@@ -75,3 +75,13 @@ def _role_name_pattern(stack_name: str, logical_id: str) -> str:
     if len(name) + _RANDOM_CHARACTERS <= _MAX_ROLE_NAME:
         return f"{name}*"
     return f"{stack_name[:_STACK_NAME_KEPT]}*"
+
+
+def future_names(document: Mapping[str, Any], stack_name: str) -> dict[str, str]:
+    """Return names such as CloudFormation will give a stack's roles, by logical id."""
+    kept = _MAX_ROLE_NAME - _RANDOM_CHARACTERS - 2
+    return {
+        logical_id: f"{stack_name[: kept - len(logical_id)]}-{logical_id}-{'X' * _RANDOM_CHARACTERS}"
+        for logical_id, resource in document["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
