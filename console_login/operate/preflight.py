@@ -6,7 +6,6 @@ AWS's APIs are read, nothing is changed. What cannot be read is said, and never 
 import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +28,16 @@ _MACHINES = {0xB7: "arm64", 0x3E: "x86_64"}
 _DEAD = ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Whose deploy it is: an environment of a samconfig.toml."""
-
-    config_file: Path
-    environment: str = "default"
-
-
 class Plan(Reader):
     """What `sam deploy` would do with an environment of samconfig.toml.
 
     Raises ConfigError, TemplateError for a template that is none.
     """
 
-    def __init__(self, access: Access, asked: Asked) -> None:
-        self.settings = samconfig.read(asked.config_file, asked.environment)
+    def __init__(self, access: Access, config_file: Path, environment: str) -> None:
+        self.settings = samconfig.read(config_file, environment)
+        self.config_file = config_file
+        self.environment = environment
         # As SAM CLI does.
         super().__init__(
             Access(
@@ -53,7 +46,6 @@ class Plan(Reader):
                 access.profile or self.settings.profile,
             )
         )
-        self.asked = asked
         self.document = template.load()
 
     @functools.cached_property
@@ -95,12 +87,16 @@ class Plan(Reader):
     def edit(self, name: str, value: str) -> str:
         """Return a parameter's line of samconfig.toml, as a comment for a shell."""
         line = f'"{name}={value}",' if value else f"'{name}=\"\"',"
-        return f"# in {self.asked.config_file}, environment {self.asked.environment}: {line}"
+        return f"# in {self.config_file}, environment {self.environment}: {line}"
 
 
-def examine(access: Access, asked: Asked) -> tuple[str, list[Result]]:
-    """Return the stack's name, and what each check finds. Raises ConfigError."""
-    plan = Plan(access, asked)
+def examine(access: Access, config_file: Path, environment: str) -> tuple[str, list[Result]]:
+    """Return the stack's name, and what each check finds.
+
+    access: what is None is taken from the environment of the file, where it has it.
+    Raises ConfigError.
+    """
+    plan = Plan(access, config_file, environment)
     name = plan.settings.stack_name
     results = checks.run(_OF_FILES, plan, [])
     not_looked_at = f"nothing is known of {', '.join(_OF_AWS)}"
@@ -131,14 +127,14 @@ def check_settings(plan: Plan) -> Checked:
         yield Finding(
             f"SAM CLI ends a value at a blank, and drops {part!r} of parameter_overrides {text!r}",
             [
-                f"# in {plan.asked.config_file}: a list, a string for each parameter, no blanks in"
+                f"# in {plan.config_file}: a list, a string for each parameter, no blanks in"
                 " values, an empty one as 'NAME=\"\"'"
             ],
         )
     try:
         template.resolve(plan.document, settings.parameters, stack_name=settings.stack_name)
     except TemplateError as error:
-        yield Finding(str(error), [f"# in {plan.asked.config_file}: correct the value"])
+        yield Finding(str(error), [f"# in {plan.config_file}: correct the value"])
         return
     yield f"stack {settings.stack_name}, {len(settings.parameters)} parameters"
 
@@ -147,7 +143,7 @@ def check_build(plan: Plan) -> Checked:
     """Find whether what was built is for the function's processor."""
     wanted = plan.settings.parameters.get("Architecture")
     wanted = wanted or plan.document["Parameters"]["Architecture"]["Default"]
-    environment = plan.asked.environment
+    environment = plan.environment
     options = ["--config-env", environment] if environment != "default" else []
     build = commands.joined(["sam", "build", *options])
     folder = plan.settings.build / "TransformFunction"
@@ -204,7 +200,7 @@ def check_stack(plan: Plan) -> Checked:
     elif "DeliveryStreamArn" not in {each["OutputKey"] for each in deployed.get("Outputs", ())}:
         yield Finding(
             f"stack {name} in {region} is of another template, which a deploy would replace",
-            [f"# in {plan.asked.config_file}: another stack_name"],
+            [f"# in {plan.config_file}: another stack_name"],
         )
     else:
         yield f"stack {name} is {status}: it would be updated"
@@ -220,7 +216,7 @@ def check_kept(plan: Plan) -> Checked:
         default = str(declared[name]["Default"])
         if (value := has.get(name, default)) != default:
             yield Finding(
-                f"{name} has no line in {plan.asked.config_file}: `sam deploy` keeps what is"
+                f"{name} has no line in {plan.config_file}: `sam deploy` keeps what is"
                 f" deployed, {value!r}, and not the default, {default!r}",
                 [plan.edit(name, value), f"{plan.edit(name, default)} (the default)"],
             )
