@@ -6,6 +6,7 @@ AWS's APIs are read, nothing is changed. What cannot be read is said, and never 
 import functools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ class Plan(Reader):
 
     def __init__(self, access: Access, config_file: Path, environment: str) -> None:
         self.settings = samconfig.read(config_file, environment)
+        self.config_file = config_file
+        self.environment = environment
+        # As SAM CLI does.
+        region = access.region or self.settings.region
+        profile = access.profile or self.settings.profile
+        super().__init__(replace(access, region=region, profile=profile))
         self.config_file = config_file
         self.environment = environment
         # As SAM CLI does.
