@@ -43,16 +43,6 @@ class Plan(Reader):
         region = access.region or self.settings.region
         profile = access.profile or self.settings.profile
         super().__init__(replace(access, region=region, profile=profile))
-        self.config_file = config_file
-        self.environment = environment
-        # As SAM CLI does.
-        super().__init__(
-            Access(
-                access.endpoint_url,
-                access.region or self.settings.region,
-                access.profile or self.settings.profile,
-            )
-        )
         self.document = template.load()
 
     @functools.cached_property
