@@ -112,8 +112,9 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
-deploy: setup ## Build and deploy the pipeline with your AWS credentials; asks before it changes anything
+deploy: setup ## Build, check and deploy the pipeline with your AWS credentials; asks before it changes anything
 	sam build
+	console-login preflight
 	sam deploy
 
 .PHONY: deploy-trail

@@ -1,4 +1,4 @@
-"""Commands for a deployed stack: doctor, redrive, backfill, drain, compare, key-policy."""
+"""Commands for a stack: preflight, doctor, redrive, backfill, drain, compare, key-policy."""
 
 import functools
 import json
@@ -231,6 +231,57 @@ def doctor(
         for line in checks.words(results):
             click.echo(line)
     if not checks.is_well(results):
+        sys.exit(1)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login preflight
+console-login preflight --config-env second --region eu-west-1 --json
+""",
+)
+@click.option(
+    "--config-env",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="Check the deploy of this environment of samconfig.toml.",
+)
+@click.option(
+    "--config-file",
+    type=options.PATH,
+    default="samconfig.toml",
+    show_default=True,
+    metavar="FILE",
+    help="Read the settings from FILE.",
+)
+@options.AS_JSON
+@options.aws
+def preflight(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    config_env: str,
+    config_file: Path,
+    as_json: bool,
+) -> None:
+    """Find what would make a deploy fail, before it runs.
+
+    Reads samconfig.toml, what `sam build` has built, and AWS, and changes nothing. Exits with 1 if
+    anything is wrong, and with 0 if nothing is, or if something could not be checked.
+    """
+    from console_login.operate import checks
+    from console_login.operate import preflight as flying
+
+    access = options.access(endpoint_url, region, profile)
+    stack, results = flying.examine(access, config_file, config_env)
+    if as_json:
+        click.echo(json.dumps(checks.report(stack, results), indent=2))
+    else:
+        for line in checks.words(results):
+            click.echo(line)
+    if flying.stops(results):
         sys.exit(1)
 
 

@@ -16,7 +16,7 @@ OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 
 # Asked for what is said to be there.
 _GONE = frozenset(
-    {"NoSuchBucket", "NoSuchEntity", "NotFoundException", "ResourceNotFoundException"}
+    {"404", "NoSuchBucket", "NoSuchEntity", "NotFoundException", "ResourceNotFoundException"}
 )
 
 
@@ -81,12 +81,17 @@ def _result[Subject](
                     result.looked_at.append(each)
     except AccessError as error:
         # One refused call must not hide what the others find, nor what came before it.
-        if code(error) in _GONE:
+        if is_gone(error):
             result.findings.append(Finding(str(error), gone))
         else:
             result.unchecked.append(str(error))
     status = FINDING if result.findings else UNCHECKED if result.unchecked else OK
     return Result(name, status, result.findings, result.unchecked, result.looked_at)
+
+
+def is_gone(error: AccessError) -> bool:
+    """Whether a service says that what was asked for is not there."""
+    return code(error) in _GONE
 
 
 def code(error: AccessError) -> str:

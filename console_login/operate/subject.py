@@ -37,6 +37,15 @@ class Reader:
 
         return read
 
+    def stack_resources(self, stack_name: str) -> dict[str, str]:
+        """Return the physical ids of a stack's resources, by logical id; AccessError."""
+        found = self.call("cloudformation", "describe_stack_resources", StackName=stack_name)
+        return {
+            # Of a resource with a composed id, what `Ref` answers comes first.
+            each["LogicalResourceId"]: each.get("PhysicalResourceId", "").split("|")[0]
+            for each in found["StackResources"]
+        }
+
     def aws(self, *words: str, region: str | None = None) -> str:
         """Return a command of the AWS CLI to paste; region: instead of the one given."""
         return commands.aws(self.access, *words, region=region)
@@ -113,12 +122,7 @@ class Subject(Reader):
     @functools.cached_property
     def resources(self) -> dict[str, str]:
         """The physical ids of the stack's resources, by logical id."""
-        found = self.call("cloudformation", "describe_stack_resources", StackName=self.stack.name)
-        return {
-            # Of a resource with a composed id, what `Ref` answers comes first.
-            each["LogicalResourceId"]: each.get("PhysicalResourceId", "").split("|")[0]
-            for each in found["StackResources"]
-        }
+        return self.stack_resources(self.stack.name)
 
     def role_arn(self, logical_id: str) -> str:
         name = self.resources[logical_id]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from console_login.operate.access import AccessError
-from console_login.operate.checks import Checked, Finding, Unchecked
+from console_login.operate.checks import Checked, Finding, Unchecked, is_gone
 from console_login.operate.subject import Reader
 
 # What CloudTrail says of a sign-in, as far as selectors can ask. Of other events some is unknown.
@@ -100,13 +100,17 @@ def _without_trail(
 
 def _others(reader: Reader, log_group: str, account_id: str) -> dict[str, float]:
     """Return when trails of other accounts last sent an event, by account."""
-    streams = reader.call(
-        "logs",
-        "describe_log_streams",
-        logGroupName=log_group,
-        orderBy="LastEventTime",
-        descending=True,
-    )["logStreams"]
+    asked: dict[str, Any] = {
+        "logGroupName": log_group,
+        "orderBy": "LastEventTime",
+        "descending": True,
+    }
+    try:
+        streams = reader.call("logs", "describe_log_streams", **asked)["logStreams"]
+    except AccessError as error:
+        if not is_gone(error):
+            raise
+        return {}
     last: dict[str, float] = {}
     for each in streams:
         match = _LOG_STREAM.search(each["logStreamName"])
