@@ -129,6 +129,10 @@ deploy-athena: setup ## Deploy athena.yaml: a table and queries over the bucket
 scan: setup ## Check the templates with checkov, which runs in an environment of its own
 	$(UV) tool run --quiet --python $(VENV)/bin/python checkov==$(CHECKOV_VERSION) --config-file .checkov.yaml
 
+.PHONY: judge
+judge: setup ## Let a foreign simulator of IAM (Node) answer the requests that the tests ask of the policies
+	@$(VENV)/bin/python tests/judge/judge.py
+
 .PHONY: bench
 bench: setup ## Time the handler against other transformers, in one run
 	@$(VENV)/bin/python benchmarks/transform.py

@@ -1,5 +1,6 @@
 """Commands for a stack: preflight, doctor, redrive, backfill, drain, compare, key-policy."""
 
+import functools
 import json
 import sys
 from collections.abc import Iterable
@@ -28,20 +29,33 @@ console-login key-policy --stack my-stack --region us-east-1 --account 111122223
 def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
     """Print the statements that the policy of an existing key needs.
 
-    With ExistingKeyArn, the owner of the key adds these statements to the key's policy BEFORE the
-    deploy.
+    With ExistingKeyArn, the owner of the key appends these statements to the key's policy BEFORE
+    the deploy. How to append them is printed on standard error.
     """
+    from console_login.operate import commands
+    from console_login.operate.access import Access
+    from console_login.operate.permissions import merge
     from console_login.stack import key_policy as policies
     from console_login.stack import template
 
+    given = options.parameters(parameters)
     policy = policies.key_policy(
         template.load(),
-        options.parameters(parameters),
+        given,
         stack_name=stack,
         region=region,
         account_id=account,
     )
     click.echo(json.dumps(policy, indent=2))
+    aws = functools.partial(commands.aws, Access(region=region))
+    lines = merge(aws, given.get("ExistingKeyArn") or "KEY_ARN")
+    click.echo(
+        "Append these statements to Statement of the key's policy; do not replace it."
+        " With them in statements.json:",
+        err=True,
+    )
+    for line in lines:
+        click.echo(line, err=True)
 
 
 @click.command(

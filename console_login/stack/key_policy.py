@@ -79,9 +79,9 @@ def _role_name_pattern(stack_name: str, logical_id: str) -> str:
 
 def future_names(document: Mapping[str, Any], stack_name: str) -> dict[str, str]:
     """Return names such as CloudFormation will give a stack's roles, by logical id."""
-    kept = _MAX_ROLE_NAME - _RANDOM_CHARACTERS - 2
+    random = "X" * _RANDOM_CHARACTERS
     return {
-        logical_id: f"{stack_name[: kept - len(logical_id)]}-{logical_id}-{'X' * _RANDOM_CHARACTERS}"
-        for logical_id, resource in document["Resources"].items()
+        each: f"{stack_name[: _MAX_ROLE_NAME - len(f'-{each}-{random}')]}-{each}-{random}"
+        for each, resource in document["Resources"].items()
         if resource["Type"] == "AWS::IAM::Role"
     }

@@ -45,14 +45,15 @@ class Request:
 
     who: a service (`logs.amazonaws.com`) or the ARN of a role or user.
     account: that of the resource.
-    context: the values of condition keys that are known, besides those that follow from the rest.
+    context: the values of condition keys that are known, besides those that follow from the rest;
+        an empty list: known to be absent.
     """
 
     who: str
     action: str
     resource: str
     account: str
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     @property
     def is_of_service(self) -> bool:
