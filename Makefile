@@ -112,8 +112,9 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
-deploy: setup ## Build and deploy the pipeline with your AWS credentials; asks before it changes anything
+deploy: setup ## Build, check and deploy the pipeline with your AWS credentials; asks before it changes anything
 	sam build
+	console-login preflight
 	sam deploy
 
 .PHONY: deploy-trail
@@ -127,6 +128,10 @@ deploy-athena: setup ## Deploy athena.yaml: a table and queries over the bucket
 .PHONY: scan
 scan: setup ## Check the templates with checkov, which runs in an environment of its own
 	$(UV) tool run --quiet --python $(VENV)/bin/python checkov==$(CHECKOV_VERSION) --config-file .checkov.yaml
+
+.PHONY: judge
+judge: setup ## Let a foreign simulator of IAM (Node) answer the requests that the tests ask of the policies
+	@$(VENV)/bin/python tests/judge/judge.py
 
 .PHONY: bench
 bench: setup ## Time the handler against other transformers, in one run

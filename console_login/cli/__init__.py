@@ -31,7 +31,8 @@ def cli() -> None:
 for _command in (
     *(events.pack, events.unpack, events.transform),
     local.local,
-    *(operate.doctor, operate.redrive, operate.backfill, operate.compare, operate.key_policy),
+    *(operate.preflight, operate.doctor, operate.redrive, operate.backfill),
+    *(operate.compare, operate.key_policy),
     # Last, as it is used.
     operate.drain,
 ):

@@ -1,5 +1,6 @@
-"""Commands for a deployed stack: doctor, redrive, backfill, drain, compare, key-policy."""
+"""Commands for a stack: preflight, doctor, redrive, backfill, drain, compare, key-policy."""
 
+import functools
 import json
 import sys
 from collections.abc import Iterable
@@ -28,20 +29,33 @@ console-login key-policy --stack my-stack --region us-east-1 --account 111122223
 def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
     """Print the statements that the policy of an existing key needs.
 
-    With ExistingKeyArn, the owner of the key adds these statements to the key's policy BEFORE the
-    deploy.
+    With ExistingKeyArn, the owner of the key appends these statements to the key's policy BEFORE
+    the deploy. How to append them is printed on standard error.
     """
+    from console_login.operate import commands
+    from console_login.operate.access import Access
+    from console_login.operate.permissions import merge
     from console_login.stack import key_policy as policies
     from console_login.stack import template
 
+    given = options.parameters(parameters)
     policy = policies.key_policy(
         template.load(),
-        options.parameters(parameters),
+        given,
         stack_name=stack,
         region=region,
         account_id=account,
     )
     click.echo(json.dumps(policy, indent=2))
+    aws = functools.partial(commands.aws, Access(region=region))
+    lines = merge(aws, given.get("ExistingKeyArn") or "KEY_ARN")
+    click.echo(
+        "Append these statements to Statement of the key's policy; do not replace it."
+        " With them in statements.json:",
+        err=True,
+    )
+    for line in lines:
+        click.echo(line, err=True)
 
 
 @click.command(
@@ -207,15 +221,67 @@ def doctor(
     Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
     checked.
     """
+    from console_login.operate import checks
     from console_login.operate import doctor as examining
 
     results = examining.examine(options.access(endpoint_url, region, profile), stack, hours)
     if as_json:
-        click.echo(json.dumps(examining.report(stack, results), indent=2))
+        click.echo(json.dumps(checks.report(stack, results), indent=2))
     else:
-        for line in examining.words(results):
+        for line in checks.words(results):
             click.echo(line)
-    if not examining.is_well(results):
+    if not checks.is_well(results):
+        sys.exit(1)
+
+
+@click.command(
+    cls=options.Command,
+    epilog="""
+console-login preflight
+console-login preflight --config-env default --json
+""",
+)
+@click.option(
+    "--config-env",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="Check the deploy of this environment of samconfig.toml.",
+)
+@click.option(
+    "--config-file",
+    type=options.PATH,
+    default="samconfig.toml",
+    show_default=True,
+    metavar="FILE",
+    help="Read the settings from FILE.",
+)
+@options.AS_JSON
+@options.aws
+def preflight(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    config_env: str,
+    config_file: Path,
+    as_json: bool,
+) -> None:
+    """Find what would make a deploy fail, before it runs.
+
+    Reads samconfig.toml, what `sam build` has built, and AWS, and changes nothing. Exits with 1 if
+    anything is wrong, and with 0 if nothing is, or if something could not be checked.
+    """
+    from console_login.operate import checks
+    from console_login.operate import preflight as flying
+
+    access = options.access(endpoint_url, region, profile)
+    stack, results = flying.examine(access, config_file, config_env)
+    if as_json:
+        click.echo(json.dumps(checks.report(stack, results), indent=2))
+    else:
+        for line in checks.words(results):
+            click.echo(line)
+    if flying.stops(results):
         sys.exit(1)
 
 
@@ -344,6 +410,7 @@ def drain(
     """
     from console_login.operate import drain as draining
     from console_login.operate import drain_report as report
+    from console_login.operate.commands import shown
     from console_login.operate.progress_bar import watched
 
     options.check_answer(yes, dry_run, as_json)
@@ -351,7 +418,7 @@ def drain(
     found = job.look()
 
     def say(lines: Iterable[str], *, err: bool = as_json) -> None:
-        for line in report.shown(lines):
+        for line in shown(lines):
             click.echo(line, err=err)
 
     # On stderr too where stdout may be a pipe that nobody reads to its end.

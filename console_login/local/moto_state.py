@@ -134,6 +134,9 @@ def create(stack: Stack) -> None:
         _create_bucket(bucket.physical_id, bucket.properties)
     if "DeliveryBucket" not in stack.resources:
         _create_bucket(stack.outputs["BucketName"], {})
+    for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
+        name = alarm.physical_id
+        call("cloudwatch", "put_metric_alarm", AlarmName=name, **alarm.properties)
     _create_trail(stack)
 
 

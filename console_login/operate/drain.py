@@ -12,7 +12,6 @@ import functools
 import itertools
 import json
 import re
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from console_login.events.envelope import LogEvent, Origin, compress, data_messa
 from console_login.events.identity import identity
 from console_login.function import make_importable
 from console_login.moments import moment
-from console_login.operate import error_objects
+from console_login.operate import commands, error_objects
 from console_login.operate.access import Access, AccessError, Deployed, deployed, one_line
 from console_login.operate.error_objects import ErrorRecord, ListedObject, ObjectError
 from console_login.operate.progress_bar import Watch
@@ -497,15 +496,15 @@ class Drain:
 
         oldest_missing: send what is missing from then on, too.
         """
-        logs = ["aws", *self._options("--endpoint-url", "--region", "--profile"), "logs"]
-        commands = [
-            _joined([*logs, "put-subscription-filter", *_described(each)]) for each in self.filters
+        put = [
+            commands.aws(self.access, "logs", "put-subscription-filter", *_described(each))
+            for each in self.filters
         ]
         # By its timestamp an event may be older than its arrival in the log group.
         start = (self._end or self._first_shown) - _LATE
         if oldest_missing is not None:
             start = min(start, oldest_missing - timedelta(seconds=1))
-        return [*commands, self._command("backfill", "--start", text(start))]
+        return [*put, self._command("backfill", "--start", text(start))]
 
     @functools.cached_property
     def _first_shown(self) -> datetime:
@@ -524,22 +523,11 @@ class Drain:
         return self._command("doctor")
 
     def sam_delete(self) -> str:
-        options = self._options("--region", "--profile")
-        return _joined(["sam", "delete", "--stack-name", self.stack.name, *options])
+        return commands.sam(self.access, "delete", "--stack-name", self.stack.name)
 
     def _command(self, name: str, *arguments: str) -> str:
-        options = self._options("--endpoint-url", "--region", "--profile")
-        command = ["console-login", name, "--stack", self.stack.name, *arguments, *options]
-        return _joined(command)
-
-    def _options(self, *names: str) -> list[str]:
-        """Return those of the options that were given."""
-        given = {
-            "--endpoint-url": self.access.endpoint_url,
-            "--region": self.access.region,
-            "--profile": self.access.profile,
-        }
-        return [word for name in names if (value := given[name]) for word in (name, value)]
+        command = (name, "--stack", self.stack.name, *arguments)
+        return commands.console_login(self.access, *command)
 
 
 class _Selection:
@@ -623,19 +611,6 @@ def _described(found: dict[str, Any]) -> list[str]:
     if found.get("applyOnTransformedLogs"):
         words.append("--apply-on-transformed-logs")
     return words
-
-
-def _joined(words: list[str]) -> str:
-    """Return a command in one printable line, whatever its words hold."""
-    return " ".join(shlex.quote(each) if each.isprintable() else _quoted(each) for each in words)
-
-
-def _quoted(word: str) -> str:
-    # $'...' is of bash and zsh.
-    parts = (
-        f"\\U{ord(each):08x}" if not each.isprintable() or each in "\\'" else each for each in word
-    )
-    return f"$'{''.join(parts)}'"
 
 
 def _milliseconds(when: datetime) -> int:

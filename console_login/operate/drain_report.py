@@ -1,6 +1,6 @@
 """What `console-login drain` shows: counts, ids, keys and commands, nothing of any event."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from console_login.counts import counted
@@ -46,12 +46,6 @@ def undo_lines(drain: Drain, found: Outcome | None = None) -> list[str]:
     """Return the commands that undo the deletion, in lines; found: send what is missing, too."""
     oldest = found.oldest_missing if found is not None else None
     return ["to undo:", *(f"  {command}" for command in drain.undo(oldest))]
-
-
-def shown(lines: Iterable[str]) -> Iterator[str]:
-    """Yield each as one printable line, whatever the names in it hold."""
-    for line in lines:
-        yield "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _arrived(found: Outcome) -> str:

@@ -75,3 +75,13 @@ def _role_name_pattern(stack_name: str, logical_id: str) -> str:
     if len(name) + _RANDOM_CHARACTERS <= _MAX_ROLE_NAME:
         return f"{name}*"
     return f"{stack_name[:_STACK_NAME_KEPT]}*"
+
+
+def future_names(document: Mapping[str, Any], stack_name: str) -> dict[str, str]:
+    """Return names such as CloudFormation will give a stack's roles, by logical id."""
+    random = "X" * _RANDOM_CHARACTERS
+    return {
+        each: f"{stack_name[: _MAX_ROLE_NAME - len(f'-{each}-{random}')]}-{each}-{random}"
+        for each, resource in document["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }

@@ -136,7 +136,7 @@ def resolve(
         raise TemplateError(f"{stack_name!r} is no stack name: a letter, then letters, digits, -")
     if not re.fullmatch(r"[0-9]{12}", account_id):
         raise TemplateError(f"{account_id!r} is no account id: it has twelve digits")
-    _partition(region)
+    partition(region)
     values = _parameter_values(document.get("Parameters", {}), parameters or {})
     expanded = _expand(document, values, region)
     resolver = _Resolver(expanded, values, stack_name, region, account_id, physical_ids or {})
@@ -144,7 +144,7 @@ def resolve(
 
 
 @functools.cache
-def _partition(region: str) -> tuple[str, str]:
+def partition(region: str) -> tuple[str, str]:
     """Return the partition of a Region and the suffix of its host names."""
     regions = EndpointResolver(create_loader().load_data("endpoints"))
     try:
@@ -243,7 +243,7 @@ class _Resolver:
         self._stack_name = stack_name
         self._region = region
         self._account_id = account_id
-        self._partition, url_suffix = _partition(region)
+        self._partition, url_suffix = partition(region)
         self._pseudo_parameters = {
             "AWS::AccountId": account_id,
             "AWS::NoValue": _NO_VALUE,

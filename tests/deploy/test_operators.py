@@ -1,6 +1,7 @@
 """The operators' commands, as processes, on a stack that SAM has put on MiniStack."""
 
 import json
+import re
 
 from deployed import ACCOUNT_ID, GROUP, REGION, STACK, Cloud
 from support import TOKYO, envelope, gz
@@ -8,8 +9,8 @@ from support import TOKYO, envelope, gz
 
 def checks(output: str) -> dict[str, str]:
     """Return doctor's word on each check."""
-    lines = [line for line in output.splitlines() if not line.startswith(" ")]
-    return {name.strip(): word for name, word in (line.rsplit(" ", 1) for line in lines)}
+    found = re.findall(r"^(\S.*?) +(ok|finding|could not be checked)(?::|$)", output, re.MULTILINE)
+    return dict(found)
 
 
 def test_doctor_finds_nothing_but_the_trail_that_ministack_cannot_have(
@@ -18,7 +19,7 @@ def test_doctor_finds_nothing_but_the_trail_that_ministack_cannot_have(
     done = cloud.command("doctor", "--stack", STACK)
     found = checks(done.stdout)
     assert (done.returncode, found.pop("trail")) == (1, "finding"), done
-    assert f"no trail sends its events to log group {GROUP}" in done.stdout
+    assert f"sends its events to log group {GROUP}" in done.stdout
     assert found
     assert set(found.values()) == {"ok"}
 

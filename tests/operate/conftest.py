@@ -1,5 +1,6 @@
-"""The pipeline in simulated time."""
+"""The pipeline in simulated time, and a served stack to examine."""
 
+from doctored import access, credentials, endpoint
 from simulated import run
 
-__all__ = ["run"]
+__all__ = ["access", "credentials", "endpoint", "run"]

@@ -118,9 +118,11 @@ def test_each_stack_has_its_target() -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        return [line for line in done.stdout.splitlines() if line.startswith("sam ")]
+        programs = ("sam ", "console-login ")
+        return [line for line in done.stdout.splitlines() if line.startswith(programs)]
 
-    assert commands("deploy") == ["sam build", "sam deploy"]
+    # What was built is checked too; exit status 1 ends make.
+    assert commands("deploy") == ["sam build", "console-login preflight", "sam deploy"]
     # Nothing of theirs is built, and so nothing is put where the pipeline is deployed from.
     assert commands("deploy-trail") == ["sam deploy --config-env trail"]
     assert commands("deploy-athena") == ["sam deploy --config-env athena"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -469,7 +470,13 @@ def test_key_policy_on_the_command_line() -> None:
         command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
     assert json.loads(done.stdout)["Statement"] == printed(Name="sign-ins")
-    assert done.stderr == ""
+    said, *commands = done.stderr.splitlines()
+    assert said.startswith("Append these statements to Statement of the key's policy; do not repla")
+    assert [shlex.split(each)[:4] for each in commands[::2]] == [
+        ["aws", "--region", REGION, "kms"],
+        ["aws", "--region", REGION, "kms"],
+    ]
+    assert "--key-id KEY_ARN" in commands[0]
 
 
 # Buckets --------------------------------------------------------------------------------------

@@ -1,0 +1,347 @@
+"""Policy documents evaluated over requests, as IAM, KMS and S3 do it.
+
+What this does not evaluate (an operator, a policy variable, a condition key whose value nobody
+here knows) is UNKNOWN, never allowed. Service control policies, resource control policies, session
+policies and grants are not read.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Document = Mapping[str, Any]
+
+# Whether something matches; None where that is not known.
+Maybe = bool | None
+
+
+class Verdict(StrEnum):
+    """What comes out of an evaluation."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    UNKNOWN = "could not be checked"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A verdict, and why it is so where it is not ALLOWED.
+
+    is_explicit: whether a Deny has denied.
+    """
+
+    verdict: Verdict
+    why: str = ""
+    is_explicit: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to AWS.
+
+    who: a service (`logs.amazonaws.com`) or the ARN of a role or user.
+    account: that of the resource.
+    context: the values of condition keys that are known, besides those that follow from the rest;
+        an empty list: known to be absent.
+    """
+
+    who: str
+    action: str
+    resource: str
+    account: str
+    context: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+    @property
+    def is_of_service(self) -> bool:
+        return not self.who.startswith("arn:")
+
+    @property
+    def principal_account(self) -> str:
+        """The account of a role or user; empty for a service."""
+        return "" if self.is_of_service else self.who.split(":")[4]
+
+    @functools.cached_property
+    def known(self) -> dict[str, list[str]]:
+        """The values of all condition keys that are known, by name in small letters."""
+        values: dict[str, Any] = {
+            "aws:SecureTransport": "true",
+            "aws:PrincipalIsAWSService": str(self.is_of_service).lower(),
+            "aws:ResourceAccount": self.account,
+        }
+        if region := self.resource.split(":")[3]:
+            values["aws:RequestedRegion"] = region
+        if self.is_of_service:
+            values["aws:PrincipalServiceName"] = self.who
+        else:
+            values["aws:PrincipalArn"] = self.who
+            values["aws:PrincipalAccount"] = values["kms:CallerAccount"] = self.principal_account
+        prefix = "kms:EncryptionContext:"
+        values["kms:EncryptionContextKeys"] = [
+            key.removeprefix(prefix) for key in self.context if key.startswith(prefix)
+        ]
+        values |= self.context
+        return {key.lower(): as_list(value) for key, value in values.items()}
+
+    def values_of(self, key: str) -> list[str] | None:
+        """Return the values of a condition key, none if it is absent; None if nobody knows."""
+        absent = _ABSENT_FOR_SERVICES if self.is_of_service else _ABSENT_FOR_ROLES
+        if (name := key.lower()) in self.known:
+            return self.known[name]
+        return [] if name.startswith((*_ABSENT, *absent)) else None
+
+
+# Condition keys, or how their names begin, that a request does not have where it does not say so.
+_ABSENT = (
+    "aws:requesttag/",
+    "aws:tagkeys",
+    "kms:encryptioncontext:",
+    "kms:grant",
+    "kms:viaservice",
+    "s3:x-amz-",
+    "sts:externalid",
+    "sts:sourceidentity",
+)
+_ABSENT_FOR_SERVICES = (
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorg",
+    "aws:principaltag/",
+    "aws:username",
+    "kms:calleraccount",
+)
+_ABSENT_FOR_ROLES = (
+    "aws:principalservicename",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceorg",
+    "aws:username",
+)
+
+
+def evaluate(
+    request: Request,
+    identity: Mapping[str, Document],
+    resource_policy: Document | None = None,
+    boundary: Document | None = None,
+) -> Answer:
+    """Return whether a request is allowed.
+
+    identity: the policies of the role or user, by name; boundary: its permissions boundary.
+    resource_policy: that of the resource: a key, a bucket, a topic, or a role that is assumed.
+    """
+    by_identity = [
+        each for name, policy in identity.items() for each in _read(request, name, policy)
+    ]
+    by_boundary = _read(request, "the permissions boundary", boundary) if boundary else []
+    by_resource = _read(request, "the resource's policy", resource_policy or {"Statement": []})
+    every = [*by_identity, *by_boundary, *by_resource]
+
+    denials = [each for each in every if each.effect == "Deny"]
+    certain = [each.name for each in denials if each.matches]
+    if certain:
+        return Answer(Verdict.DENIED, f"denied by {', '.join(certain)}", is_explicit=True)
+
+    to_principal = _any(each.to_principal for each in by_resource if each.effect == "Allow")
+    if request.is_of_service:
+        is_allowed = to_principal
+    else:
+        to_account = _any(each.to_account for each in by_resource if each.effect == "Allow")
+        by_iam = _any(each.matches for each in by_identity if each.effect == "Allow")
+        if boundary:
+            by_iam = _all([by_iam, _any(e.matches for e in by_boundary if e.effect == "Allow")])
+        if request.principal_account != request.account:
+            is_allowed = _all([by_iam, _any([to_principal, to_account])])
+        # A key and a role leave to IAM only what their policy says.
+        elif request.action.lower().startswith(("kms:", "sts:assumerole")):
+            is_allowed = _any([to_principal, _all([to_account, by_iam])])
+        else:
+            is_allowed = _any([to_principal, by_iam])
+
+    if is_allowed is False:
+        failed = [each.note for each in every if each.matches is False and each.note]
+        return Answer(Verdict.DENIED, "; ".join(failed) or "no statement allows it")
+    if is_allowed and all(each.matches is False for each in denials):
+        return Answer(Verdict.ALLOWED)
+    return Answer(Verdict.UNKNOWN, "; ".join(each.note for each in every if each.matches is None))
+
+
+@dataclass(frozen=True)
+class _Match:
+    """How a statement matches a request: by its principal itself, or by its account alone.
+
+    note: the condition that fails, or what is not known.
+    """
+
+    name: str
+    effect: str
+    to_principal: Maybe = False
+    to_account: Maybe = False
+    note: str = ""
+
+    @property
+    def matches(self) -> Maybe:
+        return _any([self.to_principal, self.to_account])
+
+
+def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
+    return [
+        _match(
+            request, f"{statement.get('Sid', f'statement {number}')} of {policy_name}", statement
+        )
+        for number, statement in enumerate(as_list(policy["Statement"]), 1)
+    ]
+
+
+def _match(request: Request, name: str, statement: Document) -> _Match:
+    effect = statement["Effect"]
+    notes: list[str] = []
+    is_about = _all(
+        [
+            _element(statement, "Action", lambda each: _like(each, request.action, re.IGNORECASE)),
+            _element(statement, "Resource", lambda each: _resource(each, request.resource)),
+        ]
+    )
+    if is_about is None:
+        notes.append("Resource")
+    to_principal, to_account = _principals(request, statement)
+    if None in (to_principal, to_account):
+        notes.append("principal")
+    if is_about is False or _any([to_principal, to_account]) is False:
+        return _Match(name, effect)
+    holds, note = _conditions(request, statement.get("Condition", {}))
+    if holds is False:
+        return _Match(
+            name, effect, note=f"{name} does not match: {note}" if effect == "Allow" else ""
+        )
+    why = f"{name}: {', '.join(notes + [note] * bool(note))}"
+    principal, account = (_all([each, is_about, holds]) for each in (to_principal, to_account))
+    return _Match(name, effect, principal, account, why)
+
+
+def _element(statement: Document, name: str, matches: Callable[[str], Maybe]) -> Maybe:
+    """Whether an element matches, or its Not... does not; one that is absent matches all."""
+    if f"Not{name}" in statement:
+        return _not(_any(map(matches, as_list(statement[f"Not{name}"]))))
+    return name not in statement or _any(map(matches, as_list(statement[name])))
+
+
+def _resource(pattern: str, arn: str) -> Maybe:
+    if "${" in pattern:
+        return None if _like(re.sub(r"\$\{[^}]*\}", "*", pattern), arn) else False
+    parts = pattern.split(":", 5)
+    if parts[-1] == "*":
+        parts += ["*"] * (6 - len(parts))
+    if len(parts) == len(arn.split(":", 5)):
+        return _arn_like(":".join(parts), arn)
+    # AWS documents wildcards within parts alone.
+    return None if _like(pattern, arn) else False
+
+
+def _principals(request: Request, statement: Document) -> tuple[Maybe, Maybe]:
+    """Whether a statement names a request's principal, and whether it names its account."""
+    if "NotPrincipal" in statement:
+        to_principal, to_account = _named(request, statement["NotPrincipal"])
+        # AWS looks for the account first: an exception of a role alone may not be one.
+        is_alone = to_principal and not to_account and not request.is_of_service
+        return None if is_alone else _not(_any([to_principal, to_account])), False
+    return _named(request, statement["Principal"]) if "Principal" in statement else (True, False)
+
+
+def _named(request: Request, principals: Any) -> tuple[Maybe, Maybe]:
+    if principals == "*":
+        return True, False
+    named = {kind: as_list(values) for kind, values in principals.items()}
+    if "*" in named.get("AWS", ()):
+        return True, False
+    if request.is_of_service:
+        return request.who in named.get("Service", ()), False
+    principals = named.get("AWS", ())
+    account = request.principal_account
+    is_account = account in principals or f"{request.who.rsplit(':', 1)[0]}:root" in principals
+    # How a service names its sessions, nobody knows.
+    session = f":{account}:assumed-role/{request.who.rsplit('/', 1)[-1]}/"
+    is_session = any(session in each for each in principals)
+    return request.who in principals or (None if is_session else False), is_account
+
+
+def _conditions(request: Request, condition: Document) -> tuple[Maybe, str]:
+    """Return whether a condition block holds, and the conditions that decide that."""
+    found = {
+        f"{operator} {key}": _condition(request, operator, key, as_list(values))
+        for operator, keys in condition.items()
+        for key, values in keys.items()
+    }
+    holds = _all(found.values())
+    return holds, "" if holds else ", ".join(name for name, each in found.items() if each is holds)
+
+
+# By an operator's name in small letters, without its Not: whether a pattern matches a value.
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "stringequals": lambda pattern, value: pattern == value,
+    "stringequalsignorecase": lambda pattern, value: pattern.lower() == value.lower(),
+    "stringlike": lambda pattern, value: _like(pattern, value),
+    "arnequals": lambda pattern, value: _arn_like(pattern, value),
+    "arnlike": lambda pattern, value: _arn_like(pattern, value),
+    "bool": lambda pattern, value: pattern.lower() == value.lower(),
+}
+
+
+def _condition(request: Request, operator: str, key: str, patterns: list[Any]) -> Maybe:
+    """Whether one condition holds: an operator, a key, and the values that the policy has."""
+    quantifier, _, name = operator.lower().rpartition(":")
+    name, *if_exists = name.split("ifexists")
+    is_negative = "not" in name
+    matches = _OPERATORS.get(name.replace("not", "", 1))
+    texts = [str(each).lower() if isinstance(each, bool) else str(each) for each in patterns]
+    values = request.values_of(key)
+    if values is None:
+        return None
+    if name == "null":
+        return any(each.lower() == str(not values).lower() for each in texts)
+    if not values and (if_exists or quantifier == "forallvalues"):
+        return True
+    if matches is None or any("${" in each for each in texts):
+        return None
+    if not values:
+        return is_negative and not quantifier
+    if name.startswith("arnnot") and any(each.count(":") < 5 for each in texts):
+        # Nowhere documented.
+        return None
+    if len(values) > 1 and not quantifier:
+        return None
+    each = (any(matches(text, value) for text in texts) is not is_negative for value in values)
+    return any(each) if quantifier == "foranyvalue" else all(each)
+
+
+def _arn_like(pattern: str, arn: str) -> bool:
+    """Whether an ARN matches in each of its six parts."""
+    patterns, parts = pattern.split(":", 5), arn.split(":", 5)
+    return len(patterns) == len(parts) and all(map(_like, patterns, parts))
+
+
+def _like(pattern: str, text: str, flags: int = 0) -> bool:
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return bool(re.fullmatch(expression, text, flags | re.DOTALL))
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return what policies write as one thing or as a list of them, as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _all(found: Iterable[Maybe]) -> Maybe:
+    each = set(found)
+    return False if False in each else None if None in each else True
+
+
+def _any(found: Iterable[Maybe]) -> Maybe:
+    each = set(found)
+    return True if True in each else None if None in each else False
+
+
+def _not(found: Maybe) -> Maybe:
+    return None if found is None else not found

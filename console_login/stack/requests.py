@@ -1,0 +1,241 @@
+"""The requests that AWS services make of a stack's policies, and that must be allowed.
+
+From AWS's documentation of who needs what:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-kms-key-policy-for-cloudtrail.html
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from console_login.stack import template
+from console_login.stack.policies import Request
+
+_SSE = "s3:x-amz-server-side-encryption"
+
+# What a writer of an encrypted log group does with its key, through CloudWatch Logs.
+_LOG_WRITER = ("GenerateDataKey", "Decrypt")
+# What CloudWatch Logs itself does.
+_LOGS = (
+    "Encrypt",
+    "Decrypt",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A request that must be allowed.
+
+    label: what it is for; requests of one label are forms of it that AWS does not document apart.
+    role: the logical id of the role that makes it, or that a service assumes; else empty.
+    """
+
+    label: str
+    request: Request
+    role: str = ""
+
+
+class _Place:
+    """Where a stack's resources are, and who asks what there."""
+
+    def __init__(self, stack: template.Stack, key_arn: str) -> None:
+        self.stack = stack
+        self.key_arn = key_arn
+        self.partition, self.suffix = template.partition(stack.region)
+
+    def arn(self, service: str, name: str) -> str:
+        place = f"{self.stack.region}:{self.stack.account_id}"
+        return f"arn:{self.partition}:{service}:{place}:{name}"
+
+    def log_group(self, name: str) -> str:
+        return self.arn("logs", f"log-group:{name}")
+
+    def role(self, logical_id: str) -> str:
+        name = self.stack.resources[logical_id].physical_id
+        return f"arn:{self.partition}:iam::{self.stack.account_id}:role/{name}"
+
+    def of_role(
+        self,
+        logical_id: str,
+        action: str,
+        resource: str,
+        context: Mapping[str, str] | None = None,
+        *,
+        label: str = "",
+        account: str = "",
+    ) -> Need:
+        """Return what a role does."""
+        who = self.role(logical_id)
+        owner = account or self.stack.account_id
+        request = Request(who, action, resource, owner, context or {})
+        return Need(f"{logical_id}: {action} {label}".rstrip(), request, logical_id)
+
+    def assumes(self, service: str, logical_id: str, context: Mapping[str, str]) -> Need:
+        """Return how a service assumes a role."""
+        role = self.role(logical_id)
+        request = Request(service, "sts:AssumeRole", role, self.stack.account_id, context)
+        return Need(f"{service}: sts:AssumeRole of {logical_id}", request, logical_id)
+
+    def key(
+        self, who: str, action: str, context: Mapping[str, str], label: str, role: str = ""
+    ) -> Need:
+        """Return what a service does with the key, or a role, by its logical id."""
+        account = self.key_arn.split(":")[4]
+        principal = self.role(role) if role else who
+        request = Request(principal, f"kms:{action}", self.key_arn, account, context)
+        return Need(f"{who}: kms:{action} {label}", request, role)
+
+    def writer_of_encrypted_log(self, role: str, log_group: str) -> Iterator[Need]:
+        through = {"kms:ViaService": f"logs.{self.stack.region}.{self.suffix}"}
+        context = {"kms:EncryptionContext:aws:logs:arn": self.log_group(log_group)}
+        for action in _LOG_WRITER:
+            yield self.key(role, action, through | context, f"for {log_group}", role)
+        yield self.key(role, "DescribeKey", through, "through CloudWatch Logs", role)
+
+    def logs_encrypts(self, log_group: str) -> Iterator[Need]:
+        service = f"logs.{self.stack.region}.{self.suffix}"
+        context = {"kms:EncryptionContext:aws:logs:arn": self.log_group(log_group)}
+        for action in _LOGS:
+            yield self.key(service, action, context, f"for {log_group}")
+
+
+def of_pipeline(stack: template.Stack) -> list[Need]:
+    """Return the requests of a stack of template.yaml."""
+    return list(_of_pipeline(_Place(stack, stack.outputs["KeyArn"])))
+
+
+def of_trail(stack: template.Stack) -> list[Need]:
+    """Return the requests of a stack of trail.yaml."""
+    place = _Place(stack, "")
+    place.key_arn = place.arn("kms", f"key/{stack.only('AWS::KMS::Key').physical_id}")
+    return list(_of_trail(place))
+
+
+def _of_pipeline(place: _Place) -> Iterator[Need]:
+    stack = place.stack
+    stream, function = stack.outputs["DeliveryStreamArn"], stack.outputs["TransformFunctionArn"]
+    bucket = f"arn:{place.partition}:s3:::{stack.outputs['BucketName']}"
+    owner = str(stack.parameters["ExistingBucketOwner"])
+    prefix = str(stack.parameters["Prefix"])
+    day = "2026/11/24/console-login-1-2026-11-24-16-07-06-6eb69e8a.json"
+    objects = {
+        "of lines": f"{bucket}/{prefix}{day}",
+        "of failed records": f"{bucket}/{prefix}processing-failed/{day}",
+    }
+    logs = {key: each.physical_id for key, each in stack.of_type("AWS::Logs::LogGroup").items()}
+
+    # CloudWatch Logs puts into the stream. Its source's ARN is documented up to the account only.
+    for end in (":*", "", ":log-stream:*"):
+        group = place.log_group(f"{stack.outputs['LogGroupName']}{end}")
+        context = {"aws:SourceArn": group, "aws:SourceAccount": stack.account_id}
+        yield place.assumes("logs.amazonaws.com", "SubscriptionRole", context)
+    for action in ("firehose:PutRecord", "firehose:PutRecordBatch"):
+        yield place.of_role("SubscriptionRole", action, stream)
+
+    # Lambda runs the function, which logs and puts back.
+    yield place.assumes("lambda.amazonaws.com", "TransformRole", {})
+    yield place.of_role("TransformRole", "firehose:PutRecordBatch", stream)
+    log = place.log_group(f"{logs['TransformLogGroup']}:log-stream:2026/11/24/[$LATEST]0123")
+    for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+        yield place.of_role("TransformRole", action, log)
+
+    # Firehose invokes, writes objects, and logs what it cannot write.
+    external_id = {"sts:ExternalId": stack.account_id}
+    yield place.assumes("firehose.amazonaws.com", "DeliveryRole", external_id)
+    for action in ("lambda:InvokeFunction", "lambda:GetFunctionConfiguration"):
+        for arn in (function, f"{function}:$LATEST"):
+            yield place.of_role("DeliveryRole", action, arn, label=f"of {arn.split(':', 6)[6]}")
+    here = {"aws:RequestedRegion": stack.region}
+    for action in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"):
+        yield place.of_role("DeliveryRole", f"s3:{action}", bucket, here, account=owner)
+    encrypted = here | {_SSE: "aws:kms", f"{_SSE}-aws-kms-key-id": place.key_arn}
+    acl = {"s3:x-amz-acl": "bucket-owner-full-control"} if owner else {}
+    for label, arn in objects.items():
+        for action, context in {
+            "PutObject": encrypted | acl,
+            "GetObject": here,
+            "AbortMultipartUpload": here,
+        }.items():
+            yield place.of_role(
+                "DeliveryRole", f"s3:{action}", arn, context, label=label, account=owner
+            )
+        # Parts of an upload carry no header.
+        yield place.of_role(
+            "DeliveryRole", "s3:PutObject", arn, here, label="of a part", account=owner
+        )
+        if owner:
+            yield place.of_role(
+                "DeliveryRole", "s3:PutObjectAcl", arn, here | acl, label=label, account=owner
+            )
+    log = place.log_group(f"{logs['DeliveryLogGroup']}:log-stream:DestinationDelivery")
+    yield place.of_role("DeliveryRole", "logs:PutLogEvents", log)
+
+    # The key: objects through S3, log groups, an encrypted topic.
+    through_s3 = {"kms:ViaService": f"s3.{stack.region}.{place.suffix}"}
+    # With an S3 Bucket Key the context is the bucket, without one the object.
+    for label, arn in {"of the bucket": bucket, **objects}.items():
+        for action in ("GenerateDataKey", "Decrypt"):
+            context = through_s3 | {"kms:EncryptionContext:aws:s3:arn": arn}
+            yield place.key("DeliveryRole", action, context, f"{label} through S3", "DeliveryRole")
+    for role, group in {
+        "DeliveryRole": logs["DeliveryLogGroup"],
+        "TransformRole": logs["TransformLogGroup"],
+    }.items():
+        yield from place.writer_of_encrypted_log(role, group)
+        yield from place.logs_encrypts(group)
+    alarm = place.arn("cloudwatch", f"alarm:{stack.name}-RecordsFailedAlarm")
+    source = {"aws:SourceArn": alarm, "aws:SourceAccount": stack.account_id}
+    topic = place.arn("sns", f"{stack.name}-AlarmTopic")
+    for action in ("GenerateDataKey", "Decrypt"):
+        context = source | {"kms:EncryptionContext:aws:sns:topicArn": topic}
+        yield place.key("cloudwatch.amazonaws.com", action, context, "for an encrypted topic")
+    for each in stack.of_type("AWS::SNS::Topic").values():
+        request = Request(
+            "cloudwatch.amazonaws.com", "sns:Publish", each.physical_id, stack.account_id, source
+        )
+        yield Need("cloudwatch.amazonaws.com: sns:Publish", request)
+
+
+def _of_trail(place: _Place) -> Iterator[Need]:
+    stack = place.stack
+    account, region = stack.account_id, stack.region
+    name = str(stack.parameters["TrailName"])
+    trail = place.arn("cloudtrail", f"trail/{name}")
+    group = stack.only("AWS::Logs::LogGroup").physical_id
+    bucket = f"arn:{place.partition}:s3:::{stack.only('AWS::S3::Bucket').physical_id}"
+    cloudtrail = "cloudtrail.amazonaws.com"
+    source = {"aws:SourceArn": trail, "aws:SourceAccount": account}
+
+    yield place.assumes(cloudtrail, "TrailRole", {})
+    for end in ("", "_2"):
+        log = place.log_group(f"{group}:log-stream:{account}_CloudTrail_{region}{end}")
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            yield place.of_role("TrailRole", action, log, label=f"of stream{end}")
+    yield from place.writer_of_encrypted_log("TrailRole", group)
+    pipeline = str(stack.parameters["PipelineName"])
+    for each in (group, f"/aws/lambda/{pipeline}-transform", f"/aws/kinesisfirehose/{pipeline}"):
+        yield from place.logs_encrypts(each)
+
+    here = source | {"aws:RequestedRegion": region}
+    request = Request(cloudtrail, "s3:GetBucketAcl", bucket, account, here)
+    yield Need(f"{cloudtrail}: s3:GetBucketAcl", request)
+    acl = {"s3:x-amz-acl": "bucket-owner-full-control"}
+    for folder in ("CloudTrail", "CloudTrail-Digest"):
+        file = f"{bucket}/AWSLogs/{account}/{folder}/us-east-1/2026/11/24/x.json.gz"
+        request = Request(cloudtrail, "s3:PutObject", file, account, here | acl)
+        yield Need(f"{cloudtrail}: s3:PutObject of {folder}", request)
+    # The context names the Region where events were recorded.
+    for where in (region, "us-east-1"):
+        recorded = trail.replace(f":{region}:", f":{where}:")
+        context = source | {
+            "kms:EncryptionContext:aws:cloudtrail:arn": recorded,
+            "kms:EncryptionContext:aws:s3:arn": file,
+        }
+        yield place.key(cloudtrail, "GenerateDataKey", context, f"for events of {where}")
+    yield place.key(cloudtrail, "DescribeKey", source, "of the trail")

@@ -1,0 +1,237 @@
+"""`console-login doctor` on what was delivered: objects after events, error objects, alarms."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from doctored import (
+    STACK,
+    Refusing,
+    examined,
+    found_by,
+    only_finding,
+    put_sign_ins,
+    result_of,
+    without_filter,
+)
+from serving import BUCKET, STREAM, Endpoint
+from support import TOKYO
+
+from console_login.operate import delivery
+from console_login.operate.access import Access
+from console_login.operate.checks import OK
+from console_login.operate.subject import Subject
+from console_login.stack import template
+
+FAILED = "consolelogin/processing-failed/2026/11/24/failed"
+HOUR = 3600
+
+pytestmark = pytest.mark.usefixtures("credentials")
+
+
+# Error objects -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def error_object(access: Access) -> Iterator[Callable[[str], None]]:
+    """Put an error object, with a tag where one is given."""
+    s3 = access.client("s3")
+
+    def put(tag: str) -> None:
+        s3.put_object(Bucket=BUCKET, Key=FAILED, Body=b"{}\n", Tagging=tag)
+
+    yield put
+    s3.delete_object(Bucket=BUCKET, Key=FAILED)
+
+
+def test_an_error_object_waits(access: Access, error_object: Callable[[str], None]) -> None:
+    error_object("")
+    finding = only_finding(access, "error objects")
+    folder = f"s3://{BUCKET}/consolelogin/processing-failed/"
+    assert f"1 error object waits under {folder}, from 20" in finding.problem
+    why, look, send, settle = finding.remedy
+    assert f" logs tail /aws/lambda/{STREAM}-transform " in why
+    assert look.startswith(f"console-login redrive --stack {STACK} --dry-run ")
+    assert send.startswith(f"console-login redrive --stack {STACK} --yes ")
+    # No command for a shell: a person must have read them.
+    assert settle.startswith("# ")
+    assert " --settle KEY " in settle
+
+
+@pytest.mark.parametrize(
+    ("tag", "waits"),
+    [
+        (f"redriven%3A{STREAM}=all", False),
+        (f"redriven%3A{STREAM}=1-500", True),
+        ("redriven%3Aanother-stream=all", True),
+        ("other=done", True),
+    ],
+)
+def test_what_redrive_has_sent_again_does_not_wait(
+    tag: str, waits: bool, access: Access, error_object: Callable[[str], None]
+) -> None:
+    error_object(tag)
+    assert bool(found_by("error objects", access)) == waits
+
+
+def test_error_objects_whose_tags_cannot_be_read_wait(
+    access: Access, error_object: Callable[[str], None]
+) -> None:
+    error_object(f"redriven%3A{STREAM}=all")
+    (finding,) = found_by("error objects", Refusing(access, "get_object_tagging"))
+    assert "1 error object waits" in finding.problem
+    assert "is not known: GetObjectTagging: AccessDenied: no" in finding.problem
+
+
+def test_error_objects_that_redrive_has_settled_are_counted(
+    access: Access, error_object: Callable[[str], None]
+) -> None:
+    error_object(f"redriven%3A{STREAM}=all")
+    looked_at = examined(access)["error objects"].looked_at
+    folder = f"s3://{BUCKET}/consolelogin/processing-failed/"
+    assert looked_at == [f"1 error object under {folder}, redriven or settled"]
+
+
+# Delivery ----------------------------------------------------------------------------------------
+
+
+def test_events_are_seen_and_no_object_follows(
+    endpoint: Endpoint, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = access.client("s3")
+    later = time.time() + HOUR
+    # Other tests have made the filter anew, and what came before it does not count.
+    before = len(endpoint.lines(0))
+    put_sign_ins(endpoint, TOKYO)
+    endpoint.lines(before + 1)
+    assert examined(access, now=later)["delivery"].status == OK
+    keys = endpoint.keys()
+    for key in keys:
+        s3.delete_object(Bucket=BUCKET, Key=key)
+    # They may be on their way yet.
+    assert examined(access, now=time.time() + 60)["delivery"].status == OK
+    finding = only_finding(access, "delivery", now=later)
+    assert "there is none of 24 hours" in finding.problem
+    assert " logs tail /aws/kinesisfirehose/console-login-firehose " in finding.remedy[1]
+    assert finding.remedy[-1].startswith(
+        f"console-login backfill --stack {STACK} --start 24h --yes"
+    )
+    # Longer ago than was asked for, or before the filter.
+    assert examined(access, now=later + 2 * HOUR, hours=1)["delivery"].status == OK
+    with without_filter(access):
+        pass
+    assert examined(access, now=later)["delivery"].status == OK
+    # An object that came long enough before does not count.
+    put_sign_ins(endpoint, TOKYO)
+    endpoint.lines(1)
+    assert examined(access, now=later)["delivery"].status == OK
+    newest = delivery._newest_object
+    an_hour = timedelta(hours=1)
+    monkeypatch.setattr(delivery, "_newest_object", lambda *asked: newest(*asked) - an_hour)
+    assert "the last is of 20" in only_finding(access, "delivery", now=later).problem
+
+
+def test_ok_says_how_many_events_were_compared_and_what_is_too_young(
+    endpoint: Endpoint, access: Access
+) -> None:
+    with without_filter(access):
+        pass
+    start = time.time()
+    soon = examined(access, now=start)["delivery"]
+    assert soon.status == OK
+    # The filter is younger than what can be judged.
+    assert soon.looked_at[0].startswith("compared nothing: no event that matches from 20")
+    assert len(soon.looked_at) == 1
+    before = len(endpoint.lines(0))
+    put_sign_ins(endpoint, TOKYO, TOKYO)
+    endpoint.lines(before + 2)
+    compared, young = examined(access, now=start + 60)["delivery"].looked_at
+    assert compared.startswith("compared nothing: ")
+    assert young == "2 events that match since then, too young to judge"
+    (compared,) = examined(access, now=start + HOUR)["delivery"].looked_at
+    assert compared.startswith("compared 2 events that match from 20")
+    assert ", with the newest object, of 20" in compared
+
+
+def test_what_is_too_much_to_count_is_said(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [{"events": [{}] * 3, "nextToken": "t"}, {"events": [{}]}]
+    subject = Subject(access, STACK, 24, time.time())
+    monkeypatch.setattr(subject, "call", lambda *_, **asked: pages["nextToken" in asked])
+    assert delivery._count(subject, 0, 1) == "4 events that match"
+    monkeypatch.setattr(delivery, "_MAX_PAGES_COUNTED", 1)
+    assert delivery._count(subject, 0, 1) == "at least 3 events that match"
+
+
+# Alarms ------------------------------------------------------------------------------------------
+
+
+class Alarmed(Subject):
+    """The stack, deployed with alarms: they exist in the endpoint, made as the template says."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__(access, STACK, 24, time.time())
+        given = self.parameters | {"AlarmEmail": "security@example.com"}
+        self.expected = template.resolve(self.document, given, **self.place)
+        alarms = self.expected.of_type("AWS::CloudWatch::Alarm")
+        self.resources.update({id_: alarm.physical_id for id_, alarm in alarms.items()})
+
+
+@pytest.fixture
+def alarmed(access: Access) -> Iterator[Alarmed]:
+    cloudwatch = access.client("cloudwatch")
+    subject = Alarmed(access)
+    names = [
+        each.physical_id for each in subject.expected.of_type("AWS::CloudWatch::Alarm").values()
+    ]
+    for name in names:
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="n",
+            MetricName="m",
+            Period=60,
+            EvaluationPeriods=1,
+            Statistic="Sum",
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    yield subject
+    cloudwatch.delete_alarms(AlarmNames=names)
+
+
+def state(access: Any, name: str, value: str) -> None:
+    access.client("cloudwatch").set_alarm_state(
+        AlarmName=f"{STACK}-{name}", StateValue=value, StateReason=f"the reason of {name}"
+    )
+
+
+def test_alarms_that_are_off_are_counted(alarmed: Alarmed) -> None:
+    result = result_of("alarms", alarmed)
+    assert (result.status, result.looked_at) == (OK, ["9 alarms"])
+
+
+def test_an_alarm_that_is_on_is_listed_with_its_reason(access: Access, alarmed: Alarmed) -> None:
+    state(access, "TrailSilentAlarm", "ALARM")
+    state(access, "ReconciliationAlarm", "INSUFFICIENT_DATA")
+    result = result_of("alarms", alarmed)
+    (finding,) = result.findings
+    assert finding.problem.startswith("TrailSilentAlarm is on since 20")
+    assert finding.problem.endswith(": the reason of TrailSilentAlarm")
+    assert finding.remedy[0] == "# docs/operations.md, TrailSilentAlarm"
+    assert f" --alarm-name {STACK}-TrailSilentAlarm " in finding.remedy[1]
+    assert result.looked_at == ["9 alarms, without data: ReconciliationAlarm"]
+
+
+def test_an_alarm_that_tells_nobody_is_a_finding(access: Access, alarmed: Alarmed) -> None:
+    name = f"{STACK}-DataFreshnessAlarm"
+    access.client("cloudwatch").disable_alarm_actions(AlarmNames=[name])
+    (finding,) = result_of("alarms", alarmed).findings
+    assert "DataFreshnessAlarm sends nothing" in finding.problem
+    assert finding.remedy[0].endswith(f" cloudwatch enable-alarm-actions --alarm-names {name}")
+
+
+def test_an_alarm_that_was_deleted_is_a_finding(access: Access, alarmed: Alarmed) -> None:
+    access.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK}-RecordsFailedAlarm"])
+    (finding,) = result_of("alarms", alarmed).findings
+    assert finding.problem == f"RecordsFailedAlarm is gone: {STACK}-RecordsFailedAlarm"

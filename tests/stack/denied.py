@@ -1,0 +1,187 @@
+"""Requests that a stack's policies must not allow: one step past each that they must."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from asked import EVERYTHING, Asked
+
+from console_login.stack.place import REGION
+from console_login.stack.policies import Document, Request
+
+STRANGER = "999988887777"
+ELSEWHERE = "us-east-1"
+SERVICES = (
+    "cloudtrail.amazonaws.com",
+    "cloudwatch.amazonaws.com",
+    "ec2.amazonaws.com",
+    "firehose.amazonaws.com",
+    "lambda.amazonaws.com",
+    "logs.amazonaws.com",
+    f"logs.{ELSEWHERE}.amazonaws.com",
+    "s3.amazonaws.com",
+    "sns.amazonaws.com",
+)
+_SSE = "s3:x-amz-server-side-encryption"
+
+# By service: what follows the needed resource's name, so that it is another's.
+_LONGER = {"firehose": "x", "lambda": "-2", "kms": "0", "s3": "2", "logs": "er"}
+
+# What nobody here does, by the service of an action that somebody does.
+_NEVER = {
+    "firehose": ("DeleteDeliveryStream", "UpdateDestination", "CreateDeliveryStream"),
+    "lambda": ("UpdateFunctionCode", "DeleteFunction", "AddPermission"),
+    "kms": ("CreateGrant", "ScheduleKeyDeletion", "DisableKey", "PutKeyPolicy", "Sign"),
+    "s3": ("PutBucketPolicy", "ListBucketVersions", "DeleteBucket"),
+    "s3 object": ("DeleteObject", "PutObjectTagging", "GetObjectAcl"),
+    "logs": ("CreateLogGroup", "DeleteLogGroup", "GetLogEvents", "PutSubscriptionFilter"),
+    "sns": ("Subscribe", "SetTopicAttributes"),
+    "sts": ("TagSession", "AssumeRoleWithSAML"),
+}
+
+# Known to be absent.
+_NO_SOURCE: dict[str, list[str]] = {"aws:SourceArn": [], "aws:SourceAccount": []}
+
+# What each request's context may not become, by a key of the context.
+_WRONG = {
+    "aws:SourceArn": (
+        ("111122223333", STRANGER),
+        (REGION, ELSEWHERE),
+    ),
+    "sts:ExternalId": (("111122223333", STRANGER), ("111122223333", "")),
+    "kms:ViaService": (
+        (REGION, ELSEWHERE),
+        ("s3.", "dynamodb."),
+        ("logs.", "dynamodb."),
+    ),
+    "kms:EncryptionContext:aws:logs:arn": (
+        (":/aws/", ":/other/"),
+        ("111122223333", STRANGER),
+    ),
+    "kms:EncryptionContext:aws:s3:arn": (("arn:aws:s3:::", "arn:aws:s3:::x"),),
+    "kms:EncryptionContext:aws:cloudtrail:arn": (("111122223333", STRANGER),),
+}
+
+
+def requests(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Document]]]:
+    """Yield a label, a request, and policies that whoever asks has besides its own."""
+    needed = {_key(need.request) for need in asked.needs}
+    # AWS's documented rights of a log's writer are bound to CloudWatch Logs, not to a log group.
+    writers = {
+        (need.request.who, need.request.action)
+        for need in asked.needs
+        if _is_of_writer(need.request)
+    }
+    for need in asked.needs:
+        request = need.request
+        for label, other in _steps(asked, request):
+            is_writer = _is_of_writer(other) and (other.who, other.action) in writers
+            if _key(other) not in needed and not is_writer:
+                yield f"{need.label}: {label}", other, {}
+    yield from _with_every_right(asked)
+
+
+def _key(request: Request) -> tuple[object, ...]:
+    given = sorted(item for item in request.context.items() if item[1])
+    return request.who, request.action, request.resource, *given
+
+
+def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
+    service = request.action.split(":")[0]
+    # Others have no source that a policy names.
+    context = _NO_SOURCE | {k: v for k, v in request.context.items() if k not in _NO_SOURCE}
+    for who in (*SERVICES, *asked.identities):
+        yield f"by {who}", replace(request, who=who, context=context)
+    is_object = service == "s3" and "/" in request.resource
+    for action in _NEVER["s3 object" if is_object else service]:
+        yield action, replace(request, action=f"{service}:{action}")
+    if request.who in asked.identities and service in _LONGER:
+        yield "of another name", replace(request, resource=longer(request.resource))
+    if request.context.get("aws:SourceArn") and not _is_alone(request):
+        yield "without a source", replace(request, context=context)
+    for key, changes in _WRONG.items():
+        value = str(request.context.get(key, ""))
+        # CloudTrail's own context decides for its files.
+        if key.endswith(":s3:arn") and request.who == "cloudtrail.amazonaws.com":
+            continue
+        if key in request.context and not (_is_of_writer(request) and "logs:arn" in key):
+            yield f"without {key}", _with(request, key, [])
+        for old, new in changes:
+            if old in value:
+                yield f"{key} {new}", _with(request, key, value.replace(old, new))
+    if service in ("s3", "sns") and asked.policies_for(request)[1]:
+        yield from _in_plain_text(asked, request)
+
+
+def longer(arn: str) -> str:
+    """Return the ARN of a resource whose name begins like that of another."""
+    service, end = arn.split(":")[2], _LONGER[arn.split(":")[2]]
+    if service == "s3":
+        bucket, *key = arn.split("/", 1)
+        return "/".join([f"{bucket}{end}", *key])
+    if service == "logs":
+        head, stream = arn.split(":log-stream:")
+        return f"{head}{end}:log-stream:{stream}"
+    return f"{arn.removesuffix(':$LATEST')}{end}"
+
+
+def _is_alone(request: Request) -> bool:
+    # Trusted as a whole, by their names.
+    return request.action == "sts:AssumeRole" and request.who != "logs.amazonaws.com"
+
+
+def _is_of_writer(request: Request) -> bool:
+    return str(request.context.get("kms:ViaService", "")).startswith(f"logs.{REGION}")
+
+
+def _with(request: Request, key: str, value: str | list[str]) -> Request:
+    return replace(request, context={**request.context, key: value})
+
+
+def _in_plain_text(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
+    if request.account != asked.stack.account_id:
+        # What the owner of a central bucket denies is the owner's.
+        return
+    plain = {**request.context, "aws:SecureTransport": "false"}
+    yield "over plain HTTP", replace(request, context=plain)
+    if request.context.get(_SSE):
+        other = asked.key_arn.rsplit("/", 1)[0] + "/00000000-0000-0000-0000-000000000000"
+        yield "with another key", _with(request, f"{_SSE}-aws-kms-key-id", other)
+        yield "with the key of S3", _with(request, f"{_SSE}-aws-kms-key-id", [])
+        yield "with SSE-S3", replace(request, context={_SSE: "AES256"})
+        own = {f"{_SSE}-customer-algorithm": "AES256"}
+        yield "with the writer's key", replace(request, context=own)
+
+
+def _with_every_right(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Document]]]:
+    """Yield what keys and buckets deny to those whom IAM allows everything."""
+    key = asked.resources[asked.key_arn]
+    me, owner = asked.stack.account_id, asked.key_arn.split(":")[4]
+    trusts_iam = any(
+        each.get("Principal") == {"AWS": f"arn:aws:iam::{me}:root"} and "Condition" not in each
+        for each in key["Statement"]
+    )
+    strangers = f"arn:aws:iam::{STRANGER}:user/admin"
+    for need in asked.needs:
+        request = replace(need.request, who=strangers)
+        yield f"{need.label}: by a stranger's administrator", request, EVERYTHING
+        if request.action.startswith("kms:") and not trusts_iam:
+            for who in (f"arn:aws:iam::{me}:user/admin", f"arn:aws:iam::{me}:role/another"):
+                asks = replace(need.request, who=who)
+                yield f"{need.label}: by {who} with every right", asks, EVERYTHING
+        if request.action.startswith("kms:") and not trusts_iam and need.role:
+            for label, context in {
+                "directly": {},
+                "elsewhere": {"kms:ViaService": f"s3.{ELSEWHERE}.amazonaws.com"},
+            }.items():
+                asks = replace(need.request, context=context)
+                yield f"{need.label}: {label}, with every right", asks, EVERYTHING
+            asks = replace(need.request, action="kms:CreateGrant")
+            yield f"{need.label}: CreateGrant, with every right", asks, EVERYTHING
+        if request.action.startswith("s3:") and request.account not in (me, ""):
+            assert owner
+            for who in (f"arn:aws:iam::{me}:user/admin", f"arn:aws:iam::{me}:role/another"):
+                asks = replace(need.request, who=who)
+                yield f"{need.label}: by {who} with every right", asks, EVERYTHING
+            if "/" in request.resource:
+                asks = replace(need.request, action="s3:DeleteObject")
+                yield f"{need.label}: DeleteObject, with every right", asks, EVERYTHING

@@ -1,0 +1,18 @@
+"""`make judge` never says that all is well where it could not ask."""
+
+import subprocess
+import sys
+
+from support import ROOT
+
+
+def test_without_node_nothing_is_judged() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests/judge/judge.py"],
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "judge: could not be checked: Node (node and npm) is missing\n"
