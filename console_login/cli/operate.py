@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from console_login.cli import options
-from console_login.counts import counted
 
 
 @click.command(
@@ -243,6 +242,14 @@ console-login redrive --stack console-login-firehose --yes
     metavar="NAMES",
     help="Run the function with these EVENT_NAMES (without --stack; default: ConsoleLogin).",
 )
+@click.option(
+    "--settle",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="Send nothing: mark the error object KEY, which you have read and will not send, so that"
+    " doctor, drain and redrive leave it out. Repeat the option for more objects.",
+)
 @options.sending
 @options.aws
 def redrive(
@@ -253,6 +260,7 @@ def redrive(
     yes: bool,
     dry_run: bool,
     as_json: bool,
+    keys: tuple[str, ...],
     **chosen: str | None,
 ) -> None:
     """Send failed records to the stream again.
@@ -260,7 +268,7 @@ def redrive(
     Reads the error objects and runs the function on each record. Sends the records of which the
     function would deliver an event now, at least once. Tags on the error objects record what was
     sent, so a second run does not send it again. Deletes nothing. Exits with 1 if a record is not
-    certainly sent.
+    certainly sent, or could not be recorded as sent.
     """
     from console_login.operate import redrive as redriving
     from console_login.operate import redrive_report as report
@@ -270,21 +278,35 @@ def redrive(
     access = options.access(endpoint_url, region, profile)
     job = redriving.Redrive(access, redriving.target(access, **chosen))
     with watched("reading", is_shown=not as_json) as watch:
-        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch)
+        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch, keys or None)
     if not as_json:
         options.print_text(report.plan_text(plan))
+    if keys:
+        if not (dry_run or yes):
+            options.confirm(report.settle_question(plan), "settles", "settled")
+        done = []
+        for settled in () if dry_run else job.settle(plan):
+            done.append(settled)
+            if not as_json:
+                options.print_text(report.settled_text(access, plan.target, settled))
+        if as_json:
+            click.echo(json.dumps(report.document(plan, None, done), indent=2))
+        elif dry_run:
+            click.echo("dry run: nothing settled")
+        return
     result = None
-    if not dry_run and plan.to_send:
+    if not dry_run and (plan.to_send or plan.to_mark):
         if not yes:
-            question = f"Send {counted(plan.records_to_send, 'record')}?"
-            options.confirm(f"{report.AT_LEAST_ONCE}\n{question}")
+            options.confirm(report.question(plan))
         with watched("sending", is_shown=not as_json) as watch:
             result = job.send(plan, watch)
     if as_json:
         click.echo(json.dumps(report.document(plan, result), indent=2))
     elif result is not None:
         options.print_text(report.result_text(result))
-    elif not plan.to_send:
+    elif dry_run:
+        click.echo("dry run: nothing sent")
+    else:
         click.echo("nothing to send")
     # What could not be read may hold sign-ins that stay unsent.
     if plan.unusable_count or (result is not None and not result.is_complete):
