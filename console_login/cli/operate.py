@@ -91,6 +91,27 @@ console-login backfill --stack console-login-firehose \\
 @click.option(
     "--log-group", metavar="NAME", help="Read events from this log group (without --stack)."
 )
+@click.option(
+    "--from",
+    "url",
+    metavar="URL",
+    help="Read the files of CloudTrail in a trail's bucket instead of the log group, such as"
+    " s3://BUCKET/AWSLogs/, or only those of an organization or an account in it.",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="ID",
+    help="Read only the files of this account (with --from). Repeat the option for more.",
+)
+@click.option(
+    "--from-region",
+    "regions",
+    multiple=True,
+    metavar="REGION",
+    help="Read only the files of this Region (with --from). Repeat the option for more.",
+)
 @click.option("--stream", metavar="NAME", help="Send to this delivery stream (without --stack).")
 @click.option(
     "--event-names",
@@ -136,14 +157,16 @@ def backfill(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Send sign-ins from before the subscription filter existed.
+    """Send sign-ins that never passed the subscription filter.
 
-    Reads the log group with the pattern of the filter and sends what matches to the stream, at
-    least once: an event that was delivered before, or is sent again after an interruption, becomes
-    another line with the same eventID. The lines are in the folder of the day on which they are
-    sent. Exits with 1 if an event is not certainly sent.
+    Reads the log group with the pattern of the filter, or with --from the files of CloudTrail, and
+    sends what matches to the stream, at least once: an event that was delivered before, or is sent
+    again after an interruption, becomes another line with the same eventID. The lines are in the
+    folder of the day on which they are sent. Exits with 1 if an event is not certainly sent, or if
+    a file could not be read.
     """
     from console_login.operate import backfill as filling
+    from console_login.operate import backfill_report as report
     from console_login.operate.progress_bar import watched
     from console_login.operate.sender import Sender
     from console_login.stack.limits import MIB
@@ -151,25 +174,21 @@ def backfill(
     options.check_answer(yes, dry_run, as_json)
     access = options.access(endpoint_url, region, profile)
     asked = filling.Asked(**chosen)
-    progress = filling.prepare(access, asked)
-    plan = progress.plan
+    source, progress = filling.prepare(access, asked)
     if not as_json:
-        for heading, value in filling.planned(asked, progress):
+        for heading, value in report.planned(asked, source, progress):
             click.echo(f"{heading:<10} {value}")
     if not (dry_run or yes or progress.is_done):
         options.confirm("Put these sign-ins into the stream?")
     rate = asked.mib_per_second * MIB
-    sender = None if dry_run else Sender(access, plan.stream, rate)
-    start = progress.position
+    sender = None if dry_run else Sender(access, progress.plan.stream, rate)
     with watched("", is_shown=not as_json) as watch:
-        run = filling.Backfill(
-            access, progress, sender, lambda reached: watch(reached - start, plan.end - start)
-        )
+        run = filling.Backfill(source, progress, sender, lambda share: watch(share, 1))
         totals = run.run()
     if as_json:
-        click.echo(json.dumps(filling.report(asked, progress, totals, dry_run=dry_run), indent=2))
+        click.echo(json.dumps(report.report(asked, progress, totals, dry_run=dry_run), indent=2))
     else:
-        for line in filling.words(asked, progress, totals, dry_run=dry_run):
+        for line in report.words(asked, progress, totals, dry_run=dry_run):
             click.echo(line)
     if not totals.is_complete:
         sys.exit(1)

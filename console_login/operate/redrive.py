@@ -43,7 +43,7 @@ _RECORD_ID = "0" * 56
 _Waiting = list[tuple[int, bytes]]
 
 
-def _unwatched(_done: int, _total: int) -> None:
+def _unwatched(_done: float, _total: float) -> None:
     """Show nothing."""
 
 
