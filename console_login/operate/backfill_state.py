@@ -119,7 +119,7 @@ def saved(path: Path | None) -> Progress | None:
 
 
 def _progress(document: dict[str, object], path: Path) -> Progress:
-    """Read a state; ValueError, TypeError, KeyError or AttributeError for anything else."""
+    """Read a state; any of the errors that `saved` names for anything else."""
     left_out = document.pop("left_out")
     if type(left_out) is not int or left_out < 0:
         raise TypeError
@@ -140,6 +140,8 @@ def _progress(document: dict[str, object], path: Path) -> Progress:
         end=end,
         source=texts,
     )
+    # OverflowError for a time that `text` cannot spell.
+    plan.document()
     # A key, or a moment.
     if "/" not in position and not start <= milliseconds(_with_offset(position)) <= end:
         raise ValueError
