@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,48 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
     assert report["position"] == report["end"]
     time.sleep(0.5)
     assert len(endpoint.lines(13)) == 13
+
+
+def test_what_never_passed_the_log_group_comes_from_the_trails_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime.now(UTC)
+    with serving() as running:
+        logs = running.client("logs")
+        logs.create_log_stream(logGroupName=GROUP, logStreamName="trail")
+        (filter_,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
+        logs.delete_subscription_filter(logGroupName=GROUP, filterName=filter_["filterName"])
+        time_ = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        lost = [sign_in(f"lost-{number}", eventTime=time_) for number in range(3)]
+        other = sign_in("other", eventName="CheckMfa", eventTime=time_)
+        put(running, *lost, other, sign_in("old", eventTime="2024-03-30T00:00:00Z"))
+        # As if its retention was over: only CloudTrail's own file has them.
+        logs.delete_log_group(logGroupName=GROUP)
+        (trail,) = running.client("cloudtrail").describe_trails()["trailList"]
+        url = f"s3://{trail['S3BucketName']}/AWSLogs/"
+        arguments = ["backfill", "--endpoint-url", running.url, "--from", url, "--start", "2h"]
+        arguments += ["--stack", "console-login-firehose"]
+        assert console_login(*arguments, "--dry-run", monkeypatch=monkeypatch) == 0
+        out = capsys.readouterr().out
+        assert re.search(rf"^files      {url}$", out, re.M)
+        assert re.search(r"^3 events in 1 file in 1 record, \d+ bytes: would take", out, re.M)
+        # A file that is none beside it.
+        key = f"AWSLogs/111122223333/CloudTrail/us-east-1/{now:%Y/%m/%d}/zzz.json.gz"
+        s3 = running.client("s3")
+        s3.put_object(Bucket=trail["S3BucketName"], Key=key, Body=b"junk")
+        kept = [*arguments, "--state", str(tmp_path / "state"), "--yes"]
+        assert console_login(*kept, monkeypatch=monkeypatch) == 1
+        out = capsys.readouterr().out
+        assert f"{key}: it is no file of CloudTrail's records\n1 file not read to the end" in out
+        assert Counter(running.lines(3)) == Counter(lost)
+        chosen = ["--account", "111122223333", "--from-region", "us-east-1", "--yes", "--json"]
+        assert console_login(*arguments, *chosen, monkeypatch=monkeypatch) == 1
+        report = json.loads(capsys.readouterr().out)
+        assert report["named"] == [{"key": key, "reason": "it is no file of CloudTrail's records"}]
+        assert (report["unreadable"], report["is_complete"]) == (1, False)
+        assert report["from"] == url
+    for secret in ("lost-", "userIdentity", "203.0.113"):
+        assert secret not in out + (tmp_path / "state").read_text()
 
 
 def test_what_the_stream_refuses_exits_1_with_its_words(
