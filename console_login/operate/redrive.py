@@ -5,7 +5,6 @@ objects, after each batch and before the next; an object is never changed or del
 nothing to send is marked in the same tag, and one that an operator gives up in another.
 """
 
-import base64
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,11 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from console_login.counts import counted
-from console_login.errors import UserError
-from console_login.function import make_importable
 from console_login.operate import error_objects
 from console_login.operate.access import Access, AccessError, Deployed, deployed
 from console_login.operate.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
+from console_login.operate.judge import Fate, Judge, OptionError
 from console_login.operate.progress_bar import Watch
 from console_login.operate.sender import Sender
 from console_login.operate.sent_lines import EVERY_LINE, Known, Lines, Memory, TagError
@@ -33,22 +31,13 @@ MAX_FAILED_BATCHES = 3
 # How many records, and how many lines that are none, are kept by name.
 MAX_NAMED = 20
 
-# What the function drops, and no one misses.
-_NOTHING_IN_IT = frozenset({"control_message", "no_match"})
-
 _EVENT_NAMES = "ConsoleLogin"
-# As long as Firehose's own: an answer counts it.
-_RECORD_ID = "0" * 56
 
 _Waiting = list[tuple[int, bytes]]
 
 
 def _unwatched(_done: float, _total: float) -> None:
     """Show nothing."""
-
-
-class OptionError(UserError):
-    """Options that do not go together, or make no sense; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +90,6 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
 
 
 # The plan ---------------------------------------------------------------------------------------
-
-
-class Fate(NamedTuple):
-    """What a record would do now.
-
-    reason: the function's, of the first answer.
-    events_delivered, events_damaged: in all answers, until nothing of it goes back any more;
-    damaged ones come into the error prefix again. Of a record that is not sent, both are 0.
-    """
-
-    reason: str
-    events_delivered: int
-    events_damaged: int
 
 
 class PlannedRecord(NamedTuple):
@@ -266,7 +242,7 @@ class Redrive:
         self._s3 = access.client("s3")
         self._sender = Sender(access, target.stream_name, BYTES_PER_SECOND, sleep)
         self._memory = Memory(self._s3, target.bucket, target.stream_name)
-        self._judge = _Judge(target.event_names)
+        self._judge = Judge(target.event_names)
         self._failed_batches = 0
 
     def plan(
@@ -324,7 +300,7 @@ class Redrive:
     def _planned(self, key: str, record: ErrorRecord, sent: Lines) -> PlannedRecord:
         fate: Fate | None = self._judge.fate(record.raw_data)
         # A tag may name every line: what nobody would send was not sent.
-        if record.line in sent and fate is not None and fate.reason not in _NOTHING_IN_IT:
+        if record.line in sent and fate is not None and not fate.is_empty:
             fate = None
         return PlannedRecord(key, record.line, record.error_code, fate)
 
@@ -456,7 +432,7 @@ def _take(
             lines.append(each.line)
         elif each.fate is not None:
             is_every = False
-            is_whole = is_whole and each.fate.reason in _NOTHING_IN_IT
+            is_whole = is_whole and each.fate.is_empty
     if lines:
         plan.to_send.append(PlannedObject(listed, Lines(lines), is_whole, is_every))
     elif is_whole and not known.is_whole:
@@ -474,37 +450,3 @@ def _waiting(
             result.sent_meanwhile += 1
         else:
             yield each.line, each.data
-
-
-class _Judge:
-    """The function's own code, asked what it would do. Raises OptionError for wrong names."""
-
-    def __init__(self, event_names: str) -> None:
-        make_importable()
-        from transformer.batch import Transformer
-        from transformer.config import ConfigurationError
-        from transformer.config import event_names as names_in
-        from transformer.firehose import InputRecord
-
-        try:
-            names = names_in({"EVENT_NAMES": event_names})
-        except ConfigurationError as error:
-            raise OptionError(f"--event-names: {error}") from error
-        self._transformer = Transformer(names)
-        self._input_record = InputRecord
-
-    def fate(self, raw_data: str) -> Fate:
-        """Return what a record would do, alone in its invocation."""
-        outcome = self._outcome(raw_data)
-        reason, delivered, damaged = outcome.reason.value, outcome.events_delivered, 0
-        # Of what goes back at least one event is delivered each time, until only damaged are left.
-        while outcome.data is not None and outcome.put_back is not None:
-            outcome = self._outcome(base64.b64encode(outcome.put_back).decode())
-            delivered += outcome.events_delivered
-            if outcome.data is None:
-                damaged = outcome.events_in
-        return Fate(reason, delivered, damaged)
-
-    def _outcome(self, raw_data: str) -> Any:
-        (outcome,) = self._transformer.transform([self._input_record(_RECORD_ID, raw_data)])
-        return outcome

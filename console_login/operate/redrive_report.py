@@ -12,8 +12,8 @@ from rich.table import Table
 
 from console_login.counts import counted
 from console_login.operate.access import Access
+from console_login.operate.judge import Fate
 from console_login.operate.redrive import (
-    Fate,
     Plan,
     PlannedRecord,
     Result,
