@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from console_login.cli import options
-from console_login.counts import counted
 
 
 @click.command(
@@ -106,6 +105,27 @@ console-login backfill --stack console-login-firehose \\
 @click.option(
     "--log-group", metavar="NAME", help="Read events from this log group (without --stack)."
 )
+@click.option(
+    "--from",
+    "url",
+    metavar="URL",
+    help="Read the files of CloudTrail in a trail's bucket instead of the log group, such as"
+    " s3://BUCKET/AWSLogs/, or only those of an organization or an account in it.",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="ID",
+    help="Read only the files of this account (with --from). Repeat the option for more.",
+)
+@click.option(
+    "--from-region",
+    "regions",
+    multiple=True,
+    metavar="REGION",
+    help="Read only the files of this Region (with --from). Repeat the option for more.",
+)
 @click.option("--stream", metavar="NAME", help="Send to this delivery stream (without --stack).")
 @click.option(
     "--event-names",
@@ -151,14 +171,16 @@ def backfill(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Send sign-ins from before the subscription filter existed.
+    """Send sign-ins that never passed the subscription filter.
 
-    Reads the log group with the pattern of the filter and sends what matches to the stream, at
-    least once: an event that was delivered before, or is sent again after an interruption, becomes
-    another line with the same eventID. The lines are in the folder of the day on which they are
-    sent. Exits with 1 if an event is not certainly sent.
+    Reads the log group with the pattern of the filter, or with --from the files of CloudTrail, and
+    sends what matches to the stream, at least once: an event that was delivered before, or is sent
+    again after an interruption, becomes another line with the same eventID. The lines are in the
+    folder of the day on which they are sent. Exits with 1 if an event is not certainly sent, or if
+    a file could not be read.
     """
     from console_login.operate import backfill as filling
+    from console_login.operate import backfill_report as report
     from console_login.operate.progress_bar import watched
     from console_login.operate.sender import Sender
     from console_login.stack.limits import MIB
@@ -166,25 +188,21 @@ def backfill(
     options.check_answer(yes, dry_run, as_json)
     access = options.access(endpoint_url, region, profile)
     asked = filling.Asked(**chosen)
-    progress = filling.prepare(access, asked)
-    plan = progress.plan
+    source, progress = filling.prepare(access, asked)
     if not as_json:
-        for heading, value in filling.planned(asked, progress):
+        for heading, value in report.planned(asked, source, progress):
             click.echo(f"{heading:<10} {value}")
     if not (dry_run or yes or progress.is_done):
         options.confirm("Put these sign-ins into the stream?")
     rate = asked.mib_per_second * MIB
-    sender = None if dry_run else Sender(access, plan.stream, rate)
-    start = progress.position
+    sender = None if dry_run else Sender(access, progress.plan.stream, rate)
     with watched("", is_shown=not as_json) as watch:
-        run = filling.Backfill(
-            access, progress, sender, lambda reached: watch(reached - start, plan.end - start)
-        )
+        run = filling.Backfill(source, progress, sender, lambda share: watch(share, 1))
         totals = run.run()
     if as_json:
-        click.echo(json.dumps(filling.report(asked, progress, totals, dry_run=dry_run), indent=2))
+        click.echo(json.dumps(report.report(asked, progress, totals, dry_run=dry_run), indent=2))
     else:
-        for line in filling.words(asked, progress, totals, dry_run=dry_run):
+        for line in report.words(asked, progress, totals, dry_run=dry_run):
             click.echo(line)
     if not totals.is_complete:
         sys.exit(1)
@@ -309,6 +327,14 @@ console-login redrive --stack console-login-firehose --yes
     metavar="NAMES",
     help="Run the function with these EVENT_NAMES (without --stack; default: ConsoleLogin).",
 )
+@click.option(
+    "--settle",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="Send nothing: mark the error object KEY, which you have read and will not send, so that"
+    " doctor, drain and redrive leave it out. Repeat the option for more objects.",
+)
 @options.sending
 @options.aws
 def redrive(
@@ -319,6 +345,7 @@ def redrive(
     yes: bool,
     dry_run: bool,
     as_json: bool,
+    keys: tuple[str, ...],
     **chosen: str | None,
 ) -> None:
     """Send failed records to the stream again.
@@ -326,7 +353,7 @@ def redrive(
     Reads the error objects and runs the function on each record. Sends the records of which the
     function would deliver an event now, at least once. Tags on the error objects record what was
     sent, so a second run does not send it again. Deletes nothing. Exits with 1 if a record is not
-    certainly sent.
+    certainly sent, or could not be recorded as sent.
     """
     from console_login.operate import redrive as redriving
     from console_login.operate import redrive_report as report
@@ -336,21 +363,35 @@ def redrive(
     access = options.access(endpoint_url, region, profile)
     job = redriving.Redrive(access, redriving.target(access, **chosen))
     with watched("reading", is_shown=not as_json) as watch:
-        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch)
+        plan = job.plan(None if as_json else redriving.MAX_NAMED, watch, keys or None)
     if not as_json:
         options.print_text(report.plan_text(plan))
+    if keys:
+        if not (dry_run or yes):
+            options.confirm(report.settle_question(plan), "settles", "settled")
+        done = []
+        for settled in () if dry_run else job.settle(plan):
+            done.append(settled)
+            if not as_json:
+                options.print_text(report.settled_text(access, plan.target, settled))
+        if as_json:
+            click.echo(json.dumps(report.document(plan, None, done), indent=2))
+        elif dry_run:
+            click.echo("dry run: nothing settled")
+        return
     result = None
-    if not dry_run and plan.to_send:
+    if not dry_run and (plan.to_send or plan.to_mark):
         if not yes:
-            question = f"Send {counted(plan.records_to_send, 'record')}?"
-            options.confirm(f"{report.AT_LEAST_ONCE}\n{question}")
+            options.confirm(report.question(plan))
         with watched("sending", is_shown=not as_json) as watch:
             result = job.send(plan, watch)
     if as_json:
         click.echo(json.dumps(report.document(plan, result), indent=2))
     elif result is not None:
         options.print_text(report.result_text(result))
-    elif not plan.to_send:
+    elif dry_run:
+        click.echo("dry run: nothing sent")
+    else:
         click.echo("nothing to send")
     # What could not be read may hold sign-ins that stay unsent.
     if plan.unusable_count or (result is not None and not result.is_complete):

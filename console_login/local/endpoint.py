@@ -1,7 +1,8 @@
 """The local pipeline over HTTP: one endpoint for any AWS client.
 
 Firehose's calls and those about the subscription filter go to the stand-ins, the rest to moto; what
-PutLogEvents puts into the subscribed log group goes on its way through the pipeline.
+PutLogEvents puts into the subscribed log group goes on its way through the pipeline, and into files
+in the trail's bucket.
 """
 
 import base64
@@ -184,6 +185,7 @@ class Application:
                 for message in messages:
                     self._pipeline.offer(message)
                 self._pipeline.flush()
+                moto_state.write_trail_files(self._pipeline.stack, messages)
         return response
 
 

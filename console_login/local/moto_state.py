@@ -5,9 +5,14 @@ buckets are not put.
 """
 
 import contextlib
+import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -24,6 +29,8 @@ from console_login.stack.template import Stack, whole_number
 
 # Nothing of the user's AWS configuration is read.
 _ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+_TRAIL_BUCKET = "management-events-bucket"
 
 _FRESHNESS = "DeliveryToS3.DataFreshness"
 
@@ -91,6 +98,32 @@ def show_age(stack: Stack, age: float | None) -> None:
         )
 
 
+def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
+    """Write what reached the log group into the trail's bucket too, as CloudTrail does.
+
+    A file for each account and Region; what is no JSON object is no event of CloudTrail's.
+    https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-examples.html
+    """
+    files: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for message in messages:
+        try:
+            event = json.loads(message)
+            account, region = event.get("recipientAccountId"), event.get("awsRegion")
+        except (ValueError, RecursionError, AttributeError):
+            continue
+        account = account if re.fullmatch(r"\d{12}", str(account)) else stack.account_id
+        region = region if re.fullmatch(r"[a-z0-9-]{9,25}", str(region)) else stack.region
+        files[account, region].append(message)
+    now = datetime.now(UTC)
+    for (account, region), found in files.items():
+        name = f"{account}_CloudTrail_{region}_{now:%Y%m%dT%H%MZ}_{uuid.uuid4().hex[:16]}.json.gz"
+        client("s3", stack.region).put_object(
+            Bucket=_TRAIL_BUCKET,
+            Key=f"AWSLogs/{account}/CloudTrail/{region}/{now:%Y/%m/%d}/{name}",
+            Body=gzip.compress(f'{{"Records":[{",".join(found)}]}}'.encode()),
+        )
+
+
 def client(service: Any, region: str = REGION) -> Any:
     """Return a client of moto."""
     return boto3.client(service, region_name=region)
@@ -154,15 +187,15 @@ def _put_role_policy(role_name: str, policy: dict[str, Any]) -> None:
 
 
 def _create_trail(stack: Stack) -> None:
-    name, bucket = "management-events", "management-events-bucket"
-    _create_bucket(bucket, {})
+    name = "management-events"
+    _create_bucket(_TRAIL_BUCKET, {})
     group = f"log-group:{stack.outputs['LogGroupName']}:*"
     role_arn = f"arn:aws:iam::{stack.account_id}:role/{name}"
     call(
         "cloudtrail",
         "create_trail",
         Name=name,
-        S3BucketName=bucket,
+        S3BucketName=_TRAIL_BUCKET,
         IsMultiRegionTrail=True,
         CloudWatchLogsLogGroupArn=f"arn:aws:logs:{stack.region}:{stack.account_id}:{group}",
         CloudWatchLogsRoleArn=role_arn,

@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-hand
 """
 
 import binascii
+import contextlib
 import gzip
 import io
 import json
@@ -68,13 +69,14 @@ class JunkLine(NamedTuple):
     reason: str
 
 
-def listed(s3: Any, bucket: str, prefix: str) -> Iterator[ListedObject]:
-    """Yield the objects under a prefix, but for the folders that the console makes.
+def listed(s3: Any, bucket: str, prefix: str, after: str = "") -> Iterator[ListedObject]:
+    """Yield the objects under a prefix, but for the folders that the console makes, in order.
 
-    Raises AccessError.
+    after: only keys that follow this one. Raises AccessError.
     """
+    asked = {"Bucket": bucket, "Prefix": prefix} | ({"StartAfter": after} if after else {})
     with one_line():
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for page in s3.get_paginator("list_objects_v2").paginate(**asked):
             for each in page.get("Contents", ()):
                 if each["Size"] or not each["Key"].endswith("/"):
                     yield ListedObject(
@@ -86,16 +88,28 @@ def read(s3: Any, bucket: str, listed_object: ListedObject) -> bytes:
     """Return the bytes of the object that was listed. Raises ObjectError, AccessError."""
     if listed_object.size > MAX_OBJECT_BYTES:
         raise ObjectError("it is larger than any error object")
+    with _of_one_object():
+        answer = s3.get_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
+        body: bytes = answer["Body"].read()
+        return body
+
+
+def check_unchanged(s3: Any, bucket: str, listed_object: ListedObject) -> None:
+    """Raise ObjectError where the object is no longer the one that was listed; AccessError."""
+    with _of_one_object():
+        s3.head_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
+
+
+@contextlib.contextmanager
+def _of_one_object() -> Iterator[None]:
     with one_line():
         try:
-            answer = s3.get_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
+            yield
         except ClientError as error:
             why = _OF_ONE_OBJECT.get(error.response["Error"]["Code"])
             if why is None:
                 raise
             raise ObjectError(why) from error
-        body: bytes = answer["Body"].read()
-        return body
 
 
 def records(body: bytes) -> Iterator[ErrorRecord | JunkLine]:

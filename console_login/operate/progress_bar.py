@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 # Is told how much is done, and of how much.
-Watch = Callable[[int, int], None]
+Watch = Callable[[float, float], None]
 
 
 @contextlib.contextmanager

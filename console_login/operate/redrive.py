@@ -1,25 +1,25 @@
 """Records that failed back into the stream: what each would do now, and those that are worth it.
 
 A record is sent at least once. Which are known to be sent is remembered in tags of the error
-objects, after each batch and before the next; an object is never changed or deleted.
+objects, after each batch and before the next; an object is never changed or deleted. An object with
+nothing to send is marked in the same tag, and one that an operator gives up in another.
 """
 
-import base64
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from console_login.counts import counted
-from console_login.errors import UserError
-from console_login.function import make_importable
 from console_login.operate import error_objects
 from console_login.operate.access import Access, AccessError, Deployed, deployed
 from console_login.operate.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
+from console_login.operate.judge import Fate, Judge, OptionError
 from console_login.operate.progress_bar import Watch
 from console_login.operate.sender import Sender
-from console_login.operate.sent_lines import Lines, Memory, TagError
+from console_login.operate.sent_lines import EVERY_LINE, Known, Lines, Memory, TagError
 from console_login.stack.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
 
 # Half of the smallest quota of a Direct PUT stream: the other half is left to what comes in.
@@ -31,22 +31,13 @@ MAX_FAILED_BATCHES = 3
 # How many records, and how many lines that are none, are kept by name.
 MAX_NAMED = 20
 
-# What the function drops, and no one misses.
-_NOTHING_IN_IT = frozenset({"control_message", "no_match"})
-
 _EVENT_NAMES = "ConsoleLogin"
-# As long as Firehose's own: an answer counts it.
-_RECORD_ID = "0" * 56
 
 _Waiting = list[tuple[int, bytes]]
 
 
-def _unwatched(_done: int, _total: int) -> None:
+def _unwatched(_done: float, _total: float) -> None:
     """Show nothing."""
-
-
-class OptionError(UserError):
-    """Options that do not go together, or make no sense; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +92,6 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
 # The plan ---------------------------------------------------------------------------------------
 
 
-class Fate(NamedTuple):
-    """What a record would do now.
-
-    reason: the function's, of the first answer.
-    events_delivered, events_damaged: in all answers, until nothing of it goes back any more;
-    damaged ones come into the error prefix again. Of a record that is not sent, both are 0.
-    """
-
-    reason: str
-    events_delivered: int
-    events_damaged: int
-
-
 class PlannedRecord(NamedTuple):
     """A record of an error object; fate is None for one that is known to be sent."""
 
@@ -139,24 +117,30 @@ class PlannedObject(NamedTuple):
     """An object and its lines that are to be sent.
 
     is_whole: whether nothing of it is left then that anyone must look at.
+    is_every: whether no line of it was left out, such as a control message.
     """
 
     listed: ListedObject
     lines: Lines
     is_whole: bool
+    is_every: bool
 
 
 @dataclass
 class Plan:
     """What a redrive would do.
 
+    objects: that were found; those that are settled were not read.
     records: in the objects; each is one of sent_before, and those by_reason.
+    to_mark: objects with nothing to send that no tag says so of.
+    found: the objects that were read, where they were named.
     named, unusable: the first of the records, and of what is unusable (unusable_count in all).
     """
 
     target: Target
     max_named: int | None = MAX_NAMED
     objects: int = 0
+    settled: int = 0
     records: int = 0
     sent_before: int = 0
     events_to_deliver: int = 0
@@ -164,6 +148,8 @@ class Plan:
     by_reason: Counter[str] = field(default_factory=Counter)
     by_error_code: Counter[str] = field(default_factory=Counter)
     to_send: list[PlannedObject] = field(default_factory=list)
+    to_mark: list[ListedObject] = field(default_factory=list)
+    found: list[ListedObject] = field(default_factory=list)
     named: list[PlannedRecord] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
     unusable_count: int = 0
@@ -205,6 +191,7 @@ class Result:
     to_send: records, of which `sent` were certainly accepted, `sent_meanwhile` were found to be
     sent by another run, and `unknown` were refused, or may have been accepted unheard.
     not_remembered: records that were sent but found no room in their object's tag.
+    marked: of the objects with nothing to send, to_mark, those that a tag says so of now.
     problem: why the last batch was not accepted in full; stopped: why the rest was not sent.
     """
 
@@ -213,6 +200,8 @@ class Result:
     sent_meanwhile: int = 0
     unknown: int = 0
     not_remembered: int = 0
+    to_mark: int = 0
+    marked: int = 0
     problem: str | None = None
     stopped: str | None = None
     unusable: list[Unusable] = field(default_factory=list)
@@ -223,7 +212,16 @@ class Result:
 
     @property
     def is_complete(self) -> bool:
-        return self.sent + self.sent_meanwhile == self.to_send and self.stopped is None
+        """Whether all is sent and marked, so that the next run finds nothing to do."""
+        is_sent = self.sent + self.sent_meanwhile == self.to_send and not self.not_remembered
+        return is_sent and self.marked == self.to_mark and self.stopped is None
+
+
+class Settled(NamedTuple):
+    """An object that is settled, and the tags that it had before."""
+
+    key: str
+    tags_before: dict[str, str]
 
 
 class _StoppedError(Exception):
@@ -244,54 +242,77 @@ class Redrive:
         self._s3 = access.client("s3")
         self._sender = Sender(access, target.stream_name, BYTES_PER_SECOND, sleep)
         self._memory = Memory(self._s3, target.bucket, target.stream_name)
-        self._judge = _Judge(target.event_names)
+        self._judge = Judge(target.event_names)
         self._failed_batches = 0
 
-    def plan(self, max_named: int | None = MAX_NAMED, watch: Watch = _unwatched) -> Plan:
+    def plan(
+        self,
+        max_named: int | None = MAX_NAMED,
+        watch: Watch = _unwatched,
+        keys: Sequence[str] | None = None,
+    ) -> Plan:
         """Return what every record would do; one object is held at a time.
 
         max_named: None names every record. watch: is told how many bytes are read, and of how many.
-        Raises AccessError.
+        keys: of the objects to read, settled ones too; None reads all but those.
+        Raises OptionError where there is no such object, AccessError.
         """
         plan = Plan(self._target, max_named)
-        listed = list(error_objects.listed(self._s3, self._target.bucket, self._target.prefix))
+        listed = list(self._listed() if keys is None else map(self._named, dict.fromkeys(keys)))
         total, done = sum(each.size for each in listed), 0
         for each in listed:
             plan.objects += 1
             try:
-                found = self._judged(each)
+                known = self._memory.known(each.key)
+                if known.is_settled and keys is None:
+                    plan.settled += 1
+                else:
+                    _take(plan, each, self._judged(each, known.lines), known)
             except (ObjectError, TagError) as error:
                 plan.add_unusable(each.key, None, str(error))
-            else:
-                _take(plan, each, found)
+            if keys is not None:
+                plan.found.append(each)
             done += each.size
             watch(done, total)
         return plan
 
-    def _judged(self, listed: ListedObject) -> list[PlannedRecord | JunkLine]:
+    def _listed(self, prefix: str | None = None) -> Iterator[ListedObject]:
+        return error_objects.listed(self._s3, self._target.bucket, prefix or self._target.prefix)
+
+    def _named(self, key: str) -> ListedObject:
+        place = f"s3://{self._target.bucket}/{self._target.prefix}"
+        key = key.removeprefix(f"s3://{self._target.bucket}/")
+        if key.startswith(self._target.prefix):
+            for each in self._listed(key):
+                if each.key == key:
+                    return each
+                break
+        raise OptionError(f"--settle {ascii(key)[1:-1]}: there is no such object under {place}")
+
+    def _judged(self, listed: ListedObject, sent: Lines) -> list[PlannedRecord | JunkLine]:
         """Judge the whole object before any of it counts: what is damaged late is damaged."""
-        sent = self._memory.recall(listed.key)
         body = error_objects.read(self._s3, self._target.bucket, listed)
         return [
-            PlannedRecord(
-                listed.key,
-                each.line,
-                each.error_code,
-                None if each.line in sent else self._judge.fate(each.raw_data),
-            )
-            if isinstance(each, ErrorRecord)
-            else each
+            self._planned(listed.key, each, sent) if isinstance(each, ErrorRecord) else each
             for each in error_objects.records(body)
         ]
+
+    def _planned(self, key: str, record: ErrorRecord, sent: Lines) -> PlannedRecord:
+        fate: Fate | None = self._judge.fate(record.raw_data)
+        # A tag may name every line: what nobody would send was not sent.
+        if record.line in sent and fate is not None and not fate.is_empty:
+            fate = None
+        return PlannedRecord(key, record.line, record.error_code, fate)
 
     def send(self, plan: Plan, watch: Watch = _unwatched) -> Result:
         """Send what is planned, and remember each batch before the next one is sent.
 
         A batch holds records of one object: one more tag is to be written for each object anyway.
+        Objects with nothing to send are marked last.
         watch: is told how many records are done, and of how many. Raises AccessError where progress
         cannot be remembered, before anything is sent.
         """
-        result = Result(plan.records_to_send)
+        result = Result(plan.records_to_send, to_mark=len(plan.to_mark))
         if plan.to_send:
             self._check(plan.to_send[0].listed.key)
         try:
@@ -301,9 +322,29 @@ class Redrive:
                         watch(result.to_send - result.not_tried, result.to_send)
                 except (ObjectError, TagError) as error:
                     result.unusable.append(Unusable(each.listed.key, None, str(error)))
+            for listed in plan.to_mark:
+                try:
+                    error_objects.check_unchanged(self._s3, self._target.bucket, listed)
+                    self._memory.remember(listed.key, Lines(), is_whole=True)
+                    result.marked += 1
+                except (ObjectError, TagError) as error:
+                    result.unusable.append(Unusable(listed.key, None, str(error)))
         except (AccessError, _StoppedError) as error:
             result.stopped = str(error)
         return result
+
+    def settle(self, plan: Plan) -> Iterator[Settled]:
+        """Mark each object of a plan of `keys` as one of which nothing more will be sent.
+
+        Raises OptionError where an object cannot be marked, AccessError; those before it are.
+        """
+        for each in plan.found:
+            try:
+                error_objects.check_unchanged(self._s3, self._target.bucket, each)
+                before = self._memory.settle(each.key, datetime.now(UTC))
+            except (ObjectError, TagError) as error:
+                raise OptionError(f"--settle {ascii(each.key)[1:-1]}: {error}") from error
+            yield Settled(each.key, before)
 
     def _check(self, key: str) -> None:
         try:
@@ -327,9 +368,11 @@ class Redrive:
             accepted = self._send(batch, result)
             sent |= accepted
             if accepted:
-                is_whole = planned.is_whole and len(planned.lines | sent) == len(sent)
-                known = self._remember(key, accepted, sent, is_whole=is_whole)
-                forgotten = len(sent) - len(known)
+                is_whole = planned.is_whole and sent.covers(planned.lines)
+                is_every = is_whole and planned.is_every
+                lines = EVERY_LINE if is_every else sent
+                known = self._remember(key, accepted, lines, is_whole=is_whole)
+                forgotten = len(sent | known) - len(known)
             result.not_remembered = before + forgotten
             yield
             self._failed_batches = 0 if accepted else self._failed_batches + 1
@@ -374,9 +417,11 @@ class Redrive:
             yield [held[index] for index in batch]
 
 
-def _take(plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | JunkLine]) -> None:
+def _take(
+    plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | JunkLine], known: Known
+) -> None:
     lines = []
-    is_whole = True
+    is_whole = is_every = True
     for each in found:
         if isinstance(each, JunkLine):
             plan.add_unusable(listed.key, each.line, each.reason)
@@ -385,10 +430,13 @@ def _take(plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | Junk
         plan.add(each)
         if each.is_to_send:
             lines.append(each.line)
-        elif each.fate is not None and each.fate.reason not in _NOTHING_IN_IT:
-            is_whole = False
+        elif each.fate is not None:
+            is_every = False
+            is_whole = is_whole and each.fate.is_empty
     if lines:
-        plan.to_send.append(PlannedObject(listed, Lines(lines), is_whole))
+        plan.to_send.append(PlannedObject(listed, Lines(lines), is_whole, is_every))
+    elif is_whole and not known.is_whole:
+        plan.to_mark.append(listed)
 
 
 def _waiting(
@@ -402,37 +450,3 @@ def _waiting(
             result.sent_meanwhile += 1
         else:
             yield each.line, each.data
-
-
-class _Judge:
-    """The function's own code, asked what it would do. Raises OptionError for wrong names."""
-
-    def __init__(self, event_names: str) -> None:
-        make_importable()
-        from transformer.batch import Transformer
-        from transformer.config import ConfigurationError
-        from transformer.config import event_names as names_in
-        from transformer.firehose import InputRecord
-
-        try:
-            names = names_in({"EVENT_NAMES": event_names})
-        except ConfigurationError as error:
-            raise OptionError(f"--event-names: {error}") from error
-        self._transformer = Transformer(names)
-        self._input_record = InputRecord
-
-    def fate(self, raw_data: str) -> Fate:
-        """Return what a record would do, alone in its invocation."""
-        outcome = self._outcome(raw_data)
-        reason, delivered, damaged = outcome.reason.value, outcome.events_delivered, 0
-        # Of what goes back at least one event is delivered each time, until only damaged are left.
-        while outcome.data is not None and outcome.put_back is not None:
-            outcome = self._outcome(base64.b64encode(outcome.put_back).decode())
-            delivered += outcome.events_delivered
-            if outcome.data is None:
-                damaged = outcome.events_in
-        return Fate(reason, delivered, damaged)
-
-    def _outcome(self, raw_data: str) -> Any:
-        (outcome,) = self._transformer.transform([self._input_record(_RECORD_ID, raw_data)])
-        return outcome

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import json
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from console_login.counts import counted
-from console_login.operate.redrive import Fate, Plan, PlannedRecord, Result, Unusable
+from console_login.operate.access import Access
+from console_login.operate.judge import Fate
+from console_login.operate.redrive import (
+    Plan,
+    PlannedRecord,
+    Result,
+    Settled,
+    Target,
+    Unusable,
+)
+from console_login.operate.sent_lines import settled_tag_of
 
 AT_LEAST_ONCE = (
     "Each is sent at least once: an event that was delivered before its record failed comes twice,"
@@ -38,12 +50,15 @@ def _table(plan: Plan) -> str:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("found")
     table.add_column("count", justify="right")
-    rows = [("objects", plan.objects), ("records", plan.records)]
+    rows = [("objects", plan.objects)]
+    rows += [("  settled, not read", plan.settled)] if plan.settled else []
+    rows += [("records", plan.records)]
     rows += [("  sent before", plan.sent_before)] if plan.sent_before else []
-    rows += [(f"  now {reason}", count) for reason, count in sorted(plan.by_reason.items())]
+    rows += [(f"  would be {reason}", count) for reason, count in sorted(plan.by_reason.items())]
     rows += [(f"  failed with {code}", count) for code, count in sorted(plan.by_error_code.items())]
     rows += [("not usable", plan.unusable_count)] if plan.unusable_count else []
     rows += [
+        *([("objects to mark", len(plan.to_mark))] if plan.to_mark else []),
         ("records to send", plan.records_to_send),
         ("events to deliver", plan.events_to_deliver),
         ("events damaged in them", plan.events_damaged),
@@ -59,6 +74,8 @@ def _table(plan: Plan) -> str:
 def result_text(result: Result) -> str:
     """Return the result for people."""
     lines = [f"{result.sent:,} of {counted(result.to_send, 'record')} sent"]
+    if not result.to_send:
+        lines = ["nothing to send"]
     lines += [_unusable_line(each) for each in result.unusable]
     if result.sent_meanwhile:
         lines.append(
@@ -76,25 +93,69 @@ def result_text(result: Result) -> str:
             f"{counted(result.not_remembered, 'is', 'are')} sent, but found no room in the tags of"
             f" the error objects: the next run sends {_them(result.not_remembered)} again"
         )
+    if result.to_mark:
+        count = f"{result.marked:,} of {counted(result.to_mark, 'object')}"
+        lines.append(f"{count} marked: nothing in {_them(result.to_mark)} is to be sent")
     if result.stopped is not None:
         lines.append(f"stopped: {result.stopped}")
     return "\n".join(" ".join(line.split()) for line in lines) + "\n"
+
+
+def question(plan: Plan) -> str:
+    """Return what to ask before the plan is carried out."""
+    send = f"Send {counted(plan.records_to_send, 'record')}"
+    mark = f"ark {counted(len(plan.to_mark), 'object')} with nothing to send"
+    if not plan.to_mark:
+        return f"{AT_LEAST_ONCE}\n{send}?"
+    return f"{AT_LEAST_ONCE}\n{send}, and m{mark}?" if plan.to_send else f"M{mark}?"
+
+
+def settle_question(plan: Plan) -> str:
+    """Return what to ask before objects are settled: what will not be sent."""
+    left = ""
+    if plan.events_to_deliver:
+        left = f" {counted(plan.events_to_deliver, 'event')} that could be delivered will not be."
+    return f"Settle {counted(len(plan.found), 'object')}?{left}"
+
+
+def settled_text(access: Access, target: Target, settled: Settled) -> str:
+    """Return what was done to an object, and the command that undoes it."""
+    tag = settled_tag_of(target.stream_name)
+    tags = [{"Key": k, "Value": v} for k, v in settled.tags_before.items() if k != tag]
+    given = {
+        "--endpoint-url": access.endpoint_url,
+        "--region": access.region,
+        "--profile": access.profile,
+    }
+    words = ["aws", *(word for name, value in given.items() if value for word in (name, value))]
+    words += ["s3api", "put-object-tagging" if tags else "delete-object-tagging"]
+    words += ["--bucket", target.bucket, "--key", settled.key]
+    words += ["--tagging", json.dumps({"TagSet": tags})] if tags else []
+    done = f"settled {settled.key} (tag {tag}); this undoes it:"
+    return f"{_shown(done)}\n{_shown(shlex.join(words))}\n"
 
 
 def _them(count: int) -> str:
     return "it" if count == 1 else "them"
 
 
-def document(plan: Plan, result: Result | None) -> dict[str, Any]:
-    """Return plan and result for machines; `result` is null where nothing was to be sent."""
+def document(
+    plan: Plan, result: Result | None, settled: Iterable[Settled] | None = None
+) -> dict[str, Any]:
+    """Return plan and result for machines; `result` is null where nothing was to be done.
+
+    settled: with the objects that were settled, the document has their tags from before.
+    """
     target = plan.target
-    return {
+    found = {
         "bucket": target.bucket,
         "prefix": target.prefix,
         "stream": target.stream_name,
         "event_names": target.event_names,
         "plan": {
             "objects": plan.objects,
+            "objects_settled": plan.settled,
+            "objects_to_mark": len(plan.to_mark),
             "records": plan.records,
             "records_sent_before": plan.sent_before,
             "records_to_send": plan.records_to_send,
@@ -107,6 +168,7 @@ def document(plan: Plan, result: Result | None) -> dict[str, Any]:
         "unusable": [each._asdict() for each in plan.unusable],
         "result": None if result is None else _result(result),
     }
+    return found if settled is None else found | {"settled": [each._asdict() for each in settled]}
 
 
 def _record(record: PlannedRecord) -> dict[str, Any]:
@@ -131,6 +193,7 @@ def _result(result: Result) -> dict[str, Any]:
         "records_unknown": result.unknown,
         "records_not_tried": result.not_tried,
         "records_not_remembered": result.not_remembered,
+        "objects_marked": result.marked,
         "problem": result.problem,
         "stopped": result.stopped,
         "unusable": [each._asdict() for each in result.unusable],
@@ -150,7 +213,7 @@ def _words(fate: Fate | None) -> str:
     if not fate.events_delivered:
         return f"{fate.reason}, not sent"
     damaged = f", {fate.events_damaged:,} damaged" if fate.events_damaged else ""
-    return f"{fate.events_delivered:,} delivered{damaged}"
+    return f"would deliver {fate.events_delivered:,}{damaged}"
 
 
 def _unusable_line(unusable: Unusable) -> str:

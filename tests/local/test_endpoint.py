@@ -281,3 +281,39 @@ def test_roles_and_the_trail_are_there(endpoint: Endpoint) -> None:
     (trail,) = endpoint.client("cloudtrail").describe_trails()["trailList"]
     assert trail["IsMultiRegionTrail"]
     assert f":log-group:{GROUP}:" in trail["CloudWatchLogsLogGroupArn"]
+
+
+def test_the_trail_writes_into_its_bucket_what_reaches_the_log_group() -> None:
+    with serving() as running:
+        logs, s3 = running.client("logs"), running.client("s3")
+        (trail,) = running.client("cloudtrail").describe_trails()["trailList"]
+        for group in (GROUP, "/other"):
+            if group != GROUP:
+                logs.create_log_group(logGroupName=group)
+            logs.create_log_stream(logGroupName=group, logStreamName="trail")
+            elsewhere = json.dumps(
+                {"awsRegion": "eu-north-1", "recipientAccountId": "444455556666"}
+            )
+            messages = [TOKYO, OSAKA, "no JSON", "[1]", '{"awsRegion":"../x"}', elsewhere]
+            now = int(time.time() * 1000)
+            log_events = [{"timestamp": now, "message": each} for each in messages]
+            logs.put_log_events(logGroupName=group, logStreamName="trail", logEvents=log_events)
+        listed = s3.list_objects_v2(Bucket=trail["S3BucketName"])["Contents"]
+        found = {}
+        for each in listed:
+            path = re.fullmatch(
+                r"AWSLogs/(\d{12})/CloudTrail/([a-z0-9-]+)/\d{4}/\d\d/\d\d/"
+                r"\1_CloudTrail_\2_\d{8}T\d{4}Z_[0-9a-f]{16}\.json\.gz",
+                each["Key"],
+            )
+            assert path, each["Key"]
+            body = s3.get_object(Bucket=trail["S3BucketName"], Key=each["Key"])["Body"].read()
+            found[path.groups()] = gzip.decompress(body).decode()
+    assert found.pop(("444455556666", "eu-north-1")) == f'{{"Records":[{elsewhere}]}}'
+    # What is no JSON object is in no file; the other events are, byte for byte.
+    records = [
+        json.dumps(each, separators=(",", ":"), ensure_ascii=False)
+        for text in found.values()
+        for each in json.loads(text)["Records"]
+    ]
+    assert sorted(records) == sorted([TOKYO, OSAKA, '{"awsRegion":"../x"}'])

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from console_login.events.envelope import compress
 from console_login.operate import backfill
 from console_login.operate.access import Access
 from console_login.operate.backfill import Asked, Backfill, BackfillError
+from console_login.operate.backfill_state import Progress, text
 from console_login.operate.sender import Sender
 
 # 2024-03-30 09:48:22.369 UTC.
@@ -110,9 +112,18 @@ def sender(access: Any, **keys: Any) -> Sender:
     return Sender(access, STREAM, sleep=access.firehose.sleep, **keys)
 
 
-def filled(access: Any, **keys: Any) -> tuple[backfill.Progress, backfill.Totals]:
-    progress = backfill.prepare(access, asked(**keys), NOW)
-    return progress, Backfill(access, progress, sender(access)).run()
+def prepared(access: Any, now: float = NOW, **keys: Any) -> Progress:
+    return backfill.prepare(access, asked(**keys), now)[1]
+
+
+def filled(access: Any, **keys: Any) -> tuple[Progress, backfill.Totals]:
+    job = ready(access, sender(access), **keys)
+    return job.progress, job.run()
+
+
+def ready(access: Any, sender: Sender | None, now: float = NOW, **keys: Any) -> Backfill:
+    source, progress = backfill.prepare(access, asked(**keys), now)
+    return Backfill(source, progress, sender)
 
 
 def envelopes(firehose: FakeFirehose) -> list[Any]:
@@ -152,7 +163,7 @@ def console_login(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def iso(hours_ago: float) -> str:
-    return backfill.text(int((time.time() - hours_ago * 3600) * 1000))
+    return text(int((time.time() - hours_ago * 3600) * 1000))
 
 
 def without_duplicates(lines: list[str], folder: Path) -> tuple[list[str], list[str]]:
@@ -224,6 +235,48 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
     assert report["position"] == report["end"]
     time.sleep(0.5)
     assert len(endpoint.lines(13)) == 13
+
+
+def test_what_never_passed_the_log_group_comes_from_the_trails_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime.now(UTC)
+    with serving() as running:
+        logs = running.client("logs")
+        logs.create_log_stream(logGroupName=GROUP, logStreamName="trail")
+        (filter_,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
+        logs.delete_subscription_filter(logGroupName=GROUP, filterName=filter_["filterName"])
+        time_ = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        lost = [sign_in(f"lost-{number}", eventTime=time_) for number in range(3)]
+        other = sign_in("other", eventName="CheckMfa", eventTime=time_)
+        put(running, *lost, other, sign_in("old", eventTime="2024-03-30T00:00:00Z"))
+        # As if its retention was over: only CloudTrail's own file has them.
+        logs.delete_log_group(logGroupName=GROUP)
+        (trail,) = running.client("cloudtrail").describe_trails()["trailList"]
+        url = f"s3://{trail['S3BucketName']}/AWSLogs/"
+        arguments = ["backfill", "--endpoint-url", running.url, "--from", url, "--start", "2h"]
+        arguments += ["--stack", "console-login-firehose"]
+        assert console_login(*arguments, "--dry-run", monkeypatch=monkeypatch) == 0
+        out = capsys.readouterr().out
+        assert re.search(rf"^files      {url}$", out, re.M)
+        assert re.search(r"^3 events in 1 file in 1 record, \d+ bytes: would take", out, re.M)
+        # A file that is none beside it.
+        key = f"AWSLogs/111122223333/CloudTrail/us-east-1/{now:%Y/%m/%d}/zzz.json.gz"
+        s3 = running.client("s3")
+        s3.put_object(Bucket=trail["S3BucketName"], Key=key, Body=b"junk")
+        kept = [*arguments, "--state", str(tmp_path / "state"), "--yes"]
+        assert console_login(*kept, monkeypatch=monkeypatch) == 1
+        out = capsys.readouterr().out
+        assert f"{key}: it is no file of CloudTrail's records\n1 file not read to the end" in out
+        assert Counter(running.lines(3)) == Counter(lost)
+        chosen = ["--account", "111122223333", "--from-region", "us-east-1", "--yes", "--json"]
+        assert console_login(*arguments, *chosen, monkeypatch=monkeypatch) == 1
+        report = json.loads(capsys.readouterr().out)
+        assert report["named"] == [{"key": key, "reason": "it is no file of CloudTrail's records"}]
+        assert (report["unreadable"], report["is_complete"]) == (1, False)
+        assert report["from"] == url
+    for secret in ("lost-", "userIdentity", "203.0.113"):
+        assert secret not in out + (tmp_path / "state").read_text()
 
 
 def test_what_the_stream_refuses_exits_1_with_its_words(
@@ -301,7 +354,7 @@ def test_the_start_is_included_and_the_end_is_not() -> None:
     assert Counter(event_ids(access.firehose)) == Counter(
         ["start", "before it", "of a slice", "last"]
     )
-    assert (totals.events, totals.is_complete, progress.position) == (4, True, END_MS)
+    assert (totals.events, totals.is_complete, progress.position) == (4, True, text(END_MS))
     assert [each["startTime"] for each in access.asked] == [
         START_MS + hour * HOUR_MS for hour in range(4)
     ]
@@ -312,16 +365,16 @@ def test_the_start_is_included_and_the_end_is_not() -> None:
 
 def test_a_time_within_a_millisecond_leaves_nothing_out() -> None:
     times = {"start": "2024-03-30T05:00:00.0001Z", "end": "2024-03-30T05:00:00.0021Z"}
-    progress = backfill.prepare(FakeAccess([]), asked(**times), NOW)
+    progress = prepared(FakeAccess([]), **times)
     # The first whole milliseconds that are not before them.
     assert (progress.plan.start, progress.plan.end) == (START_MS + 1, START_MS + 3)
 
 
 def test_the_end_is_now_and_nothing_from_before_the_log_group_is_asked_for() -> None:
     access: Any = FakeAccess([])
-    progress = backfill.prepare(access, asked(start="1999-01-01T00:00:00Z", end=None), NOW)
+    progress = prepared(access, start="1999-01-01T00:00:00Z", end=None)
     assert progress.plan.end == int(NOW * 1000)
-    assert progress.position == START_MS - 14 * 24 * HOUR_MS
+    assert progress.position == text(START_MS - 14 * 24 * HOUR_MS)
 
 
 def test_every_event_is_asked_for_without_a_pattern() -> None:
@@ -435,20 +488,21 @@ def small_calls(access: Any) -> Sender:
 
 def test_killed_at_every_call_and_resumed_nothing_is_lost(tmp_path: Path) -> None:
     access: Any = FakeAccess(EVENTS)
-    Backfill(access, backfill.prepare(access, asked(), NOW), small_calls(access)).run()
+    ready(access, small_calls(access)).run()
     calls = len(access.firehose.calls)
     assert calls > 8
     for after in (False, True):
         for at in range(1, calls + 1):
             state = tmp_path / f"{after} {at}"
             access = FakeAccess(EVENTS, MortalFirehose(at, after=after))
-            progress = backfill.prepare(access, asked(state=state), NOW)
+            killed = ready(access, small_calls(access), state=state)
             with pytest.raises(Killed):
-                Backfill(access, progress, small_calls(access)).run()
-            saved = backfill.prepare(access, asked(state=state, end=None), NOW + 1)
-            assert saved.position == progress.position
+                killed.run()
+            job = ready(access, small_calls(access), NOW + 1, state=state, end=None)
+            saved = job.progress
+            assert saved.position == killed.progress.position
             assert saved.plan.end == END_MS
-            totals = Backfill(access, saved, small_calls(access)).run()
+            totals = job.run()
             assert totals.is_complete
             came = Counter(event_ids(access.firehose))
             assert set(came) == {str(number) for number in range(144)}
@@ -462,16 +516,16 @@ def test_killed_while_the_state_is_written_the_old_one_is_there(
 ) -> None:
     state = tmp_path / "state"
     access: Any = FakeAccess(EVENTS)
-    progress = backfill.prepare(access, asked(state=state), NOW)
-    progress.save(START_MS + HOUR_MS)
+    progress = prepared(access, state=state)
+    progress.save(text(START_MS + HOUR_MS))
 
     def kill(_: int) -> None:
         raise Killed
 
     monkeypatch.setattr("os.fsync", kill)
     with pytest.raises(Killed):
-        progress.save(START_MS + 2 * HOUR_MS)
-    assert backfill.prepare(access, asked(state=state), NOW).position == START_MS + HOUR_MS
+        progress.save(text(START_MS + 2 * HOUR_MS))
+    assert prepared(access, state=state).position == text(START_MS + HOUR_MS)
 
 
 @pytest.mark.parametrize(
@@ -495,7 +549,7 @@ def test_what_is_not_certainly_accepted_stops_before_its_slice(
     assert totals.problem is not None
     assert words in totals.problem
     assert not totals.is_complete
-    assert progress.position == START_MS + HOUR_MS
+    assert progress.position == text(START_MS + HOUR_MS)
     progress, totals = filled(access, state=tmp_path / "state")
     assert totals.is_complete
     assert set(event_ids(firehose)) == {str(number) for number in range(144)}
@@ -513,7 +567,7 @@ def test_a_log_group_that_cannot_be_read_on_stops_too(monkeypatch: pytest.Monkey
     monkeypatch.setattr(_Pages, "paginate", fails_in_the_second_slice)
     progress, totals = filled(access)
     assert totals.problem == "PutRecordBatch: ThrottlingException: x"
-    assert progress.position == START_MS + HOUR_MS
+    assert progress.position == text(START_MS + HOUR_MS)
 
 
 def test_a_state_belongs_to_one_backfill(tmp_path: Path) -> None:
@@ -523,7 +577,7 @@ def test_a_state_belongs_to_one_backfill(tmp_path: Path) -> None:
     before = state.read_bytes()
     assert set(json.loads(before)) == {
         *("log_group_arn", "stream", "pattern", "start", "end", "position"),
-        *("start_ago", "end_ago"),
+        *("start_ago", "end_ago", "left_out"),
     }
     for name, value in {
         "start": "2024-03-30T05:00:01Z",
@@ -533,11 +587,11 @@ def test_a_state_belongs_to_one_backfill(tmp_path: Path) -> None:
         "event_names": "CheckMfa",
     }.items():
         with pytest.raises(BackfillError, match="of another backfill"):
-            backfill.prepare(access, asked(state=state, **{name: value}), NOW)
+            prepared(access, state=state, **{name: value})
     for junk in (b"", b"{}", b"[]", b"\xff", before.replace(b"Z", b""), before[:-3]):
         state.write_bytes(junk)
         with pytest.raises(BackfillError, match="not what a backfill has written"):
-            backfill.prepare(access, asked(state=state), NOW)
+            prepared(access, state=state)
         assert state.read_bytes() == junk
 
 
@@ -546,31 +600,31 @@ def test_the_same_hours_ago_continue_the_first_run_and_never_pass_for_a_new_one(
 ) -> None:
     state = tmp_path / "state"
     access: Any = FakeAccess(EVENTS)
-    first = backfill.prepare(access, asked(state=state, start="3h", end=None), NOW)
-    first.save(first.plan.start + HOUR_MS)
-    later = backfill.prepare(access, asked(state=state, start="3h", end=None), NOW + 3600)
-    assert (later.plan, later.position) == (first.plan, first.plan.start + HOUR_MS)
+    first = prepared(access, state=state, start="3h", end=None)
+    first.save(text(first.plan.start + HOUR_MS))
+    later = prepared(access, NOW + 3600, state=state, start="3h", end=None)
+    assert (later.plan, later.position) == (first.plan, text(first.plan.start + HOUR_MS))
     for other in ({"start": "2h"}, {"start": "3h", "end": "1h"}):
         with pytest.raises(BackfillError, match="of another backfill"):
-            backfill.prepare(access, asked(**{"state": state, "end": None} | other), NOW)
-    first.save(first.plan.end)
+            prepared(access, **{"state": state, "end": None} | other)
+    first.save(text(first.plan.end))
     with pytest.raises(BackfillError, match="of another backfill: stream"):
-        backfill.prepare(access, asked(state=state, start="3h", end=None, stream="x"), NOW)
+        prepared(access, state=state, start="3h", end=None, stream="x")
     with pytest.raises(BackfillError, match=r"this backfill is done .*name another file"):
-        backfill.prepare(access, asked(state=state, start="3h", end=None), NOW + 7 * 86400)
+        prepared(access, NOW + 7 * 86400, state=state, start="3h", end=None)
 
 
 def test_a_time_without_an_offset_is_in_the_stacks_zone(endpoint: Endpoint) -> None:
     access = Access(endpoint.url, "ap-northeast-1", None)
     wanted = Asked(start="2024-03-30", end="2024-03-30T09:00+09:00", stack="console-login-firehose")
-    plan = backfill.prepare(access, wanted).plan
-    assert backfill.text(plan.start) == "2024-03-29T15:00:00.000Z"
-    assert backfill.text(plan.end) == "2024-03-30T00:00:00.000Z"
+    plan = backfill.prepare(access, wanted)[1].plan
+    assert text(plan.start) == "2024-03-29T15:00:00.000Z"
+    assert text(plan.end) == "2024-03-30T00:00:00.000Z"
 
 
 def test_without_a_stack_it_is_in_utc() -> None:
-    plan = backfill.prepare(FakeAccess(EVENTS), asked(start="2024-03-30"), NOW).plan
-    assert backfill.text(plan.start) == "2024-03-30T00:00:00.000Z"
+    plan = prepared(FakeAccess(EVENTS), start="2024-03-30").plan
+    assert text(plan.start) == "2024-03-30T00:00:00.000Z"
 
 
 def test_a_state_that_cannot_be_kept_is_said_before_anything_is_sent(tmp_path: Path) -> None:
@@ -582,8 +636,7 @@ def test_a_state_that_cannot_be_kept_is_said_before_anything_is_sent(tmp_path: P
 
 def test_a_dry_run_sends_and_keeps_nothing(tmp_path: Path) -> None:
     access: Any = FakeAccess(EVENTS)
-    progress = backfill.prepare(access, asked(state=tmp_path / "state"), NOW)
-    totals = Backfill(access, progress, None).run()
+    totals = ready(access, None, state=tmp_path / "state").run()
     assert (access.firehose.calls, list(tmp_path.iterdir())) == ([], [])
     assert totals.events == 144
     _, sent = filled(access)
@@ -595,9 +648,8 @@ def test_a_dry_run_sends_and_keeps_nothing(tmp_path: Path) -> None:
 
 def test_the_rate_is_kept_and_no_call_takes_more_than_a_seconds_share() -> None:
     access: Any = FakeAccess([found(str(n), START_MS + n, str(n)) for n in range(1100)])
-    progress = backfill.prepare(access, asked(), NOW)
     rate = 50_000
-    totals = Backfill(access, progress, sender(access, bytes_per_second=rate)).run()
+    totals = ready(access, sender(access, bytes_per_second=rate)).run()
     # More records in a slice than are kept waiting, and none of them twice.
     assert totals.events == 1100
     assert sorted(event_ids(access.firehose), key=int) == [str(n) for n in range(1100)]

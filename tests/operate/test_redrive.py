@@ -7,19 +7,32 @@ import io
 import json
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
-from support import LIE, OSAKA, ROOT, TOKYO, FakeFirehose, b64, client_error, envelope, gz
+from support import (
+    CONTROL_MESSAGE,
+    LIE,
+    OSAKA,
+    ROOT,
+    TOKYO,
+    FakeFirehose,
+    b64,
+    client_error,
+    envelope,
+    gz,
+)
 
 from console_login import cli
 from console_login.local import generate
@@ -29,7 +42,7 @@ from console_login.local.firehose_api import FirehoseClient
 from console_login.operate import error_objects, redrive
 from console_login.operate.access import Access, AccessError, Deployed
 from console_login.operate.error_objects import MAX_LINE_BYTES
-from console_login.operate.sent_lines import Lines
+from console_login.operate.sent_lines import Lines, Memory, is_whole
 from transformer import put_back
 
 START = 1711792102.0
@@ -50,6 +63,8 @@ def s3_client() -> Any:
 class Clients:
     """Access to moto's S3 and a fake Firehose; `intercept(operation, call)` may fail or watch."""
 
+    endpoint_url, region, profile = None, "ap-northeast-1", "audit"
+
     def __init__(self, firehose: Any) -> None:
         self.firehose = firehose
         self.calls: list[str] = []
@@ -67,11 +82,13 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
-        if name not in ("put_record_batch", "put_object_tagging", "get_object", "delete_object"):
+        operations = ("put_record_batch", "put_object_tagging", "get_object", "delete_object")
+        if name not in (*operations, "get_object_tagging"):
             return method
 
         def call(**arguments: Any) -> Any:
-            self._clients.calls.append(name)
+            if name in operations:
+                self._clients.calls.append(name)
             return self._clients.intercept(name, lambda: method(**arguments))
 
         return call
@@ -581,7 +598,9 @@ def test_what_does_not_fit_into_the_tag_is_said_and_sent_again(
     assert (result.sent, result.not_remembered) == (200, 200 - remembered)
     assert run_once(firehose).sent == 200 - remembered
     assert set(ids(firehose.accepted)) == {f"e{n}" for n in range(200)}
-    main(monkeypatch, Clients(firehose), "--yes", code=0)
+    # The next run sends them again: that is no success.
+    assert not run_once(firehose).is_complete
+    main(monkeypatch, Clients(firehose), "--yes", code=1)
     assert f"{200 - remembered:,} are sent, but found no room" in capsys.readouterr().out
 
 
@@ -615,6 +634,267 @@ def test_another_run_in_between_sends_nothing_twice(bucket: Bucket) -> None:
     result = slow.send(plan)
     assert (result.sent, result.sent_meanwhile, result.is_complete) == (0, 2, True)
     assert ids(firehose.accepted) == Counter(["e1", "e2"])
+
+
+def meeting(clients: Clients, operation: str, other: Callable[[], Any], at: int = 1) -> None:
+    """Let something happen right before the call of an operation that is the at-th."""
+    calls = 0
+
+    def intercept(name: str, call: Callable[[], Any]) -> Any:
+        nonlocal calls
+        calls += name == operation
+        if name == operation and calls == at:
+            other()
+        return call()
+
+    clients.intercept = intercept
+
+
+def test_a_finished_object_stays_finished_when_two_runs_meet(bucket: Bucket) -> None:
+    key = bucket.put("a", one("e1"), one("e2"))
+    for at in range(1, 9):
+        firehose = FakeFirehose()
+        bucket.put("a", one("e1"), one("e2"))
+        slow = Clients(firehose)
+        meeting(slow, "get_object_tagging", lambda: run_once(firehose), at)  # noqa: B023
+        run_once(slow)
+        assert bucket.tags(key) == {TAG: "all"}, at
+        assert set(ids(firehose.accepted)) == {"e1", "e2"}
+        assert run_once(firehose).to_send == 0
+
+
+def test_what_is_finished_is_not_made_unfinished_by_what_is_known_less(bucket: Bucket) -> None:
+    memory = Memory(bucket.s3, BUCKET, STREAM)
+    for value in ("all", "- all", "1-3 all"):
+        key = bucket.put("a", one("e1"), Tagging=f"{TAG}={value}")
+        memory.check(key)
+        memory.remember(key, Lines([2]))
+        assert bucket.tags(key)[TAG].split()[-1] == "all"
+
+
+def test_what_another_run_overwrites_is_written_again(bucket: Bucket) -> None:
+    key = bucket.put("a", one("e1"))
+    clients = Clients(FakeFirehose())
+    memory = Memory(clients.client("s3"), BUCKET, STREAM)
+
+    def stale(tags: dict[str, str]) -> None:
+        tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
+        bucket.s3.put_object_tagging(Bucket=BUCKET, Key=key, Tagging={"TagSet": tag_set})
+
+    # Each call reads, writes and reads: the other's write comes before the last.
+    meeting(clients, "get_object_tagging", lambda: stale({TAG: "7"}), at=2)
+    memory.remember(key, Lines([1, 2]))
+    assert bucket.tags(key) == {TAG: "1-2 7"}
+    meeting(clients, "get_object_tagging", lambda: stale({TAG: "7", "team": "a"}), at=2)
+    memory.remember(key, Lines(), is_whole=True)
+    assert bucket.tags(key) == {TAG: "7 all", "team": "a"}
+    meeting(clients, "get_object_tagging", lambda: stale({"team": "a"}), at=2)
+    memory.settle(key, datetime.now(UTC))
+    assert set(bucket.tags(key)) == {"team", f"settled:{STREAM}"}
+
+
+def test_tags_that_others_write_all_the_time_stop_the_run(bucket: Bucket) -> None:
+    key = bucket.put("a", one("e1"))
+    clients = Clients(FakeFirehose())
+
+    def forget(name: str, call: Callable[[], Any]) -> Any:
+        answer = call()
+        if name == "put_object_tagging" and clients.firehose.accepted:
+            bucket.s3.delete_object_tagging(Bucket=BUCKET, Key=key)
+        return answer
+
+    clients.intercept = forget
+    result = run_once(clients)
+    assert not result.is_complete
+    assert "others write its tags all the time" in (result.stopped or "")
+
+
+# Nothing to send ---------------------------------------------------------------------------------
+
+# What a new filter sends while Firehose may not invoke the function yet.
+CONTROL_ONLY = failed(gz(CONTROL_MESSAGE.encode()), errorCode="Lambda.InvokeAccessDenied")
+
+
+def test_an_object_with_nothing_to_send_is_marked_once(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = bucket.put_body("control", CONTROL_ONLY)
+    other = bucket.put("other", failed(gz(envelope([OTHER]))), b"", Tagging="team=a")
+    damaged = bucket.put("damaged", failed(gz(envelope([DAMAGED]))), failed(gz(envelope([OTHER]))))
+    main(monkeypatch, Clients(FakeFirehose()), "--dry-run", code=0)
+    assert bucket.tags(control) == {}
+    assert "objects to mark" in capsys.readouterr().out
+    main(monkeypatch, Clients(FakeFirehose()), code=1, answer="n\n")
+    assert bucket.tags(control) == {}
+    assert "Mark 2 objects with nothing to send? [y/N]" in capsys.readouterr().err
+    firehose = FakeFirehose()
+    main(monkeypatch, Clients(firehose), "--yes", code=0)
+    out = capsys.readouterr().out
+    assert out.endswith("\nnothing to send\n2 of 2 objects marked: nothing in them is to be sent\n")
+    assert firehose.calls == []
+    assert bucket.tags(control) == {TAG: "- all"}
+    assert bucket.tags(other) == {TAG: "- all", "team": "a"}
+    assert bucket.tags(damaged) == {}
+    assert is_whole(bucket.tags(control), STREAM)
+    clients = Clients(FakeFirehose())
+    main(monkeypatch, clients, "--yes", code=0)
+    assert capsys.readouterr().out.endswith("\nnothing to send\n")
+    assert "put_object_tagging" not in clients.calls
+
+
+def test_a_control_message_never_shows_as_sent_before(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = bucket.put("a", one("e1"), CONTROL_ONLY)
+    for value in (None, "all", "1 all"):
+        if value is not None:
+            bucket.put("a", one("e1"), CONTROL_ONLY, Tagging=f"{TAG}={value}")
+        main(monkeypatch, Clients(FakeFirehose()), "--yes", code=0)
+        assert bucket.tags(key) == {TAG: value or "1 all"}
+        capsys.readouterr()
+        main(monkeypatch, Clients(FakeFirehose()), "--dry-run", code=0)
+        out = capsys.readouterr().out
+        assert "line 1: sent before\n  line 2: control_message, not sent\n" in out
+        assert re.search(r"^  sent before +1 *$", out, re.MULTILINE)
+
+
+def test_what_more_event_names_select_later_is_sent_later(bucket: Bucket) -> None:
+    key = bucket.put("a", one("e1"), failed(gz(envelope([OTHER]))))
+    marked = bucket.put("b", failed(gz(envelope([OTHER]))))
+    assert run_once(FakeFirehose()).is_complete
+    assert bucket.tags(key) == {TAG: "1 all"}
+    firehose = FakeFirehose()
+    doing = job(firehose, redrive.Target(BUCKET, FOLDER, STREAM, "ConsoleLogin,CheckMfa"))
+    assert doing.send(doing.plan()).sent == 2
+    assert ids(firehose.accepted) == {json.loads(OTHER)["eventID"]: 2}
+    assert is_whole(bucket.tags(key), STREAM)
+    assert is_whole(bucket.tags(marked), STREAM)
+
+
+def test_more_ranges_than_a_finished_tag_holds_are_all(bucket: Bucket) -> None:
+    other = failed(gz(envelope([OTHER])))
+    key = bucket.put("a", *(each for n in range(120) for each in (one(f"e{n}"), other)))
+    firehose = FakeFirehose()
+    assert run_once(firehose).is_complete
+    assert bucket.tags(key) == {TAG: "all"}
+    assert run_once(firehose).to_send == 0
+
+
+def test_an_object_to_mark_that_changes_is_not_marked(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.put_body("a", CONTROL_ONLY)
+    gone = bucket.put_body("b", CONTROL_ONLY)
+    doing = job(FakeFirehose())
+    plan = doing.plan()
+    key = bucket.put("a", one("e1"))
+    bucket.s3.delete_object(Bucket=BUCKET, Key=gone)
+    result = doing.send(plan)
+    assert (result.marked, result.is_complete) == (0, False)
+    assert [each.reason for each in result.unusable] == [
+        "it was written anew in the meantime",
+        "it is gone",
+    ]
+    assert bucket.tags(key) == {}
+
+
+def test_without_permission_to_mark_it_is_no_success(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.put_body("a", CONTROL_ONLY)
+    clients = Clients(FakeFirehose())
+    denying(clients, "put_object_tagging")
+    main(monkeypatch, clients, "--yes", code=1)
+    assert "stopped: PutObjectTagging: AccessDenied: no\n" in capsys.readouterr().out
+
+
+# Settled by an operator --------------------------------------------------------------------------
+
+
+def settle(*keys: str) -> list[str]:
+    return [word for key in keys for word in ("--settle", key)]
+
+
+def test_what_an_operator_settles_is_shown_marked_and_left_out(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = bucket.put("a", failed(gz(envelope([DAMAGED]))), one("e1"), Tagging="team=a b")
+    junk = bucket.put("b", b"junk")
+    bucket.put("b-longer", one("e2"))
+    asked = settle(damaged, f"s3://{BUCKET}/{junk}", damaged)
+    main(monkeypatch, Clients(FakeFirehose()), *asked, "--dry-run", code=0)
+    out = capsys.readouterr().out
+    assert f"{damaged}\n  line 1: malformed_event, not sent\n  line 2: would deliver 1\n" in out
+    assert f"{junk} line 1: the line is no JSON, not sent\n" in out
+    assert out.endswith("\ndry run: nothing settled\n")
+    main(monkeypatch, Clients(FakeFirehose()), *asked, code=1, answer="n\n")
+    printed = capsys.readouterr()
+    assert "Settle 2 objects? 1 event that could be delivered will not be. [y/N]" in printed.err
+    assert printed.out.endswith("\nnothing is settled\n")
+    assert bucket.tags(junk) == {}
+    main(monkeypatch, Clients(FakeFirehose()), *asked, code=2)
+    assert "nobody answers: --yes settles without asking" in capsys.readouterr().err
+
+    firehose = FakeFirehose()
+    main(monkeypatch, Clients(firehose), *asked, "--yes", code=0)
+    out = capsys.readouterr().out
+    assert set(bucket.tags(damaged)) == {"team", f"settled:{STREAM}"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", bucket.tags(junk)[f"settled:{STREAM}"])
+    for key in (damaged, junk):
+        assert is_whole(bucket.tags(key), STREAM)
+        assert not is_whole(bucket.tags(key), "another-stream")
+        assert f"settled {key} (tag settled:{STREAM})" in out
+    assert firehose.calls == []
+
+    # Left out from now on: what is left is sent, and the run is a success.
+    main(monkeypatch, Clients(firehose), "--yes", code=0)
+    assert ids(firehose.accepted) == Counter(["e2"])
+    assert re.search(r"^  settled, not read +2 *$", capsys.readouterr().out, re.MULTILINE)
+
+    # What is printed undoes it.
+    for line in out.splitlines():
+        if line.startswith("aws "):
+            _, *arguments = shlex.split(line)
+            assert arguments[:4] == ["--region", "ap-northeast-1", "--profile", "audit"]
+            del arguments[:4]
+            operation = arguments[1].replace("-", "_")
+            names = {"--bucket": "Bucket", "--key": "Key", "--tagging": "Tagging"}
+            options = {names[arguments[n]]: arguments[n + 1] for n in range(2, len(arguments), 2)}
+            if "Tagging" in options:
+                options["Tagging"] = json.loads(options["Tagging"])
+            getattr(bucket.s3, operation)(**options)
+    assert (bucket.tags(damaged), bucket.tags(junk)) == ({"team": "a b"}, {})
+    assert job(firehose).plan().records_to_send == 1
+
+
+def test_an_object_is_settled_where_no_tag_says_what_was_sent(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = bucket.put("full", one("e1"), Tagging="&".join(f"t{n}=v" for n in range(10)))
+    nine = bucket.put("nine", one("e1"), Tagging="&".join(f"t{n}=v" for n in range(9)))
+    broken = bucket.put("broken", one("e1"), Tagging=f"{TAG}=x")
+    main(monkeypatch, Clients(FakeFirehose()), *settle(nine, broken), "--yes", "--json", code=0)
+    document = json.loads(capsys.readouterr().out)
+    assert [each["key"] for each in document["settled"]] == [nine, broken]
+    assert document["settled"][1]["tags_before"] == {TAG: "x"}
+    # Of the ten tags one is the decision: nothing else needs a tag.
+    plan = job(FakeFirehose()).plan()
+    assert (plan.settled, plan.objects, plan.unusable_count) == (1, 3, 2)
+    main(monkeypatch, Clients(FakeFirehose()), *settle(full), "--yes", code=2)
+    assert f"console-login: --settle {full}: it has 10 tags" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", [FOLDER, f"{FOLDER}none", "elsewhere/a", f"{FOLDER}\x1b[31m", ""])
+def test_a_key_that_is_no_error_object_is_refused(
+    key: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.put("a", one("e1"))
+    main(monkeypatch, Clients(FakeFirehose()), *settle(key), "--yes", code=2)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.endswith(f"there is no such object under s3://{BUCKET}/{FOLDER}")
+    assert "\x1b" not in line
 
 
 # What is refused ---------------------------------------------------------------------------------
@@ -816,7 +1096,8 @@ def test_a_dry_run_sends_and_writes_nothing(
     assert clients.calls == ["get_object"]
     assert bucket.tags(key) == {}
     printed = capsys.readouterr().out
-    assert f"{key}\n  line 1: 1 delivered\n" in printed
+    assert f"{key}\n  line 1: would deliver 1\n" in printed
+    assert printed.endswith("\ndry run: nothing sent\n")
     assert re.search(r"^records to send +1 *$", printed, re.MULTILINE)
 
 
@@ -857,6 +1138,8 @@ def test_json_for_machines(
     ]
     assert document["plan"] == {
         "objects": 2,
+        "objects_settled": 0,
+        "objects_to_mark": 0,
         "records": 31,
         "records_sent_before": 0,
         "records_to_send": 31,
@@ -886,6 +1169,7 @@ def test_json_for_machines(
         "records_unknown": 30,
         "records_not_tried": 0,
         "records_not_remembered": 0,
+        "objects_marked": 0,
         "stopped": None,
         "unusable": [],
     }
@@ -990,7 +1274,9 @@ def test_the_command_against_the_local_endpoint(tmp_path: Any) -> None:
             assert body == f"{TOKYO}\n"
             done = redrive_once("--yes", "--json")
             assert done.returncode == 0, done.stderr
-            assert json.loads(done.stdout)["plan"]["records_sent_before"] == 2
+            plan = json.loads(done.stdout)["plan"]
+            # The control message of the filter was never sent.
+            assert (plan["records_sent_before"], plan["by_reason"]) == (1, {"control_message": 1})
             assert json.loads(done.stdout)["result"] is None
         finally:
             server.send_signal(signal.SIGTERM)
