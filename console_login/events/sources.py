@@ -1,29 +1,78 @@
-"""CloudTrail events as people have them: JSON lines, files of Records, folders, gzip or plain."""
+"""CloudTrail events as people have them: the one reader of files and objects with events.
 
+It reads what CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI write, plain or
+gzip, one document a line or over many, with or without anything between two documents. What it
+does not understand it names: a file is never taken for one without sign-ins.
+"""
+
+import csv
 import gzip
 import io
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 from console_login.errors import SourceError
 from console_login.events.envelope import compact
-from console_login.stack.limits import MAX_LOG_EVENT_BYTES
+from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
-
+# A document, or a line that is none. Above CloudTrail's files and any envelope; one of brackets
+# alone takes a gigabyte and a half of memory.
+MAX_DOCUMENT_CHARACTERS = 64 * MIB
+# Gzip makes four gigabytes of four megabytes; a Firehose object ends at 128 MiB.
+MAX_DECOMPRESSED_CHARACTERS = 1024 * MIB
+MAX_UNREADABLE = 10_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_CHARACTERS = MIB
+_BETWEEN = re.compile("[ \t\r\n\ufeff]*")
+_raw_decode = json.JSONDecoder().raw_decode
+
+_NO_EVENT_JSON = "a result of CloudTrail Lake without the whole event: query the column eventJson"
+
+# What only one kind of document has, and what to do with it.
+_REFUSED = {
+    "deliveryStreamArn": "a Firehose transformation event: use console-login transform or unpack",
+    "rawData": "a record that failed in Firehose: use console-login redrive",
+    "digestS3Object": "a CloudTrail digest: it has hashes of log files and no event",
+    "hashSignature": "the sign file of CloudTrail Lake: it has hashes of results and no event",
+    "QueryResultRows": _NO_EVENT_JSON,
+}
+
+
+class Event(NamedTuple):
+    """A CloudTrail event. message: its JSON, as the source has it; fields: what that JSON says."""
+
+    place: str
+    message: str
+    fields: dict[str, Any]
+
+
+class Unreadable(NamedTuple):
+    """What is no event. place: file and line; reason: what it is instead, nothing of its text."""
+
+    place: str
+    reason: str
+
+
+class Document(NamedTuple):
+    """A JSON document. place: file and line on which it begins."""
+
+    place: str
+    text: str
+    value: Any
 
 
 class Sources:
     """The events of files and folders, each as a log event's message.
 
-    A line of JSON lines stays byte for byte; an element of `Records` is written without blanks.
-    Iteration raises SourceError naming the file.
+    An event that the source has as text stays as it is; one inside a larger document of JSON is
+    written without blanks. Iteration raises SourceError naming the file and what is no event in it,
+    or an event that CloudWatch Logs would not take.
 
     size: bytes of all files, 0 where that cannot be known, as of a pipe.
     position: how many of them are read; count: how many events they gave.
@@ -37,83 +86,294 @@ class Sources:
         self.count = 0
 
     def __iter__(self) -> Iterator[str]:
-        for file in self._files:
-            for number, message in enumerate(self._of_file(file), 1):
-                if len(message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
-                    raise SourceError(
-                        f"{file}: event {number} is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
-                        " that CloudWatch Logs takes"
-                    )
-                self.count += 1
-                yield message
+        for found in self.read():
+            if isinstance(found, Unreadable):
+                raise SourceError(f"{found.place}: {found.reason}")
+            if len(found.message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
+                raise SourceError(
+                    f"{found.place}: the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
+                    " that CloudWatch Logs takes"
+                )
+            self.count += 1
+            yield found.message
 
-    def _of_file(self, path: Path) -> Iterator[str]:
-        before = self.position
-        try:
-            # Opened once: a pipe can be read only once.
-            with path.open("rb") as raw:
-                is_gzip = raw.peek(2)[:2] == _GZIP_MAGIC
-                data: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-                # A line ends with \n and keeps everything else.
-                with io.TextIOWrapper(data, encoding="utf-8", newline="\n") as file:
-                    for message in _of_text(path, file):
+    def read(self) -> Iterator[Event | Unreadable]:
+        """Yield what the files hold, in order. SourceError for a file that cannot be read."""
+        for path in self._files:
+            before = self.position
+            try:
+                # Opened once: a pipe can be read only once.
+                with path.open("rb") as raw:
+                    for found in read(str(path), raw):
                         if self.size:
                             self.position = before + raw.tell()
-                        yield message
-        except OSError as error:
-            raise SourceError.of(path, error) from error
-        except (EOFError, zlib.error) as error:
-            raise SourceError(f"{path}: {error}") from error
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{path}: not UTF-8: {error}") from error
+                        yield found
+            except OSError as error:
+                raise SourceError.of(path, error) from error
+
+
+def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
+    """Yield the events of one file, and what in it is none.
+
+    Raises SourceError: not UTF-8, damaged gzip, too large, or nothing but unreadable lines.
+    """
+    unreadable = 0
+    for document in documents(name, file):
+        if isinstance(document, Unreadable):
+            found: Iterable[Event | Unreadable] = [document]
+        else:
+            found = _events(document)
+        for each in found:
+            unreadable += isinstance(each, Unreadable)
+            if unreadable > MAX_UNREADABLE:
+                raise SourceError(f"{name}: more than {MAX_UNREADABLE:,} lines are no events")
+            yield each
+
+
+# From bytes to documents ------------------------------------------------------------------------
+
+
+def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreadable]:
+    """Yield the JSON documents of one file, wherever they begin and end. SourceError as `read`.
+
+    A line that belongs to none is named, and what comes after it is read on.
+    """
+    pieces = _pieces(name, file)
+    first = next(pieces, "")
+    pieces = itertools.chain([first], pieces)
+    if name.lower().endswith((".csv", ".csv.gz")) or "eventjson" in _columns(first):
+        yield from _rows(name, pieces)
+        return
+    text = _Text(name, pieces)
+    while text.begin():
+        place = f"{name} line {text.line}"
+        while True:
+            try:
+                if text.text[text.position] not in '{["':
+                    raise ValueError
+                value, end = _raw_decode(text.text, text.position)
+            except (ValueError, RecursionError) as error:
+                if _is_cut_off(error, text.text) and text.more():
+                    continue
+                text.skip_line()
+                yield Unreadable(place, "the line is no JSON, or is cut off")
+            else:
+                source = text.text[text.position : end]
+                text.go_to(end)
+                yield Document(place, source, value)
+            break
+
+
+class _Text:
+    """The text of a file, read as it is needed. line: the number of that at `position`."""
+
+    def __init__(self, name: str, pieces: Iterator[str]) -> None:
+        self.text = ""
+        self.position = 0
+        self.line = 1
+        self._name = name
+        self._pieces = pieces
+        self._is_by_line = False
+
+    def begin(self) -> bool:
+        """Go to where the next document begins; False at the end of the file."""
+        while True:
+            between = _BETWEEN.match(self.text, self.position)
+            self.go_to(between.end() if between else self.position)
+            if self.position < len(self.text):
+                return True
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            self.text, self.position = piece, 0
+
+    def go_to(self, position: int) -> None:
+        self.line += self.text.count("\n", self.position, position)
+        self.position = position
+
+    def more(self) -> bool:
+        """Read on after an unfinished document, as much again; False where nothing may follow.
+
+        SourceError for a document that is too large.
+        """
+        if self._is_by_line and self.text.endswith("\n"):
+            return False
+        pieces = [self.text[self.position :]]
+        missing = min(len(pieces[0]), MAX_DOCUMENT_CHARACTERS + 1 - len(pieces[0]))
+        for piece in self._pieces:
+            pieces.append(piece)
+            missing -= len(piece)
+            if missing <= 0 or (self._is_by_line and piece.endswith("\n")):
+                break
+        self.text, self.position = "".join(pieces), 0
+        if len(self.text) > MAX_DOCUMENT_CHARACTERS:
+            raise SourceError(
+                f"{self._name} line {self.line}: longer than {MAX_DOCUMENT_CHARACTERS // MIB} MiB"
+                " without an end: split the file"
+            )
+        return len(pieces) > 1
+
+    def skip_line(self) -> None:
+        """Go to the next line.
+
+        What was read on for a document that never ended is read again. Every line then stands for
+        itself, so that the time stays linear.
+        """
+        end = self.text.find("\n", self.position) + 1
+        while not end:
+            self.text, self.position = next(self._pieces, "\n"), 0
+            end = self.text.find("\n") + 1
+        if end < len(self.text):
+            self._is_by_line = True
+            ahead = io.StringIO(self.text[end:], newline="\n")
+            self._pieces = itertools.chain(ahead, self._pieces)
+        self.text, self.position = "", 0
+        self.line += 1
+
+
+def _is_cut_off(error: Exception, text: str) -> bool:
+    """Whether JSON may be right as far as it goes: it fails where the text ends."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    # The longest token that can be cut there is -Infinity.
+    return error.msg.startswith("Unterminated string") or error.pos > len(text) - 10
+
+
+def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
+    """Yield the text of a file in lines, those that are long in several pieces."""
+    data: Any = file
+    size = 0
+    try:
+        # Firehose's own compression around CloudWatch Logs' makes two.
+        for _ in range(2):
+            if data.peek(2)[:2] == _GZIP_MAGIC:
+                data = gzip.GzipFile(fileobj=data)
+        # A line ends with \n and keeps everything else.
+        text = io.TextIOWrapper(data, encoding="utf-8", newline="\n")
+        while piece := text.readline(_PIECE_CHARACTERS):
+            size += len(piece)
+            if data is not file and size > MAX_DECOMPRESSED_CHARACTERS:
+                raise SourceError(
+                    f"{name}: more than {MAX_DECOMPRESSED_CHARACTERS // MIB:,} MiB of"
+                    " gzip content: split the file"
+                )
+            yield piece
+        text.detach()
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{name}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name}: not UTF-8: {error}") from error
+
+
+def _columns(header: str) -> list[str]:
+    """Return the lower-case names that a line has if it is the header of a CSV file."""
+    try:
+        return next(csv.reader([header.lstrip("\ufeff").lower()]), [])
+    except csv.Error:
+        return []
+
+
+def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
+    """Yield the events of CloudTrail Lake's saved results: CSV with a line of headings."""
+    csv.field_size_limit(MAX_LOG_EVENT_BYTES)
+    rows = csv.reader(pieces)
+    columns = _columns(next(pieces, ""))
+    if "eventjson" not in columns:
+        yield Unreadable(f"{name} line 1", _NO_EVENT_JSON)
+        return
+    column = columns.index("eventjson")
+    try:
+        for row in rows:
+            # The heading was line 1.
+            place = f"{name} line {rows.line_num + 1}"
+            if row:
+                yield Document(place, "", row[column] if column < len(row) else None)
+    except csv.Error as error:
+        raise SourceError(f"{name} line {rows.line_num + 1}: {error}") from error
+
+
+# From documents to events -----------------------------------------------------------------------
+
+
+def _events(document: Document) -> Iterator[Event | Unreadable]:
+    """Yield the events of a document: itself, or what it is an envelope, a list or a result of."""
+    place, text, value = document
+    inside = _inside(value)
+    if inside is None:
+        yield _event(place, value, text)
+        return
+    for number, each in enumerate(inside, 1):
+        yield _event(f"{place} event {number}", each)
+
+
+def _inside(value: Any) -> Iterable[Any] | None:
+    """Return what a document holds: events, their text, or what is neither; None for no such one.
+
+    Each shape is that of a service or an AWS CLI command, as tests/events/test_sources.py cites.
+    """
+    match value:
+        case list():
+            return value
+        case {"eventName": str()}:
+            return None
+        case {"Records": list(records)}:
+            return records
+        case {"messageType": "CONTROL_MESSAGE"}:
+            return []
+        case {"messageType": "DATA_MESSAGE", "logEvents": list(found)} | {"events": list(found)}:
+            return (_member(each, "message") for each in found)
+        case {"Events": list(found)}:
+            return (_member(each, "CloudTrailEvent") for each in found)
+        case {"QueryResultRows": list(rows)}:
+            return map(_event_json, rows)
+        case {"detail-type": str(kind), "detail": detail} if kind.endswith(" via CloudTrail"):
+            return [detail]
+    return None
+
+
+def _member(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _event_json(row: Any) -> Any:
+    """Return the text of the event in a row of CloudTrail Lake: an object for each column."""
+    cells = row if isinstance(row, list) else []
+    for each in cells:
+        for column, value in each.items() if isinstance(each, dict) else ():
+            if column.lower() == "eventjson":
+                return value
+    return {"QueryResultRows": row}
+
+
+def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadable:
+    """Return the event of a document, of a text, or of what stands in a document."""
+    if isinstance(value, str):
+        text = value
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return Unreadable(place, "the text of the event is no JSON, or is cut off")
+    if not isinstance(value, dict):
+        return Unreadable(place, "no event")
+    for key, reason in _REFUSED.items():
+        if key in value:
+            return Unreadable(place, reason)
+    # Insights events have no eventName. S3 and others have events of their own kind.
+    is_event = "eventName" in value or "insightDetails" in value or "eventType" in value
+    if not is_event or str(value.get("eventSource", "")).startswith("aws:"):
+        return Unreadable(place, "no CloudTrail event, nor what holds some")
+    return Event(place, compact(value) if text is None else text, value)
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
+    files = sorted(
+        each
+        for each in path.rglob("*")
+        # Hidden ones are the system's.
+        if each.is_file() and not any(part[0] == "." for part in each.relative_to(path).parts)
+    )
     if not files:
-        raise SourceError(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
+        raise SourceError(f"{path}: there is no file in it: copy some into it, or name another")
     return files
-
-
-def _of_text(path: Path, file: IO[str]) -> Iterator[str]:
-    start: list[str] = []
-    for line in file:
-        start.append(line)
-        if line.strip():
-            break
-    if not start:
-        return
-    if isinstance(_json(start[-1]), dict):
-        for line in itertools.chain(start, file):
-            yield from _of_line(path, line)
-        return
-    document = _json("".join(start) + file.read())
-    if isinstance(document, dict):
-        document = document.get("Records", [document])
-    yield from _of_records(path, document)
-
-
-def _of_line(path: Path, line: str) -> Iterator[str]:
-    message = line.rstrip("\n")
-    if '"Records"' in line:
-        document = _json(line)
-        if isinstance(document, dict) and isinstance(document.get("Records"), list):
-            yield from _of_records(path, document["Records"])
-            return
-    if message.strip():
-        yield message
-
-
-def _of_records(path: Path, records: Any) -> Iterator[str]:
-    if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
-        raise SourceError(f"{path}: neither JSON lines nor a document with Records")
-    yield from map(compact, records)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
