@@ -5,6 +5,7 @@ gzip, one document a line or over many, with or without anything between two doc
 does not understand it names: a file is never taken for one without sign-ins.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -12,7 +13,7 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,8 +71,8 @@ class Document(NamedTuple):
 class Sources:
     """The events of files and folders, each as a log event's message.
 
-    An event that the source has as text stays as it is; one inside a larger document of JSON is
-    written without blanks. Iteration raises SourceError naming the file and what is no event in it,
+    An event that the source has as text of one line stays as it is; any other is written without
+    blanks. Iteration raises SourceError naming the file and what is no event in it,
     or an event that CloudWatch Logs would not take.
 
     size: bytes of all files, 0 where that cannot be known, as of a pipe.
@@ -86,18 +87,19 @@ class Sources:
         self.count = 0
 
     def __iter__(self) -> Iterator[str]:
-        for found in self.read():
-            if isinstance(found, Unreadable):
-                raise SourceError(f"{found.place}: {found.reason}")
-            if len(found.message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
-                raise SourceError(
-                    f"{found.place}: the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
-                    " that CloudWatch Logs takes"
-                )
-            self.count += 1
-            yield found.message
+        with contextlib.closing(self.read()) as reader:
+            for found in reader:
+                if isinstance(found, Unreadable):
+                    raise SourceError(f"{found.place}: {found.reason}")
+                if len(found.message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
+                    raise SourceError(
+                        f"{found.place}: the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
+                        " that CloudWatch Logs takes"
+                    )
+                self.count += 1
+                yield found.message
 
-    def read(self) -> Iterator[Event | Unreadable]:
+    def read(self) -> Generator[Event | Unreadable]:
         """Yield what the files hold, in order. SourceError for a file that cannot be read."""
         for path in self._files:
             before = self.position
@@ -300,7 +302,8 @@ def _events(document: Document) -> Iterator[Event | Unreadable]:
     place, text, value = document
     inside = _inside(value)
     if inside is None:
-        yield _event(place, value, text)
+        # One that is written over several lines is for eyes.
+        yield _event(place, value, None if "\n" in text else text)
         return
     for number, each in enumerate(inside, 1):
         yield _event(f"{place} event {number}", each)
