@@ -5,6 +5,7 @@ gzip, one document a line or over many, with or without anything between two doc
 does not understand it names: a file is never taken for one without sign-ins.
 """
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -25,12 +26,13 @@ from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 # alone takes a gigabyte and a half of memory.
 MAX_DOCUMENT_CHARACTERS = 64 * MIB
 # Gzip makes four gigabytes of four megabytes; a Firehose object ends at 128 MiB.
-MAX_DECOMPRESSED_CHARACTERS = 1024 * MIB
+MAX_DECOMPRESSED_BYTES = 1024 * MIB
 MAX_UNREADABLE = 10_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_PIECE_CHARACTERS = MIB
+_PIECE_BYTES = MIB
 _BETWEEN = re.compile("[ \t\r\n\ufeff]*")
+_LINE = re.compile(r"[^\n]*\n+|[^\n]+")
 _raw_decode = json.JSONDecoder().raw_decode
 
 _NO_EVENT_JSON = "a result of CloudTrail Lake without the whole event: query the column eventJson"
@@ -120,15 +122,17 @@ def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
     Raises SourceError: not UTF-8, damaged gzip, too large, or nothing but unreadable lines.
     """
     unreadable = 0
+    last = ""
     for document in documents(name, file):
-        if isinstance(document, Unreadable):
-            found: Iterable[Event | Unreadable] = [document]
-        else:
-            found = _events(document)
-        for each in found:
-            unreadable += isinstance(each, Unreadable)
-            if unreadable > MAX_UNREADABLE:
-                raise SourceError(f"{name}: more than {MAX_UNREADABLE:,} lines are no events")
+        for each in _events(document):
+            if isinstance(each, Unreadable):
+                # What is left of a cut line can look like several documents.
+                if each.place == last:
+                    continue
+                last = each.place
+                unreadable += 1
+                if unreadable > MAX_UNREADABLE:
+                    raise SourceError(f"{name}: more than {MAX_UNREADABLE:,} lines are no events")
             yield each
 
 
@@ -144,105 +148,105 @@ def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreada
     first = next(pieces, "")
     pieces = itertools.chain([first], pieces)
     if name.lower().endswith((".csv", ".csv.gz")) or "eventjson" in _columns(first):
-        yield from _rows(name, pieces)
+        yield from _rows(name, _lines(pieces))
         return
     text = _Text(name, pieces)
     while text.begin():
         place = f"{name} line {text.line}"
-        while True:
-            try:
-                if text.text[text.position] not in '{["':
-                    raise ValueError
-                value, end = _raw_decode(text.text, text.position)
-            except (ValueError, RecursionError) as error:
-                if _is_cut_off(error, text.text) and text.more():
-                    continue
-                text.skip_line()
-                yield Unreadable(place, "the line is no JSON, or is cut off")
-            else:
-                source = text.text[text.position : end]
-                text.go_to(end)
-                yield Document(place, source, value)
-            break
+        try:
+            source, value = text.document()
+        except (ValueError, RecursionError) as error:
+            text.skip_line(error)
+            yield Unreadable(place, "the line is no JSON, or is cut off")
+        else:
+            yield Document(place, source, value)
 
 
 class _Text:
-    """The text of a file, read as it is needed. line: the number of that at `position`."""
+    """The text of a file, read as it is needed. line: the number of the one it is at."""
 
     def __init__(self, name: str, pieces: Iterator[str]) -> None:
-        self.text = ""
-        self.position = 0
         self.line = 1
         self._name = name
         self._pieces = pieces
+        self._text = ""
+        self._position = 0
         self._is_by_line = False
 
     def begin(self) -> bool:
         """Go to where the next document begins; False at the end of the file."""
         while True:
-            between = _BETWEEN.match(self.text, self.position)
-            self.go_to(between.end() if between else self.position)
-            if self.position < len(self.text):
+            between = _BETWEEN.match(self._text, self._position)
+            self._go_to(between.end() if between else self._position)
+            if self._position < len(self._text):
                 return True
             piece = next(self._pieces, None)
             if piece is None:
                 return False
-            self.text, self.position = piece, 0
+            self._text, self._position = piece, 0
 
-    def go_to(self, position: int) -> None:
-        self.line += self.text.count("\n", self.position, position)
-        self.position = position
+    def document(self) -> tuple[str, Any]:
+        """Return the text and the value of the document that begins here, and go to its end.
 
-    def more(self) -> bool:
-        """Read on after an unfinished document, as much again; False where nothing may follow.
-
-        SourceError for a document that is too large.
+        Raises ValueError, RecursionError, and SourceError for one that is too large.
         """
-        if self._is_by_line and self.text.endswith("\n"):
+        while True:
+            start = self._position
+            if self._text[start] not in '{["':
+                raise json.JSONDecodeError("", self._text, start)
+            try:
+                value, end = _raw_decode(self._text, start)
+            except json.JSONDecodeError as error:
+                # JSON that fails where the text ends may go on; the longest token is -Infinity.
+                is_cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - 10
+                if not (is_cut and self._more()):
+                    raise
+            else:
+                self._go_to(end)
+                return self._text[start:end], value
+
+    def skip_line(self, error: Exception) -> None:
+        """Go to the next line after what `document` raised.
+
+        Where that had read on into other lines, every line from now on stands for itself, so that
+        the time stays linear.
+        """
+        end = self._text.find("\n", self._position) + 1
+        while not end:
+            self._text, self._position = next(self._pieces, "\n"), 0
+            end = self._text.find("\n") + 1
+        if getattr(error, "pos", end) >= end and not self._is_by_line:
+            self._is_by_line = True
+            self._pieces = _lines(itertools.chain([self._text[end:]], self._pieces))
+            self._text = self._text[:end]
+        self._go_to(end)
+
+    def _go_to(self, position: int) -> None:
+        self.line += self._text.count("\n", self._position, position)
+        self._position = position
+
+    def _more(self) -> bool:
+        """Read on after an unfinished document, as much again; False where nothing may follow."""
+        if self._is_by_line and self._text.endswith("\n"):
             return False
-        pieces = [self.text[self.position :]]
+        pieces = [self._text[self._position :]]
         missing = min(len(pieces[0]), MAX_DOCUMENT_CHARACTERS + 1 - len(pieces[0]))
         for piece in self._pieces:
             pieces.append(piece)
             missing -= len(piece)
             if missing <= 0 or (self._is_by_line and piece.endswith("\n")):
                 break
-        self.text, self.position = "".join(pieces), 0
-        if len(self.text) > MAX_DOCUMENT_CHARACTERS:
+        self._text, self._position = "".join(pieces), 0
+        if len(self._text) > MAX_DOCUMENT_CHARACTERS + _PIECE_BYTES:
             raise SourceError(
                 f"{self._name} line {self.line}: longer than {MAX_DOCUMENT_CHARACTERS // MIB} MiB"
                 " without an end: split the file"
             )
         return len(pieces) > 1
 
-    def skip_line(self) -> None:
-        """Go to the next line.
-
-        What was read on for a document that never ended is read again. Every line then stands for
-        itself, so that the time stays linear.
-        """
-        end = self.text.find("\n", self.position) + 1
-        while not end:
-            self.text, self.position = next(self._pieces, "\n"), 0
-            end = self.text.find("\n") + 1
-        if end < len(self.text):
-            self._is_by_line = True
-            ahead = io.StringIO(self.text[end:], newline="\n")
-            self._pieces = itertools.chain(ahead, self._pieces)
-        self.text, self.position = "", 0
-        self.line += 1
-
-
-def _is_cut_off(error: Exception, text: str) -> bool:
-    """Whether JSON may be right as far as it goes: it fails where the text ends."""
-    if not isinstance(error, json.JSONDecodeError):
-        return False
-    # The longest token that can be cut there is -Infinity.
-    return error.msg.startswith("Unterminated string") or error.pos > len(text) - 10
-
 
 def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
-    """Yield the text of a file in lines, those that are long in several pieces."""
+    """Yield the text of a file in pieces that end anywhere. SourceError as `read`."""
     data: Any = file
     size = 0
     try:
@@ -250,27 +254,39 @@ def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
         for _ in range(2):
             if data.peek(2)[:2] == _GZIP_MAGIC:
                 data = gzip.GzipFile(fileobj=data)
-        # A line ends with \n and keeps everything else.
-        text = io.TextIOWrapper(data, encoding="utf-8", newline="\n")
-        while piece := text.readline(_PIECE_CHARACTERS):
-            size += len(piece)
-            if data is not file and size > MAX_DECOMPRESSED_CHARACTERS:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while content := data.read(_PIECE_BYTES):
+            size += len(content)
+            if data is not file and size > MAX_DECOMPRESSED_BYTES:
                 raise SourceError(
-                    f"{name}: more than {MAX_DECOMPRESSED_CHARACTERS // MIB:,} MiB of"
-                    " gzip content: split the file"
+                    f"{name}: more than {MAX_DECOMPRESSED_BYTES // MIB:,} MiB of gzip content:"
+                    " split the file"
                 )
-            yield piece
-        text.detach()
+            yield decoder.decode(content)
+        decoder.decode(b"", final=True)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{name}: {error}") from error
     except UnicodeDecodeError as error:
         raise SourceError(f"{name}: not UTF-8: {error}") from error
 
 
+def _lines(pieces: Iterator[str]) -> Iterator[str]:
+    """Yield text in lines, each with the empty ones after it; a long line in several pieces."""
+    rest = ""
+    for piece in pieces:
+        *lines, rest = _LINE.findall(rest + piece) or [""]
+        yield from lines
+        if len(rest) > _PIECE_BYTES:
+            yield rest
+            rest = ""
+    if rest:
+        yield rest
+
+
 def _columns(header: str) -> list[str]:
     """Return the lower-case names that a line has if it is the header of a CSV file."""
     try:
-        return next(csv.reader([header.lstrip("\ufeff").lower()]), [])
+        return next(csv.reader([header.lstrip("\ufeff").partition("\n")[0].lower()]), [])
     except csv.Error:
         return []
 
@@ -297,8 +313,11 @@ def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
 # From documents to events -----------------------------------------------------------------------
 
 
-def _events(document: Document) -> Iterator[Event | Unreadable]:
+def _events(document: Document | Unreadable) -> Iterator[Event | Unreadable]:
     """Yield the events of a document: itself, or what it is an envelope, a list or a result of."""
+    if isinstance(document, Unreadable):
+        yield document
+        return
     place, text, value = document
     inside = _inside(value)
     if inside is None:
