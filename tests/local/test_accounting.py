@@ -31,7 +31,46 @@ def test_every_event_is_one_of_four() -> None:
 def test_copies_are_counted_apart() -> None:
     account = ledger(TOKYO, OSAKA).settle(2, [TOKYO, TOKYO, TOKYO, OSAKA], [OSAKA])
     assert (account.delivered, account.in_error_prefix, account.duplicates) == (2, 0, 3)
-    assert account.is_balanced
+
+
+def test_an_event_that_comes_more_often_than_faults_explain_is_named() -> None:
+    made = ledger(TOKYO, OSAKA)
+    made.explain(gz(envelope([TOKYO, OSAKA])))
+    assert made.settle(2, [TOKYO, TOKYO, OSAKA], []).is_balanced
+    account = made.settle(2, [TOKYO, TOKYO, OSAKA], [TOKYO, OSAKA, OSAKA])
+    assert (account.duplicates, account.unexplained) == (4, 2)
+    assert account.unexplained_ids == sorted(IDS.values())
+    assert not account.is_balanced
+    assert not ledger(TOKYO).settle(1, [TOKYO, TOKYO], []).is_balanced
+    assert not ledger(TOKYO).settle(1, [TOKYO], [TOKYO]).is_balanced
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"{", b"[]", b"{}", b"\x1f\x8b", b"\x1f\x8b\x08\0" * 9, b"\xff"]
+)
+def test_a_record_that_is_no_envelope_explains_nothing(record: bytes) -> None:
+    made = ledger(TOKYO)
+    made.explain(record)
+    assert not made.settle(1, [TOKYO, TOKYO], []).is_balanced
+
+
+@pytest.mark.parametrize("position", [0, 300, -1])
+@pytest.mark.parametrize("byte", [b"\r", b"\n", b"\xff", b"~", b"\0"])
+def test_no_byte_of_a_line_can_change(position: int, byte: bytes) -> None:
+    changed = bytearray(f"{TOKYO}\n".encode())
+    changed[position : len(changed) + position + 1 if position < 0 else position + 1] = (
+        byte + b"\n" if position < 0 else byte
+    )
+    found = list(delivered_lines(bytes(changed)))
+    assert not ledger(TOKYO).settle(1, found, []).is_balanced
+
+
+def test_a_blank_that_became_a_carriage_return_is_a_change() -> None:
+    message = '{"eventID": "1"}'
+    assert ledger(message).settle(1, [message], []).is_balanced
+    assert not ledger(message).settle(1, [message.replace(" ", "\r")], []).is_balanced
+    # In the message itself it is what the function makes a blank of.
+    assert ledger(message.replace(" ", "\r")).settle(1, [message], []).is_balanced
 
 
 def test_an_event_that_came_in_twice_must_be_found_twice() -> None:
