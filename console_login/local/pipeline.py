@@ -63,7 +63,12 @@ class Pipeline:
         self._ledger = Ledger()
         self.stream = DeliveryStream(
             Configuration.from_stack(stack),
-            _ExplainedFunction(FaultyFunction(function, faults), faults, self._ledger),
+            _ExplainedFunction(
+                FaultyFunction(function, faults),
+                faults,
+                self._ledger,
+                lambda: self.stream.counts.records_in,
+            ),
             FaultyStorage(state, faults),
             clock,
             _randomness("stream", seed),
@@ -155,19 +160,25 @@ class Pipeline:
 
 
 class _ExplainedFunction:
-    """The function, which tells the ledger what may come once more because it failed.
+    """The function, which tells the ledger what may come once more because a fault struck.
 
-    An invocation that fails may have put records back, and each call of PutRecordBatch that fails
-    may have been accepted, or have let a record fail of which a part had been put back.
+    That is what is in an invocation that put records back and then failed, or of which a call of
+    PutRecordBatch failed: that may have been accepted, or have let a record fail of which a part
+    was put back already.
+
+    records_in: returns how many records the stream has taken so far.
     """
 
-    def __init__(self, function: Function, faults: Faults, ledger: Ledger) -> None:
+    def __init__(
+        self, function: Function, faults: Faults, ledger: Ledger, records_in: Callable[[], int]
+    ) -> None:
         self._function = function
         self._faults = faults
         self._ledger = ledger
+        self._records_in = records_in
 
     def invoke(self, event: dict[str, Any]) -> Any:
-        before = self._faults.struck.copy()
+        records_in, struck = self._records_in(), self._faults.struck.copy()
         failures = 0
         try:
             return self._function.invoke(event)
@@ -175,12 +186,12 @@ class _ExplainedFunction:
             failures = 1
             raise
         finally:
-            struck = self._faults.struck - before
-            # It raises before the function has done anything.
-            failures -= struck.pop("lambda", 0)
-            failures += sum(count for kind, count in struck.items() if ":" in kind)
-            for record in event["records"] if failures > 0 else ():
-                for _ in range(failures):
+            if self._records_in() > records_in:
+                calls = self._faults.struck - struck
+                failures += sum(
+                    calls[kind] for kind in calls if kind.startswith("put-record-batch")
+                )
+                for record in event["records"] * failures:
                     self._ledger.explain(base64.b64decode(record["data"]))
 
 
