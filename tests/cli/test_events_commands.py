@@ -110,7 +110,7 @@ def test_help_lists_the_commands() -> None:
         (["pack", "-o", "out.json"], "Missing argument"),
         (["pack", ARTICLE], "Missing option"),
         (["pack", "nowhere.jsonl", "-o", "out.json"], "nowhere.jsonl: No such file"),
-        (["pack", ARTICLE, "-o", "no/such/folder.json"], "No such file"),
+        (["pack", str(EVENTS / "src" / "tokyo.jsonl"), "-o", "no/such/x.json"], "No such file"),
         (["pack", str(ROOT / "Makefile"), "--wrong", "-o", "x"], "No such option"),
         (["wrong"], "No such command"),
         (["key-policy", "--stack", "s"], "Missing option"),
