@@ -18,5 +18,5 @@ pack "$out/poison.json" tokyo.jsonl \
   poison/not-base64.b64 poison/not-json.txt poison/invalid-utf-8.bin \
   poison/unknown-message-type.json poison/no-log-events.json \
   poison/truncated.gz poison/corrupt.gz poison/wrong-checksum.gz poison/trailing-bytes.gz \
-  poison/bomb.gz poison/malformed-event.jsonl poison/eventbridge-event.jsonl \
+  poison/bomb.gz poison/malformed-event.json poison/eventbridge-event.json \
   osaka.jsonl

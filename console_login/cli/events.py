@@ -29,9 +29,9 @@ console-login pack my-events.jsonl --plain --lines -o packed.json
 def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> None:
     """Pack files into a Firehose event, one record for each file.
 
-    The suffix of a file decides what the file holds: .jsonl CloudTrail events, one per line; .json
-    one document, such as an envelope; .b64 the data of a record in base64; any other suffix the
-    bytes of a record.
+    The suffix of a file decides what the file holds: .json, .jsonl and .ndjson (also with .gz)
+    CloudTrail events, or in a .json one envelope; .b64 the data of a record in base64; any other
+    suffix the bytes of a record.
     """
     from console_login.events import pack as packing
 

@@ -78,9 +78,10 @@ console-login local my-events.jsonl --serve
 def local(serve: bool, port: int | None, **chosen: Any) -> None:
     """Run the whole pipeline on this machine, without AWS.
 
-    The pipeline is that of template.yaml. FILES are CloudTrail events: JSON lines, documents with
-    Records, folders of them, plain or gzip. Exits with 1 if an event is lost: neither delivered,
-    nor in the error prefix, nor left out by the filter.
+    The pipeline is that of template.yaml. FILES are CloudTrail events, plain or gzip: JSON lines,
+    files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if an
+    event is lost (neither delivered, nor in the error prefix, nor left out by the filter), or came
+    more often than the faults explain.
     """
     from console_login.local import run
 

@@ -4,7 +4,6 @@ import functools
 import json
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -64,8 +63,8 @@ console-login local my-events.jsonl --out objects
 console-login compare my-events.jsonl objects
 """,
 )
-@click.argument("old", type=options.PATH)
-@click.argument("new", type=options.PATH)
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
 @click.option(
     "--event-names",
     default="ConsoleLogin",
@@ -73,18 +72,39 @@ console-login compare my-events.jsonl objects
     metavar="NAMES",
     help="Compare only events with these names, as in EventNames.",
 )
-def compare(old: Path, new: Path, event_names: str) -> None:
-    """Compare the events of two pipelines by eventID.
+@click.option(
+    "--start",
+    metavar="DAY",
+    help="Read the folders of the days from this one on, such as 2026-11-24, under s3://.",
+)
+@click.option(
+    "--end", metavar="DAY", help="Read the folders up to this day (default: the day of --start)."
+)
+@options.aws
+def compare(
+    endpoint_url: str | None,
+    region: str | None,
+    profile: str | None,
+    old: str,
+    new: str,
+    event_names: str,
+    start: str | None,
+    end: str | None,
+) -> None:
+    """Compare the events of two pipelines by eventID and content.
 
-    OLD and NEW are folders of objects, or single files. Copies of an event count once. Exits with 1
-    if one side has an event that the other lacks, or if OLD has no event.
+    OLD and NEW are folders, files, or s3://BUCKET/PREFIX, where PREFIX is followed by yyyy/MM/dd/.
+    Copies of an event count once. Exits with 1 if one side has an event that the other lacks, if an
+    eventID has different content, if a line is no event, or if OLD has no event.
     """
     from console_login.operate import compare as comparing
 
-    comparison = comparing.compare(old, new, event_names)
+    days = comparing.days(start, end)
+    access = options.access(endpoint_url, region, profile) if days else None
+    comparison = comparing.compare(old, new, event_names, days, access)
     for line in comparing.words(comparison):
         click.echo(line)
-    if not comparison.old.names or comparison.only_old or comparison.only_new:
+    if not comparison.is_same:
         sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import itertools
 import json
 import zlib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from console_login.counts import counted
 from console_login.errors import SourceError
 from console_login.events.envelope import Origin, compact, compress, data_message
+from console_login.events.sources import Document, Sources, documents
 from console_login.stack.place import ACCOUNT_ID, REGION
 
 ORIGIN = Origin(
@@ -20,6 +22,7 @@ ORIGIN = Origin(
     log_stream=f"{ACCOUNT_ID}_CloudTrail_{REGION}",
     filter_name="console-login",
 )
+_READ = (".json", ".jsonl", ".ndjson")
 _ARRIVAL = datetime(2024, 3, 30, 9, 48, 22, tzinfo=UTC)
 _MAX_SHOWN_BYTES = 1024 * 1024
 _MAX_SHOWN_CHARACTERS = 8 * 1024
@@ -28,10 +31,11 @@ _MAX_SHOWN_CHARACTERS = 8 * 1024
 def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> dict[str, Any]:
     """Return a Firehose transformation event with one record for each source.
 
-    What a source is, its suffix says: `.jsonl` CloudTrail events, one a line, each kept byte for
-    byte; `.json` a document of its own, such as an envelope; `.b64` the record's `data` as it is;
-    any other, the record's bytes as they are. The first two are gzipped unless `plain`; `lines`
-    leaves events without an envelope, as Firehose's message extraction does.
+    What a source is, its suffix says: `.json`, `.jsonl` and `.ndjson`, also with `.gz`, CloudTrail
+    events in any form that `sources` reads; `.json` also one envelope, which is kept; `.b64` the
+    record's `data` as it is; any other, the record's bytes as they are. Events and envelopes are
+    gzipped unless `plain`; `lines` leaves events without an envelope, as Firehose's message
+    extraction does. Raises SourceError naming the source.
     """
     return {
         "invocationId": "00000000-0000-4000-8000-000000000000",
@@ -50,29 +54,37 @@ def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> di
 
 def _data(source: Path, *, plain: bool, lines: bool) -> str:
     try:
-        content = source.read_bytes()
+        if source.name.removesuffix(".gz").endswith(_READ):
+            text = _envelope(source) or _packed(source, lines=lines)
+            content = text.encode() if plain else compress(text)
+        else:
+            content = source.read_bytes()
     except OSError as error:
         raise SourceError.of(source, error) from error
     if source.suffix == ".b64":
         return content.decode("ascii", "replace").rstrip("\n")
-    if source.suffix in {".jsonl", ".json"}:
-        try:
-            text = _document(content.decode(), source, lines=lines)
-            content = text.encode()
-        except (ValueError, RecursionError) as error:
-            raise SourceError(f"{source}: {error}") from error
-        if not plain:
-            content = compress(text)
     return base64.b64encode(content).decode()
 
 
-def _document(text: str, source: Path, *, lines: bool) -> str:
-    if source.suffix == ".json":
-        return compact(json.loads(text))
+def _envelope(source: Path) -> str | None:
+    """Return the one envelope, right or wrong, that a `.json` file is; None for any other file."""
+    if not source.name.removesuffix(".gz").endswith(".json"):
+        return None
+    with source.open("rb") as file:
+        match list(itertools.islice(documents(str(source), file), 2)):
+            case [Document(value={"messageType": _} as envelope)]:
+                return compact(envelope)
+    return None
+
+
+def _packed(source: Path, *, lines: bool) -> str:
+    """Return the events of a file: in an envelope, or as extraction leaves them."""
+    messages = Sources([source])
     if lines:
-        return text
+        text = "".join(f"{message}\n" for message in messages)
+        return text.encode("utf-8", "backslashreplace").decode()
     arrival = _milliseconds(_ARRIVAL)
-    return data_message(ORIGIN, ((arrival, line) for line in text.split("\n") if line))
+    return data_message(ORIGIN, ((arrival, message) for message in messages))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -1,29 +1,81 @@
-"""CloudTrail events as people have them: JSON lines, files of Records, folders, gzip or plain."""
+"""CloudTrail events as people have them: the one reader of files and objects with events.
 
+It reads what CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI write, plain or
+gzip, one document a line or over many, with or without anything between two documents. What it
+does not understand it names: a file is never taken for one without sign-ins.
+"""
+
+import codecs
+import contextlib
+import csv
 import gzip
 import io
 import itertools
 import json
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 from console_login.errors import SourceError
 from console_login.events.envelope import compact
-from console_login.stack.limits import MAX_LOG_EVENT_BYTES
+from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
-
+# A document, or a line that is none. Above CloudTrail's files and any envelope; one of brackets
+# alone takes a gigabyte and a half of memory.
+MAX_DOCUMENT_CHARACTERS = 64 * MIB
+# Gzip makes four gigabytes of four megabytes; a Firehose object ends at 128 MiB.
+MAX_DECOMPRESSED_BYTES = 1024 * MIB
+MAX_UNREADABLE = 10_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_BYTES = MIB
+_BETWEEN = re.compile("[ \t\r\n\ufeff]*")
+_LINE = re.compile(r"[^\n]*\n+|[^\n]+")
+_raw_decode = json.JSONDecoder().raw_decode
+
+_NO_EVENT_JSON = "a result of CloudTrail Lake without the whole event: query the column eventJson"
+
+# What only one kind of document has, and what to do with it.
+_REFUSED = {
+    "deliveryStreamArn": "a Firehose transformation event: use console-login transform or unpack",
+    "rawData": "a record that failed in Firehose: use console-login redrive",
+    "digestS3Object": "a CloudTrail digest: it has hashes of log files and no event",
+    "hashSignature": "the sign file of CloudTrail Lake: it has hashes of results and no event",
+    "QueryResultRows": _NO_EVENT_JSON,
+}
+
+
+class Event(NamedTuple):
+    """A CloudTrail event. message: its JSON, as the source has it; fields: what that JSON says."""
+
+    place: str
+    message: str
+    fields: dict[str, Any]
+
+
+class Unreadable(NamedTuple):
+    """What is no event. place: file and line; reason: what it is instead, nothing of its text."""
+
+    place: str
+    reason: str
+
+
+class Document(NamedTuple):
+    """A JSON document. place: file and line on which it begins."""
+
+    place: str
+    text: str
+    value: Any
 
 
 class Sources:
     """The events of files and folders, each as a log event's message.
 
-    A line of JSON lines stays byte for byte; an element of `Records` is written without blanks.
-    Iteration raises SourceError naming the file.
+    An event that the source has as text of one line stays as it is; any other is written without
+    blanks. Iteration raises SourceError naming the file and what is no event in it,
+    or an event that CloudWatch Logs would not take.
 
     size: bytes of all files, 0 where that cannot be known, as of a pipe.
     position: how many of them are read; count: how many events they gave.
@@ -37,83 +89,313 @@ class Sources:
         self.count = 0
 
     def __iter__(self) -> Iterator[str]:
-        for file in self._files:
-            for number, message in enumerate(self._of_file(file), 1):
-                if len(message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
+        with contextlib.closing(self.read()) as reader:
+            for found in reader:
+                if isinstance(found, Unreadable):
+                    raise SourceError(f"{found.place}: {found.reason}")
+                if len(found.message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
                     raise SourceError(
-                        f"{file}: event {number} is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
+                        f"{found.place}: the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
                         " that CloudWatch Logs takes"
                     )
                 self.count += 1
-                yield message
+                yield found.message
 
-    def _of_file(self, path: Path) -> Iterator[str]:
-        before = self.position
-        try:
-            # Opened once: a pipe can be read only once.
-            with path.open("rb") as raw:
-                is_gzip = raw.peek(2)[:2] == _GZIP_MAGIC
-                data: Any = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-                # A line ends with \n and keeps everything else.
-                with io.TextIOWrapper(data, encoding="utf-8", newline="\n") as file:
-                    for message in _of_text(path, file):
+    def read(self) -> Generator[Event | Unreadable]:
+        """Yield what the files hold, in order. SourceError for a file that cannot be read."""
+        for path in self._files:
+            before = self.position
+            try:
+                # Opened once: a pipe can be read only once.
+                with path.open("rb") as raw:
+                    for found in read(str(path), raw):
                         if self.size:
                             self.position = before + raw.tell()
-                        yield message
-        except OSError as error:
-            raise SourceError.of(path, error) from error
-        except (EOFError, zlib.error) as error:
-            raise SourceError(f"{path}: {error}") from error
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{path}: not UTF-8: {error}") from error
+                        yield found
+            except OSError as error:
+                raise SourceError.of(path, error) from error
+
+
+def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
+    """Yield the events of one file, and what in it is none.
+
+    Raises SourceError: not UTF-8, damaged gzip, too large, or nothing but unreadable lines.
+    """
+    unreadable = 0
+    last = ""
+    for document in documents(name, file):
+        for each in _events(document):
+            if isinstance(each, Unreadable):
+                # What is left of a cut line can look like several documents.
+                if each.place == last:
+                    continue
+                last = each.place
+                unreadable += 1
+                if unreadable > MAX_UNREADABLE:
+                    raise SourceError(f"{name}: more than {MAX_UNREADABLE:,} lines are no events")
+            yield each
+
+
+# From bytes to documents ------------------------------------------------------------------------
+
+
+def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreadable]:
+    """Yield the JSON documents of one file, wherever they begin and end. SourceError as `read`.
+
+    A line that belongs to none is named, and what comes after it is read on.
+    """
+    pieces = _pieces(name, file)
+    first = next(pieces, "")
+    pieces = itertools.chain([first], pieces)
+    if name.lower().endswith((".csv", ".csv.gz")) or "eventjson" in _columns(first):
+        yield from _rows(name, _lines(pieces))
+        return
+    text = _Text(name, pieces)
+    while text.begin():
+        place = f"{name} line {text.line}"
+        try:
+            source, value = text.document()
+        except (ValueError, RecursionError) as error:
+            text.skip_line(error)
+            yield Unreadable(place, "the line is no JSON, or is cut off")
+        else:
+            yield Document(place, source, value)
+
+
+class _Text:
+    """The text of a file, read as it is needed. line: the number of the one it is at."""
+
+    def __init__(self, name: str, pieces: Iterator[str]) -> None:
+        self.line = 1
+        self._name = name
+        self._pieces = pieces
+        self._text = ""
+        self._position = 0
+        self._is_by_line = False
+
+    def begin(self) -> bool:
+        """Go to where the next document begins; False at the end of the file."""
+        while True:
+            between = _BETWEEN.match(self._text, self._position)
+            self._go_to(between.end() if between else self._position)
+            if self._position < len(self._text):
+                return True
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            self._text, self._position = piece, 0
+
+    def document(self) -> tuple[str, Any]:
+        """Return the text and the value of the document that begins here, and go to its end.
+
+        Raises ValueError, RecursionError, and SourceError for one that is too large.
+        """
+        while True:
+            start = self._position
+            if self._text[start] not in '{["':
+                raise json.JSONDecodeError("", self._text, start)
+            try:
+                value, end = _raw_decode(self._text, start)
+            except json.JSONDecodeError as error:
+                # JSON that fails where the text ends may go on; the longest token is -Infinity.
+                is_cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - 10
+                if not (is_cut and self._more()):
+                    raise
+            else:
+                self._go_to(end)
+                return self._text[start:end], value
+
+    def skip_line(self, error: Exception) -> None:
+        """Go to the next line after what `document` raised.
+
+        Where that had read on into other lines, every line from now on stands for itself, so that
+        the time stays linear.
+        """
+        end = self._text.find("\n", self._position) + 1
+        while not end:
+            self._text, self._position = next(self._pieces, "\n"), 0
+            end = self._text.find("\n") + 1
+        if getattr(error, "pos", end) >= end and not self._is_by_line:
+            self._is_by_line = True
+            self._pieces = _lines(itertools.chain([self._text[end:]], self._pieces))
+            self._text = self._text[:end]
+        self._go_to(end)
+
+    def _go_to(self, position: int) -> None:
+        self.line += self._text.count("\n", self._position, position)
+        self._position = position
+
+    def _more(self) -> bool:
+        """Read on after an unfinished document, as much again; False where nothing may follow."""
+        if self._is_by_line and self._text.endswith("\n"):
+            return False
+        pieces = [self._text[self._position :]]
+        missing = min(len(pieces[0]), MAX_DOCUMENT_CHARACTERS + 1 - len(pieces[0]))
+        for piece in self._pieces:
+            pieces.append(piece)
+            missing -= len(piece)
+            if missing <= 0 or (self._is_by_line and piece.endswith("\n")):
+                break
+        self._text, self._position = "".join(pieces), 0
+        if len(self._text) > MAX_DOCUMENT_CHARACTERS + _PIECE_BYTES:
+            raise SourceError(
+                f"{self._name} line {self.line}: longer than {MAX_DOCUMENT_CHARACTERS // MIB} MiB"
+                " without an end: split the file"
+            )
+        return len(pieces) > 1
+
+
+def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
+    """Yield the text of a file in pieces that end anywhere. SourceError as `read`."""
+    data: Any = file
+    size = 0
+    try:
+        # Firehose's own compression around CloudWatch Logs' makes two.
+        for _ in range(2):
+            if data.peek(2)[:2] == _GZIP_MAGIC:
+                data = gzip.GzipFile(fileobj=data)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while content := data.read(_PIECE_BYTES):
+            size += len(content)
+            if data is not file and size > MAX_DECOMPRESSED_BYTES:
+                raise SourceError(
+                    f"{name}: more than {MAX_DECOMPRESSED_BYTES // MIB:,} MiB of gzip content:"
+                    " split the file"
+                )
+            yield decoder.decode(content)
+        decoder.decode(b"", final=True)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{name}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name}: not UTF-8: {error}") from error
+
+
+def _lines(pieces: Iterator[str]) -> Iterator[str]:
+    """Yield text in lines, each with the empty ones after it; a long line in several pieces."""
+    rest = ""
+    for piece in pieces:
+        *lines, rest = _LINE.findall(rest + piece) or [""]
+        yield from lines
+        if len(rest) > _PIECE_BYTES:
+            yield rest
+            rest = ""
+    if rest:
+        yield rest
+
+
+def _columns(header: str) -> list[str]:
+    """Return the lower-case names that a line has if it is the header of a CSV file."""
+    try:
+        return next(csv.reader([header.lstrip("\ufeff").partition("\n")[0].lower()]), [])
+    except csv.Error:
+        return []
+
+
+def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
+    """Yield the events of CloudTrail Lake's saved results: CSV with a line of headings."""
+    csv.field_size_limit(MAX_LOG_EVENT_BYTES)
+    rows = csv.reader(pieces)
+    columns = _columns(next(pieces, ""))
+    if "eventjson" not in columns:
+        yield Unreadable(f"{name} line 1", _NO_EVENT_JSON)
+        return
+    column = columns.index("eventjson")
+    try:
+        for row in rows:
+            # The heading was line 1.
+            place = f"{name} line {rows.line_num + 1}"
+            if row:
+                yield Document(place, "", row[column] if column < len(row) else None)
+    except csv.Error as error:
+        raise SourceError(f"{name} line {rows.line_num + 1}: {error}") from error
+
+
+# From documents to events -----------------------------------------------------------------------
+
+
+def _events(document: Document | Unreadable) -> Iterator[Event | Unreadable]:
+    """Yield the events of a document: itself, or what it is an envelope, a list or a result of."""
+    if isinstance(document, Unreadable):
+        yield document
+        return
+    place, text, value = document
+    inside = _inside(value)
+    if inside is None:
+        # One that is written over several lines is for eyes.
+        yield _event(place, value, None if "\n" in text else text)
+        return
+    for number, each in enumerate(inside, 1):
+        yield _event(f"{place} event {number}", each)
+
+
+def _inside(value: Any) -> Iterable[Any] | None:
+    """Return what a document holds: events, their text, or what is neither; None for no such one.
+
+    Each shape is that of a service or an AWS CLI command, as tests/events/test_sources.py cites.
+    """
+    match value:
+        case list():
+            return value
+        case {"eventName": str()}:
+            return None
+        case {"Records": list(records)}:
+            return records
+        case {"messageType": "CONTROL_MESSAGE"}:
+            return []
+        case {"messageType": "DATA_MESSAGE", "logEvents": list(found)} | {"events": list(found)}:
+            return (_member(each, "message") for each in found)
+        case {"Events": list(found)}:
+            return (_member(each, "CloudTrailEvent") for each in found)
+        case {"QueryResultRows": list(rows)}:
+            return map(_event_json, rows)
+        case {"detail-type": str(kind), "detail": detail} if kind.endswith(" via CloudTrail"):
+            return [detail]
+    return None
+
+
+def _member(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _event_json(row: Any) -> Any:
+    """Return the text of the event in a row of CloudTrail Lake: an object for each column."""
+    cells = row if isinstance(row, list) else []
+    for each in cells:
+        for column, value in each.items() if isinstance(each, dict) else ():
+            if column.lower() == "eventjson":
+                return value
+    return {"QueryResultRows": row}
+
+
+def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadable:
+    """Return the event of a document, of a text, or of what stands in a document."""
+    if isinstance(value, str):
+        text = value
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return Unreadable(place, "the text of the event is no JSON, or is cut off")
+    if not isinstance(value, dict):
+        return Unreadable(place, "no event")
+    for key, reason in _REFUSED.items():
+        if key in value:
+            return Unreadable(place, reason)
+    # Insights events have no eventName. S3 and others have events of their own kind.
+    is_event = "eventName" in value or "insightDetails" in value or "eventType" in value
+    if not is_event or str(value.get("eventSource", "")).startswith("aws:"):
+        return Unreadable(place, "no CloudTrail event, nor what holds some")
+    return Event(place, compact(value) if text is None else text, value)
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
+    files = sorted(
+        each
+        for each in path.rglob("*")
+        # Hidden ones are the system's.
+        if each.is_file() and not any(part[0] == "." for part in each.relative_to(path).parts)
+    )
     if not files:
-        raise SourceError(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
+        raise SourceError(f"{path}: there is no file in it: copy some into it, or name another")
     return files
-
-
-def _of_text(path: Path, file: IO[str]) -> Iterator[str]:
-    start: list[str] = []
-    for line in file:
-        start.append(line)
-        if line.strip():
-            break
-    if not start:
-        return
-    if isinstance(_json(start[-1]), dict):
-        for line in itertools.chain(start, file):
-            yield from _of_line(path, line)
-        return
-    document = _json("".join(start) + file.read())
-    if isinstance(document, dict):
-        document = document.get("Records", [document])
-    yield from _of_records(path, document)
-
-
-def _of_line(path: Path, line: str) -> Iterator[str]:
-    message = line.rstrip("\n")
-    if '"Records"' in line:
-        document = _json(line)
-        if isinstance(document, dict) and isinstance(document.get("Records"), list):
-            yield from _of_records(path, document["Records"])
-            return
-    if message.strip():
-        yield message
-
-
-def _of_records(path: Path, records: Any) -> Iterator[str]:
-    if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
-        raise SourceError(f"{path}: neither JSON lines nor a document with Records")
-    yield from map(compact, records)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,16 +29,22 @@ class FaultError(UserError):
 
 
 class Faults:
-    """Which faults strike how often, and when: the same every time with the same seed."""
+    """Which faults strike how often, and when: the same every time with the same seed.
+
+    struck: how often each kind has struck so far.
+    """
 
     def __init__(self, specifications: Iterable[str], seed: int) -> None:
         self._shares = dict(map(_parse, specifications))
         self._randomness = random.Random(f"faults {seed}")  # noqa: S311 - no secret
+        self.struck: Counter[str] = Counter()
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault of this kind strikes now."""
         share = self._shares.get(kind)
-        return share is not None and self._randomness.random() < share
+        does_strike = share is not None and self._randomness.random() < share
+        self.struck[kind] += does_strike
+        return does_strike
 
 
 def _parse(specification: str) -> tuple[str, float]:

@@ -1,12 +1,13 @@
 """The whole pipeline in one process: the stations of template.yaml, wired as AWS wires them."""
 
+import base64
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from console_login.events.envelope import Origin
-from console_login.function import FunctionError, InProcess
+from console_login.function import FunctionError, FunctionFailure, InProcess
 from console_login.local.accounting import Account, Ledger, delivered_lines, failed_messages
 from console_login.local.clock import Clock, SimulatedClock
 from console_login.local.emulator import RuntimeEmulator
@@ -59,9 +60,15 @@ class Pipeline:
         )
         pattern = FilterPattern(subscription_filter.properties["FilterPattern"])
         self.subscription = Subscription(pattern, origin, _randomness("subscription", seed))
+        self._ledger = Ledger()
         self.stream = DeliveryStream(
             Configuration.from_stack(stack),
-            FaultyFunction(function, faults),
+            _ExplainedFunction(
+                FaultyFunction(function, faults),
+                faults,
+                self._ledger,
+                lambda: self.stream.counts.records_in,
+            ),
             FaultyStorage(state, faults),
             clock,
             _randomness("stream", seed),
@@ -71,7 +78,6 @@ class Pipeline:
             client.api = self.api
         self._clock = clock
         self._faults = faults
-        self._ledger = Ledger()
         self._records_put = 0
         self._put([self.subscription.start(clock.now())])
 
@@ -145,9 +151,48 @@ class Pipeline:
 
     def _put(self, records: Iterable[bytes]) -> None:
         for record in records:
-            for _ in range(2 if self._faults.strikes("duplicate") else 1):
+            copies = 2 if self._faults.strikes("duplicate") else 1
+            if copies > 1:
+                self._ledger.explain(record)
+            for _ in range(copies):
                 self.stream.put(record)
                 self._records_put += 1
+
+
+class _ExplainedFunction:
+    """The function, which tells the ledger what may come once more because a fault struck.
+
+    That is what is in an invocation that put records back and then failed, or of which a call of
+    PutRecordBatch failed: that may have been accepted, or have let a record fail of which a part
+    was put back already.
+
+    records_in: returns how many records the stream has taken so far.
+    """
+
+    def __init__(
+        self, function: Function, faults: Faults, ledger: Ledger, records_in: Callable[[], int]
+    ) -> None:
+        self._function = function
+        self._faults = faults
+        self._ledger = ledger
+        self._records_in = records_in
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        records_in, struck = self._records_in(), self._faults.struck.copy()
+        failures = 0
+        try:
+            return self._function.invoke(event)
+        except FunctionFailure:
+            failures = 1
+            raise
+        finally:
+            if self._records_in() > records_in:
+                calls = self._faults.struck - struck
+                failures += sum(
+                    calls[kind] for kind in calls if kind.startswith("put-record-batch")
+                )
+                for record in event["records"] * failures:
+                    self._ledger.explain(base64.b64decode(record["data"]))
 
 
 def run(

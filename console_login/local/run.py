@@ -258,6 +258,9 @@ def _words(account: Account) -> str:
         text += f"\nMISSING {account.missing:,}: {', '.join(account.missing_ids)}"
     if account.unexpected:
         text += f"\nUNEXPECTED {account.unexpected:,}: {', '.join(account.unexpected_ids)}"
+    if account.unexplained:
+        ids = ", ".join(account.unexplained_ids)
+        text += f"\nMORE OFTEN THAN FAULTS EXPLAIN {account.unexplained:,}: {ids}"
     return text
 
 

@@ -1,13 +1,14 @@
 """`console-login` as a user runs it: a process, its output and its exit status."""
 
 import base64
+import gzip
 import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import EVENTS, OSAKA, ROOT, TOKYO, event
+from support import EVENTS, OSAKA, ROOT, TOKYO, envelope, event
 
 COMMAND = str(ROOT / ".venv" / "bin" / "console-login")
 ARTICLE = str(EVENTS / "article.json")
@@ -109,7 +110,7 @@ def test_help_lists_the_commands() -> None:
         (["pack", "-o", "out.json"], "Missing argument"),
         (["pack", ARTICLE], "Missing option"),
         (["pack", "nowhere.jsonl", "-o", "out.json"], "nowhere.jsonl: No such file"),
-        (["pack", ARTICLE, "-o", "no/such/folder.json"], "No such file"),
+        (["pack", str(EVENTS / "src" / "tokyo.jsonl"), "-o", "no/such/x.json"], "No such file"),
         (["pack", str(ROOT / "Makefile"), "--wrong", "-o", "x"], "No such option"),
         (["wrong"], "No such command"),
         (["key-policy", "--stack", "s"], "Missing option"),
@@ -141,8 +142,40 @@ def test_a_wrong_event_file_is_one_line(content: bytes, tmp_path: Path) -> None:
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
+@pytest.mark.parametrize("name", ["trail.json", "trail.json.gz", "glued.jsonl", "envelopes.json"])
+@pytest.mark.parametrize("options", [[], ["--plain", "--lines"]])
+def test_events_in_any_form_are_packed_to_be_delivered(
+    name: str, options: list[str], tmp_path: Path
+) -> None:
+    records = json.dumps({"Records": [json.loads(TOKYO), json.loads(OSAKA)]}, indent=1).encode()
+    content = {
+        "trail.json": records,
+        "trail.json.gz": gzip.compress(records),
+        "glued.jsonl": f"\ufeff{TOKYO}{OSAKA}".encode(),
+        "envelopes.json": envelope([TOKYO]) + envelope([OSAKA]),
+    }
+    (tmp_path / name).write_bytes(content[name])
+    packed = str(tmp_path / "packed.json")
+    assert run("pack", *options, str(tmp_path / name), "-o", packed).returncode == 0
+    assert run("transform", packed).stdout.decode().splitlines()[-2:] == [TOKYO, OSAKA]
+
+
+def test_an_envelope_is_packed_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_bytes(envelope([TOKYO, "no JSON"], owner="444455556666"))
+    assert run("pack", str(tmp_path / "e.json"), "-o", str(tmp_path / "out")).returncode == 0
+    _, keys, *messages = run("unpack", str(tmp_path / "out")).stdout.decode().splitlines()
+    assert json.loads(keys)["owner"] == "444455556666"
+    assert messages == [TOKYO, "no JSON"]
+
+
 def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
-    wrong = {"a.json": b"{", "b.jsonl": b"\xff", "c.json": b"[" * 200_000 + b"]" * 200_000}
+    wrong = {
+        "a.json": b"{",
+        "b.jsonl": b"\xff",
+        "c.json": b"[" * 200_000 + b"]" * 200_000,
+        "d.json": (EVENTS / "article.json").read_bytes(),
+        "e.jsonl": TOKYO[:-9].encode(),
+    }
     for name, content in wrong.items():
         (tmp_path / name).write_bytes(content)
         done = run("pack", str(tmp_path / name), "-o", str(tmp_path / "out"))
@@ -151,11 +184,11 @@ def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_lone_surrogate_is_packed_as_the_escape_that_it_was(tmp_path: Path) -> None:
-    (tmp_path / "d.json").write_bytes(b'{"a":"\\ud800"}')
+    (tmp_path / "d.json").write_bytes(b'{"messageType":"\\ud800"}')
     done = run("pack", "--plain", str(tmp_path / "d.json"), "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     (record,) = json.loads((tmp_path / "out").read_text())["records"]
-    assert base64.b64decode(record["data"]) == b'{"a":"\\ud800"}'
+    assert base64.b64decode(record["data"]) == b'{"messageType":"\\ud800"}'
 
 
 def test_a_wrong_configuration_is_one_line() -> None:

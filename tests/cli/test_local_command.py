@@ -98,6 +98,27 @@ def test_a_loss_is_named_and_exits_1() -> None:
         assert json.loads(message)["eventID"] in done.stdout
 
 
+@pytest.mark.parametrize("form", ["glued", "lookup-events", "filter-log-events", "bom"])
+def test_no_form_of_the_events_is_taken_for_none(form: str, tmp_path: Path) -> None:
+    forms = {
+        "glued": TOKYO + OSAKA,
+        "lookup-events": json.dumps({"Events": [{"CloudTrailEvent": e} for e in (TOKYO, OSAKA)]}),
+        "filter-log-events": json.dumps({"events": [{"message": e} for e in (TOKYO, OSAKA)]}),
+        "bom": f"\ufeff{TOKYO}\n{OSAKA}\n",
+    }
+    (tmp_path / "events").write_text(forms[form], encoding="utf-8")
+    done = run(str(tmp_path / "events"))
+    last = "2 events: 2 delivered, 0 not selected, 0 in the error prefix; nothing lost"
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, last)
+
+
+def test_a_cut_line_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "cut.jsonl").write_text(f"{TOKYO}\n{OSAKA[:-300]}\n")
+    done = run(str(tmp_path / "cut.jsonl"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cut.jsonl line 2: the line is no JSON, or is cut off" in done.stderr
+
+
 def test_the_users_aws_configuration_has_no_say() -> None:
     environment = {"AWS_PROFILE": "nowhere", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     done = run(*ARTICLE, AWS_CONFIG_FILE=str(ROOT / "Makefile"), **environment)
@@ -109,8 +130,9 @@ def test_the_users_aws_configuration_has_no_say() -> None:
     [
         ([], "nothing to do"),
         (["nowhere.jsonl"], "nowhere.jsonl: No such file"),
-        ([str(ROOT / "Makefile")], "neither JSON lines nor"),
-        ([str(ROOT / "docs")], "no file in it"),
+        ([str(ROOT / "Makefile")], "Makefile line 1: the line is no JSON"),
+        ([str(ROOT / "docs")], ".md line 1: the line is no JSON"),
+        ([str(EVENTS / "article.json")], "a Firehose transformation event: use console-login tr"),
         ([*ARTICLE, "--parameter", "Nothing=1"], "no such parameter: Nothing"),
         ([*ARTICLE, "--parameter", "Prefix=x"], "must be a plain folder"),
         ([*ARTICLE, "--parameter", "Prefix"], "write NAME=VALUE"),

@@ -1,5 +1,6 @@
 """The whole pipeline: the tutorial's case, parameters, faults, many events."""
 
+import base64
 import gzip
 import json
 import random
@@ -269,6 +270,36 @@ def test_an_invocation_killed_after_putting_back_gives_both(
     assert done.account.is_balanced
     assert done.account.delivered == sum(map(is_sign_in, events))
     assert done.account.duplicates > 0
+
+
+class Doubling:
+    """A function that delivers each line twice, as no fault does."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        answer = self.function.invoke(event)
+        for record in answer["records"]:
+            if "data" in record:
+                record["data"] = base64.b64encode(base64.b64decode(record["data"]) * 2).decode()
+        return answer
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [[], ["s3"], ["lambda:0.5"], ["lambda-timeout:0.5"], ["duplicate:0.3"]],
+    ids=" ".join,
+)
+def test_copies_that_no_fault_explains_unbalance_the_account(
+    faults: list[str], run: Callable[..., Any]
+) -> None:
+    events = made_up(2000, 0.2, seed=7)
+    account = run(events, faults=faults, wrap=Doubling).account
+    assert (account.missing, account.unexpected) == (0, 0)
+    assert account.unexplained > 0
+    assert (account.unexplained < account.duplicates) is (faults == ["duplicate:0.3"])
+    assert not account.is_balanced
 
 
 def test_an_event_waits_five_seconds_at_most_for_company(run: Callable[..., Any]) -> None:

@@ -1,20 +1,29 @@
-"""`console-login compare`: two folders of objects, by eventID."""
+"""`console-login compare`: two folders of objects, by eventID and content."""
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
+import pytest
 from click.testing import CliRunner
-from support import OSAKA, TOKYO
+from moto import mock_aws
+from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, gz
 
 from console_login.cli import cli
-from console_login.errors import SourceError
+from console_login.errors import SourceError, UserError
 
 OTHER = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
 NO_ID = json.dumps({"eventName": "ConsoleLogin", "n": 1})
 
 
-def run(tmp_path: Path, old: str, new: bytes | str, *options: str) -> tuple[int, list[str]]:
+ID = json.loads(TOKYO)["eventID"]
+CUT = OSAKA[:-300]
+
+
+def run(tmp_path: Path, old: bytes | str, new: bytes | str, *options: str) -> tuple[int, list[str]]:
     for name, body in (("old", old), ("new", new)):
         # As native extraction writes: no extension.
         path = tmp_path / name / "2026" / "stream-1-2026"
@@ -68,3 +77,155 @@ def test_an_id_that_is_none_is_not_printed(tmp_path: Path) -> None:
     status, lines = run(tmp_path, f"{odd}\n", f"{TOKYO}\n")
     assert status == 1
     assert "alice" not in "".join(lines)
+
+
+# What is no event --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damaged", ["old", "new"])
+def test_a_cut_line_is_counted_and_named_on_its_side(damaged: str, tmp_path: Path) -> None:
+    # Both sides have the same events otherwise: the cut one may be what one of them lacks.
+    sides = {"old": f"{TOKYO}\n", "new": f"{TOKYO}\n"} | {damaged: f"{TOKYO}\n{CUT}\n{TOKYO}\n"}
+    status, lines = run(tmp_path, **sides)
+    place = tmp_path / damaged / "2026" / "stream-1-2026"
+    assert (status, lines[2:]) == (
+        1,
+        [
+            f"{damaged} has 1 line not understood:",
+            f"  {place} line 2: the line is no JSON, or is cut off",
+        ],
+    )
+
+
+def test_glued_sign_ins_are_each_compared(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, f"{NO_ID}\n{TOKYO}{OSAKA}\n", f"{NO_ID}\n")
+    assert (status, lines[0]) == (1, "old  3 events, 0 copies besides")
+    assert lines[2] == f"only old has 2: {', '.join(sorted([ID, json.loads(OSAKA)['eventID']]))}"
+
+
+def test_no_more_than_ten_places_are_named_and_none_of_the_text(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, f"{TOKYO}\n" + "alice\n" * 12, f"{TOKYO}\n")
+    assert (status, lines[2], len(lines[3:])) == (1, "old has 12 lines not understood:", 11)
+    assert lines[-1] == "  and 2 more"
+    assert "alice" not in "".join(lines)
+
+
+def test_a_record_that_failed_was_not_delivered(tmp_path: Path) -> None:
+    failed = json.dumps({"errorCode": "x", "rawData": b64(gz(envelope([TOKYO])))})
+    status, lines = run(tmp_path, f"{TOKYO}\n", f"{TOKYO}\n{failed}\n")
+    assert status == 1
+    assert "line 2: a record that failed in Firehose: use console-login redrive" in lines[-1]
+
+
+def test_names_of_objects_do_not_command_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "\x1b[2J").write_text("x\n")
+    done = CliRunner().invoke(cli, ["compare", str(tmp_path), str(tmp_path)])
+    assert (done.exit_code, "\x1b" in done.output) == (1, False)
+    assert "\\x1b[2J line 1" in done.output
+
+
+def test_objects_of_every_kind_of_processing_are_compared(tmp_path: Path) -> None:
+    # Decompression alone joins envelopes without a separator; no processing leaves them gzip.
+    old = CONTROL_MESSAGE.encode() + envelope([TOKYO, OTHER]) + envelope([OSAKA])
+    new = b"".join(map(gz, (envelope([TOKYO]), envelope([OSAKA, OTHER]))))
+    status, lines = run(tmp_path, old, new)
+    assert (status, lines[0]) == (0, "old  2 events, 0 copies besides")
+
+
+# Content --------------------------------------------------------------------------------
+
+
+def test_one_id_with_two_contents_is_named(tmp_path: Path) -> None:
+    changed = TOKYO.replace("Success", "Failure")
+    status, lines = run(tmp_path, f"{TOKYO}\n", f"{changed}\n")
+    named = f"the same eventID with different content: 1: {ID}"
+    assert (status, lines[2:]) == (1, [named])
+
+
+def test_one_id_with_two_contents_on_both_sides_is_no_copy(tmp_path: Path) -> None:
+    both = f"{TOKYO}\n{TOKYO.replace('Success', 'Failure')}\n{TOKYO}\n"
+    status, lines = run(tmp_path, both, both)
+    named = f"the same eventID with different content: 1: {ID}"
+    assert (status, lines[1:]) == (1, ["new  1 event, 1 copy besides", named])
+
+
+def test_json_that_says_the_same_is_the_same(tmp_path: Path) -> None:
+    pretty = json.dumps(json.loads(TOKYO), indent=2, sort_keys=True)
+    assert run(tmp_path, f"{TOKYO}\n", pretty)[0] == 0
+
+
+# S3 --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="amzn-s3-demo-bucket")
+
+        def put(key: str, body: bytes) -> None:
+            s3.put_object(Bucket="amzn-s3-demo-bucket", Key=key, Body=body)
+
+        yield put
+
+
+def compared(old: str, new: str, *options: str) -> tuple[int, list[str]]:
+    done = CliRunner().invoke(cli, ["compare", old, new, *options])
+    if isinstance(done.exception, UserError):
+        return 2, [str(done.exception)]
+    return done.exit_code, done.output.splitlines()
+
+
+def test_the_days_of_both_sides_are_read_in_s3(bucket: Any, tmp_path: Path) -> None:
+    bucket("old/2026/11/23/13/s-1", b"no event\n")
+    bucket("old/2026/11/24/13/s-1", envelope([TOKYO]))
+    bucket("old/2026/11/25/s-2.gz", gzip.compress(f"{OSAKA}\n".encode()))
+    bucket("old/2026/11/26/s-3", b"no event\n")
+    bucket("old/processing-failed/2026/11/24/s-1", b"no event\n")
+    bucket("new/2026/11/25/", b"")
+    bucket("new/2026/11/25/n.json", f"{OSAKA}\n{TOKYO}\n".encode())
+    old, new = "s3://amzn-s3-demo-bucket/old/", "s3://amzn-s3-demo-bucket/new/"
+    range_of_days = ("--start", "2026-11-24", "--end", "2026-11-25")
+    status, lines = compared(old, new, *range_of_days)
+    assert (status, lines[-1]) == (0, "the same events on both sides"), lines
+    (tmp_path / "new").write_text(f"{OSAKA}\n")
+    status, lines = compared(old, str(tmp_path / "new"), "--start", "2026-11-25")
+    assert (status, lines[-1]) == (0, "the same events on both sides"), lines
+    status, lines = compared(old, new, "--start", "2026-11-24")
+    assert (status, lines[0].startswith("s3://amzn-s3-demo-bucket/new/2026/11/24/: no ob")) == (
+        2,
+        True,
+    )
+    status, lines = compared(old, new, "--start", "2026-11-23", "--end", "2026-11-25")
+    named = "  s3://amzn-s3-demo-bucket/old/2026/11/23/13/s-1 line 1: the line is no JSON, or"
+    assert (status, lines[3].startswith(named)) == (1, True), lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["s3://b-1/x", "."], "needs the first day"),
+        ([".", ".", "--start", "2026-11-24"], "--start is for s3://"),
+        (["s3://b-1/x", ".", "--end", "2026-11-24"], "--end goes with --start"),
+        (["s3://b-1/x", ".", "--start", "1d"], "--start 1d: not a day; write 2026-11-24"),
+        (["s3://b-1/x", ".", "--start", "2026-02-30"], "--start 2026-02-30: not a day"),
+        (["s3://b-1", "s3://b-1", "--start", "2026-11-24", "--end", "2026-11-23"], "--end 2026-11"),
+        (
+            ["s3://b-1", "s3://b-1", "--start", "2024-01-01", "--end", "2026-11-23"],
+            "399 days after",
+        ),
+        (["s3://B!/x", ".", "--start", "2026-11-24"], "s3://B!/x: write s3://BUCKET/PREFIX"),
+        (["s3://no-bucket/", ".", "--start", "2026-11-24"], "NoSuchBucket"),
+        (["s3://amzn-s3-demo-bucket/d", ".", "--start", "2026-11-24"], "line 1: longer than"),
+    ],
+)
+def test_sides_and_days_that_cannot_be_read_are_errors(
+    arguments: list[str], words: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console_login.events.sources.MAX_DOCUMENT_CHARACTERS", 1024)
+    monkeypatch.setattr("console_login.events.sources._PIECE_BYTES", 1024)
+    bucket("d2026/11/24/x", b'{"a":"' + b"x" * 10_000)
+    status, (line,) = compared(*arguments)
+    assert status == 2
+    assert words in line
