@@ -150,12 +150,12 @@ class _Tests(Transformer[Token, _Test]):
             raise ValueError(f"not supported here: the regular expression {literal}")
         if literal.type == "QUOTED" and "\\" in literal:
             raise ValueError(f"not supported here: the escape in {literal}")
-        if literal.type == "BARE" and _NUMBER.fullmatch(literal):
+        if _NUMBER.fullmatch(literal):
             number = int(literal) if _INTEGER.fullmatch(literal) else float(literal)
             return lambda document: _compare_number(select(document), compare, number)
         if children[1] not in ("=", "!="):
             raise ValueError(f"{children[1]} compares numbers, and {literal} is none")
-        if literal.type == "BARE" and _NUMBER_WITH_WILDCARDS.fullmatch(literal):
+        if _NUMBER_WITH_WILDCARDS.fullmatch(literal):
             is_equal = _string_test(str(literal))
             return lambda document: _compare_string(_text(select(document)), compare, is_equal)
         is_equal = _string_test(literal[1:-1] if literal.type == "QUOTED" else str(literal))
