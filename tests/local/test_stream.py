@@ -132,7 +132,7 @@ MISSING = ("Lambda.MissingRecordId", "One or more record Ids were not returned."
     ids=["missing", "repeated", "unknown", "without data"],
 )
 def test_facts_1_and_4_a_wrong_record_id_or_no_data_fails_its_record_alone(
-    change: Any, code: str
+    change: Any, code: str, message: str
 ) -> None:
     rig = Rig(lambda event: {"records": change(echo(event)["records"])})
     rig.put(b"good", b"bad")
