@@ -273,7 +273,12 @@ KEYS = st.sampled_from(
 )
 NODES = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 2) | TEXTS | st.just(NO_VALUE),
-    lambda nodes: st.lists(nodes, max_size=3) | st.dictionaries(KEYS, nodes, max_size=2),
+    lambda nodes: (
+        st.lists(nodes, max_size=3)
+        | st.dictionaries(KEYS, nodes, max_size=2)
+        | st.builds(lambda key, *operands: {key: [*operands]}, KEYS, nodes, nodes)
+        | st.builds(lambda key, *operands: {key: [*operands]}, KEYS, TEXTS, nodes, nodes)
+    ),
     max_leaves=8,
 )
 
