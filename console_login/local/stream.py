@@ -38,6 +38,22 @@ _LAST_S3_RETRY_SECONDS = 600.0
 # Of what surrounds the data in an invocation's event.
 _RECORD_OVERHEAD_BYTES = 160
 
+# Firehose's own words, as captured by others:
+# https://github.com/floci-io/floci/pull/3393
+_MISSING = (
+    "One or more record Ids were not returned. Ensure that the Lambda function returns all received"
+    " record Ids."
+)
+_DUPLICATED = (
+    "Multiple records were returned with the same record Id. Ensure that the Lambda function"
+    " returns a unique record Id for each record."
+)
+_NO_DATA = (
+    "The data field cannot be null when the SourceType is DirectPut or KinesisStreamAsSource and"
+    " processing result is Ok. The value field cannot be null when the SourceType is MSKAsSource"
+    " and processing result is Ok."
+)
+
 
 class StreamError(UserError):
     """A record that PutRecord refuses; the message says why."""
@@ -276,13 +292,12 @@ class DeliveryStream:
     # The function -------------------------------------------------------------------------------
 
     def _transform(self, batch: list[Record]) -> None:
-        event = self._event(batch)
         failure = FunctionFailure("", "")
         tries = self.configuration.retries + 1
         for _ in range(tries):
             self.counts.invocations += 1
             try:
-                answers = _answers(self._function.invoke(event))
+                answers = _answers(self._function.invoke(self._event(batch)))
             except FunctionFailure as error:
                 self.counts.invocations_failed += 1
                 failure = error
@@ -294,6 +309,7 @@ class DeliveryStream:
             self._fail(record, failure.code, failure.message, tries)
 
     def _event(self, batch: list[Record]) -> dict[str, Any]:
+        # Each try of an invocation has an id of its own, as captures of Firehose's events show.
         return {
             "invocationId": str(uuid.UUID(int=self._randomness.getrandbits(128), version=4)),
             "deliveryStreamArn": self.configuration.arn,
@@ -311,17 +327,22 @@ class DeliveryStream:
     def _settle(self, record: Record, answers: list["_Answer"]) -> None:
         now = self._clock.now()
         if not answers:
-            self._fail(record, "Lambda.MissingRecordId", "The record id was not returned.", 1)
-        elif len(answers) > 1:
-            self._fail(record, "Lambda.DuplicatedRecordId", "The record id was returned twice.", 1)
-        elif answers[0].result == "Ok":
-            self.counts.records_ok += 1
-            self._data.add(_Output(answers[0].data, record.arrival), now)
-        elif answers[0].result == "Dropped":
+            self._fail(record, "Lambda.MissingRecordId", _MISSING, 1)
+            return
+        if len(answers) > 1:
+            self._fail(record, "Lambda.DuplicatedRecordId", _DUPLICATED, 1)
+            return
+        result, data = answers[0]
+        if result == "Dropped":
             self.counts.records_dropped += 1
-        else:
+        elif result == "ProcessingFailed":
             message = "ProcessingFailed status set for record"
             self._fail(record, "Lambda.ProcessingFailedStatus", message, 1)
+        elif data is None:
+            self._fail(record, "Lambda.InvalidReturnFormat", _NO_DATA, 1)
+        else:
+            self.counts.records_ok += 1
+            self._data.add(_Output(data, record.arrival), now)
 
     def _fail(self, record: Record, code: str, message: str, tries: int) -> None:
         now = self._clock.now()
@@ -345,7 +366,7 @@ class DeliveryStream:
         configuration = self.configuration
         arrival = min(output.arrival for output in outputs)
         body = b"".join(output.data for output in outputs)
-        # UNCONFIRMED: whether error objects are compressed and have the extension. Here neither.
+        # Error objects on AWS have no extension. UNCONFIRMED: whether they are compressed.
         if is_error:
             prefix = configuration.error_prefix.evaluate(
                 arrival, self._randomness, PROCESSING_FAILED
@@ -397,14 +418,15 @@ def _invocations(records: Iterable[Record]) -> Iterable[list[Record]]:
 
 class _Answer(NamedTuple):
     result: str
-    data: bytes
+    data: bytes | None
 
 
 def _answers(response: Any) -> dict[str, list[_Answer]]:
     """Return the answers by record id; FunctionFailure if Firehose could not read them."""
     records = response.get("records") if isinstance(response, dict) else None
     if not isinstance(records, list):
-        raise _unreadable("it has no list of records")
+        # As measured on AWS: each record's id is missing, and there is no second try.
+        return {}
     found: dict[str, list[_Answer]] = {}
     for record in records:
         record_id = record.get("recordId") if isinstance(record, dict) else None
@@ -413,12 +435,13 @@ def _answers(response: Any) -> dict[str, list[_Answer]]:
         result = record.get("result")
         if result not in ("Ok", "Dropped", "ProcessingFailed"):
             raise _unreadable(f"a record has the result {result!r}")
-        data = b""
-        if result == "Ok":
+        data = record.get("data")
+        if result == "Ok" and data is not None:
             try:
-                data = base64.b64decode(record.get("data"), validate=True)
+                data = base64.b64decode(data, validate=True)
             except (binascii.Error, TypeError, ValueError) as error:
-                raise _unreadable("a record's data is no base64") from error
+                message = "The answer is not usable: a record's data is no base64."
+                raise FunctionFailure("Lambda.FunctionError", message) from error
         found.setdefault(record_id, []).append(_Answer(result, data))
     return found
 

@@ -4,12 +4,15 @@ What AWS would choose or look up (random parts of names, key ids) is made up fro
 so that the same parameters give the same stack every time.
 """
 
+import contextlib
 import copy
 import functools
+import graphlib
 import logging
 import re
+import reprlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,7 +65,15 @@ _REFERENCES = {"AWS::SNS::Topic": "sns:{region}:{account}:{name}"}
 # `${Name}` and `${Name.Attribute}`; `${!Literal}` stands for `${Literal}`.
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]*)\}")
 
-_NO_VALUE = object()
+
+class _NoValue:
+    """What `AWS::NoValue` answers: the property or item is removed."""
+
+    def __repr__(self) -> str:
+        return "AWS::NoValue"
+
+
+_NO_VALUE = _NoValue()
 
 
 class TemplateError(UserError):
@@ -173,7 +184,10 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
     if text is None:
         raise TemplateError(f"parameter {name} has no default and needs a value")
     text = str(text)
-    is_list = declaration["Type"] == "CommaDelimitedList"
+    type_ = declaration["Type"]
+    if type_.startswith("AWS::SSM::"):
+        raise TemplateError(f"parameter {name}: type {type_} is not resolved here")
+    is_list = type_ == "CommaDelimitedList" or type_.startswith("List<")
     items = [item.strip() for item in text.split(",")] if is_list else [text]
     if not all(_is_allowed(declaration, item) for item in items):
         why = declaration.get("ConstraintDescription")
@@ -194,16 +208,17 @@ def _is_allowed(declaration: Mapping[str, Any], value: str) -> bool:
     allowed = [str(each) for each in declaration.get("AllowedValues", [value])]
     if value not in allowed or not re.fullmatch(declaration.get("AllowedPattern", ".*"), value):
         return False
-    if len(value) > declaration.get("MaxLength", len(value)):
+    length = len(value)
+    longest, shortest = declaration.get("MaxLength", length), declaration.get("MinLength", length)
+    if not int(shortest) <= length <= int(longest):
         return False
-    if declaration["Type"] != "Number":
+    if declaration["Type"] not in ("Number", "List<Number>"):
         return True
     if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return False
     number = float(value)
-    return bool(
-        declaration.get("MinValue", number) <= number <= declaration.get("MaxValue", number)
-    )
+    lowest, highest = declaration.get("MinValue", number), declaration.get("MaxValue", number)
+    return float(lowest) <= number <= float(highest)
 
 
 def _expand(document: Mapping[str, Any], values: Mapping[str, Any], region: str) -> dict[str, Any]:
@@ -253,27 +268,11 @@ class _Resolver:
             "AWS::URLSuffix": url_suffix,
         }
         self._references: set[str] = set()
-        self._functions: dict[str, Callable[[Any], Any]] = {
-            "Condition": self._condition,
-            "Fn::And": lambda operands: all(map(self._value, operands)),
-            "Fn::Equals": lambda operands: self._text(operands[0]) == self._text(operands[1]),
-            "Fn::FindInMap": self._find_in_map,
-            "Fn::GetAtt": lambda operand: self._attribute(*self._path(operand)),
-            "Fn::If": lambda operands: self._value(
-                operands[1 if self._condition(operands[0]) else 2]
-            ),
-            "Fn::Join": lambda operands: operands[0].join(map(str, self._value(operands[1]))),
-            "Fn::Not": lambda operands: not self._value(operands[0]),
-            "Fn::Or": lambda operands: any(map(self._value, operands)),
-            "Fn::Select": lambda operands: self._value(operands[1])[int(self._value(operands[0]))],
-            "Fn::Split": lambda operands: self._text(operands[1]).split(operands[0]),
-            "Fn::Sub": self._substitute,
-            "Ref": self._reference,
-        }
+        self._entered: set[str] = set()
 
     def stack(self) -> Stack:
         self._check_rules()
-        return Stack(
+        stack = Stack(
             name=self._stack_name,
             region=self._region,
             account_id=self._account_id,
@@ -287,22 +286,28 @@ class _Resolver:
                 if self._exists(resource)
             },
             outputs={
-                name: self._value(output["Value"])
+                name: self._text(output["Value"])
                 for name, output in self._document.get("Outputs", {}).items()
                 if self._exists(output)
             },
         )
+        needs = {logical_id: resource.needs for logical_id, resource in stack.resources.items()}
+        try:
+            graphlib.TopologicalSorter(needs).prepare()
+        except graphlib.CycleError as error:
+            raise TemplateError(f"circular dependency: {', '.join(error.args[1])}") from error
+        return stack
 
     def _check_rules(self) -> None:
         for rule in self._document.get("Rules", {}).values():
-            if "RuleCondition" in rule and not self._value(rule["RuleCondition"]):
+            if "RuleCondition" in rule and not self._truth(rule["RuleCondition"]):
                 continue
             for assertion in rule["Assertions"]:
-                if not self._value(assertion["Assert"]):
+                if not self._truth(assertion["Assert"]):
                     raise TemplateError(assertion["AssertDescription"])
 
     def _exists(self, part: Mapping[str, Any]) -> bool:
-        return "Condition" not in part or self._condition(part["Condition"])
+        return "Condition" not in part or self._truth({"Condition": part["Condition"]})
 
     def _resource(self, logical_id: str, resource: dict[str, Any]) -> Resource:
         physical_id = self._name(logical_id)
@@ -327,46 +332,114 @@ class _Resolver:
             return [value for value in values if value is not _NO_VALUE]
         if not isinstance(node, dict):
             return node
-        if len(node) == 1:
-            ((key, operand),) = node.items()
-            # `Condition` is also a policy's and a resource's own key.
-            if key in self._functions and (key != "Condition" or isinstance(operand, str)):
-                return self._functions[key](operand)
-            if key.startswith("Fn::"):
-                raise TemplateError(f"{key} is not resolved here")
+        for key in node:
+            if key == "Ref" or str(key).startswith("Fn::"):
+                if len(node) > 1:
+                    raise TemplateError(f"{key} stands beside other keys: {reprlib.repr(node)}")
+                return self._function(key, node[key])
         resolved = {key: self._value(value) for key, value in node.items()}
         return {key: value for key, value in resolved.items() if value is not _NO_VALUE}
 
-    def _text(self, node: Any) -> str:
-        return str(self._value(node))
+    def _function(self, name: str, operand: Any) -> Any:
+        """Return what a function answers; TemplateError where it does not take the operand."""
+        match name, operand:
+            case "Ref", str():
+                return self._reference(operand)
+            case "Fn::GetAtt", [str(logical_id), str(attribute)]:
+                return self._attribute(logical_id, attribute)
+            case "Fn::GetAtt", str() if "." in operand:
+                return self._attribute(*operand.split(".", 1))
+            case "Fn::FindInMap", [mapping, first, second]:
+                return self._find_in_map(*map(self._text, (mapping, first, second)))
+            case "Fn::If", [str(condition), then, otherwise]:
+                return self._value(then if self._condition(condition) else otherwise)
+            case "Fn::Join", [str(delimiter), items]:
+                return delimiter.join(map(_as_text, self._items(items)))
+            case "Fn::Select", [index, items]:
+                return self._select(self._text(index), items)
+            case "Fn::Split", [str(delimiter), text] if delimiter:
+                return self._text(text).split(delimiter)
+            case "Fn::Sub", str():
+                return self._substitute(operand, {})
+            case "Fn::Sub", [str(text), dict(variables)]:
+                return self._substitute(text, variables)
+        raise TemplateError(f"{name} is not resolved here with {reprlib.repr(operand)}")
 
-    def _path(self, operand: Any) -> tuple[str, str]:
-        logical_id, attribute = operand.split(".", 1) if isinstance(operand, str) else operand
-        return logical_id, attribute
+    def _truth(self, node: Any) -> bool:
+        """Return what a condition answers; TemplateError where the node is none."""
+        if isinstance(node, dict) and len(node) == 1:
+            match node:
+                case {"Condition": str(name)}:
+                    return self._condition(name)
+                case {"Fn::Equals": [left, right]}:
+                    return self._text(left) == self._text(right)
+                case {"Fn::Not": [operand]}:
+                    return not self._truth(operand)
+                # Lists, so that each operand is checked, whatever the first ones answer.
+                case {"Fn::And": [*operands]} if 2 <= len(operands) <= 10:
+                    return False not in [self._truth(operand) for operand in operands]
+                case {"Fn::Or": [*operands]} if 2 <= len(operands) <= 10:
+                    return True in [self._truth(operand) for operand in operands]
+        raise TemplateError(f"not a condition that is resolved here: {reprlib.repr(node)}")
+
+    def _text(self, node: Any) -> str:
+        return _as_text(self._value(node))
+
+    def _items(self, node: Any) -> list[Any]:
+        items = self._value(node)
+        if not isinstance(items, list):
+            raise TemplateError(f"a list is needed, not {reprlib.repr(items)}")
+        return items
+
+    @contextlib.contextmanager
+    def _entering(self, part: str) -> Iterator[None]:
+        """Hold what is being resolved; TemplateError if that needs itself."""
+        if part in self._entered:
+            raise TemplateError(f"circular dependency: {part} needs itself")
+        self._entered.add(part)
+        yield
+        self._entered.remove(part)
 
     def _condition(self, name: str) -> bool:
+        conditions = self._document.get("Conditions", {})
+        if name not in conditions:
+            raise TemplateError(f"there is no condition {name}")
+        with self._entering(f"condition {name}"):
+            return self._truth(conditions[name])
+
+    def _find_in_map(self, mapping: str, first: str, second: str) -> Any:
         try:
-            condition = self._document["Conditions"][name]
-        except KeyError:
-            raise TemplateError(f"there is no condition {name}") from None
-        return bool(self._value(condition))
+            found = self._document["Mappings"][mapping][first][second]
+        except (KeyError, TypeError) as error:
+            raise TemplateError(f"no mapping has {mapping}, {first}, {second}") from error
+        if not isinstance(found, str | int | float | list):
+            raise TemplateError(
+                f"mapping {mapping}: a text or list is needed, not {reprlib.repr(found)}"
+            )
+        return found
 
-    def _find_in_map(self, operands: list[Any]) -> Any:
-        name, first, second = (self._text(operand) for operand in operands)
-        return self._document["Mappings"][name][first][second]
+    def _select(self, index: str, node: Any) -> Any:
+        items = self._items(node)
+        # AWS: the list has no null entries. What is removed from a list would shift the rest.
+        if None in items or (isinstance(node, list) and len(items) < len(node)):
+            raise TemplateError(
+                f"Fn::Select takes no list with null or AWS::NoValue: {reprlib.repr(node)}"
+            )
+        if not re.fullmatch("[0-9]+", index) or int(index) >= len(items):
+            raise TemplateError(f"Fn::Select: there is no item {index} in {reprlib.repr(items)}")
+        return items[int(index)]
 
-    def _substitute(self, operand: Any) -> str:
-        text, variables = operand if isinstance(operand, list) else (operand, {})
-
+    def _substitute(self, text: str, variables: dict[str, Any]) -> str:
         def replace(match: re.Match[str]) -> str:
             literal, name = match.groups()
             if literal:
                 return f"${{{name}}}"
+            name = name.strip()
             if name in variables:
                 return self._text(variables[name])
             if "." in name:
-                return str(self._attribute(*self._path(name)))
-            return str(self._reference(name))
+                return _as_text(self._attribute(*name.split(".", 1)))
+            return _as_text(self._reference(name))
 
         return _SUBSTITUTION.sub(replace, text)
 
@@ -375,13 +448,17 @@ class _Resolver:
             return self._pseudo_parameters[name]
         if name in self._values:
             return self._values[name]
+        if name.startswith("AWS::"):
+            raise TemplateError(f"{name} is not resolved here")
         return self._name(name)
 
     def _used(self, logical_id: str) -> dict[str, Any]:
         """Return the resource that another one refers to."""
         resource: dict[str, Any] | None = self._resources.get(logical_id)
         if resource is None:
-            raise TemplateError(f"{logical_id} is neither a parameter nor a resource")
+            raise TemplateError(
+                f"{logical_id or '(nothing)'} is neither a parameter nor a resource"
+            )
         if not self._exists(resource):
             raise TemplateError(f"{logical_id} is used but not created with these parameters")
         self._references.add(logical_id)
@@ -392,8 +469,9 @@ class _Resolver:
         if logical_id in self._physical_ids:
             return self._physical_ids[logical_id]
         name_property = _NAME_PROPERTIES.get(resource["Type"])
-        if name_property:
-            return self._text(resource["Properties"][name_property])
+        if name_property in resource.get("Properties", {}):
+            with self._entering(logical_id):
+                return self._text(resource["Properties"][name_property])
         name = f"{self._stack_name}-{logical_id}"
         if resource["Type"] in _REFERENCES:
             return self._arn(_REFERENCES[resource["Type"]], name)
@@ -414,3 +492,12 @@ class _Resolver:
     def _arn(self, form: str, name: str) -> str:
         arn = form.format(region=self._region, account=self._account_id, name=name)
         return f"arn:{self._partition}:{arn}"
+
+
+def _as_text(value: Any) -> str:
+    """Return a resolved value as CloudFormation puts it into a text; TemplateError if it cannot."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise TemplateError(f"a text is needed, not {reprlib.repr(value)}")

@@ -138,6 +138,9 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--parameter", "Prefix"], "write NAME=VALUE"),
         ([*ARTICLE, "--parameter", "EventNames=a*"], "plain event names"),
         ([*ARTICLE, "--parameter", "TimeZone=Mars"], "must be an IANA time zone name"),
+        # Firehose takes no name of three letters, and Athena decides by the ending .gz.
+        ([*ARTICLE, "--parameter", "TimeZone=EST"], "must be an IANA time zone name"),
+        ([*ARTICLE, "--parameter", "FileExtension=.json.gz"], "not end in .gz"),
         (
             [*ARTICLE, "--parameter", "EventNames=" + ",".join(["x" * 100] * 12)],
             "498 characters at most",

@@ -8,31 +8,6 @@ from support import DATA, EVENTS
 
 from console_login.local.filter_pattern import FilterPattern, FilterPatternError
 
-# The two documents of "Matching terms in JSON log events" and "JSON compound conditions".
-TRAIL = {
-    "eventType": "UpdateTrail",
-    "sourceIPAddress": "111.111.111.111",
-    "arrayKey": ["value", "another value"],
-    "objectList": [{"name": "a", "id": 1}, {"name": "b", "id": 2}],
-    "SomeObject": None,
-    "ThisFlag": True,
-}
-USERS = {
-    "user": {"id": 1, "email": "John.Stiles@example.com"},
-    "users": [
-        {"id": 2, "email": "John.Doe@example.com"},
-        {"id": 3, "email": "Jane.Doe@example.com"},
-    ],
-    "actions": ["GET", "PUT", "DELETE"],
-    "coordinates": [[0, 1, 2], [4, 5, 6], [7, 8, 9]],
-}
-LATENCY = {
-    "latency": 750,
-    "numbers": [0.005],
-    "errorCode": 400,
-    "processes": [0, 0, 0, 0, {"averageRuntime": 55.5}],
-}
-
 
 def matches(pattern: str, document: Any) -> bool:
     return FilterPattern(pattern).matches(json.dumps(document))
@@ -41,65 +16,27 @@ def matches(pattern: str, document: Any) -> bool:
 @pytest.mark.parametrize(
     ("pattern", "document", "expected"),
     [
-        ('{ $.eventType = "UpdateTrail" }', TRAIL, True),
-        ("{ $.sourceIPAddress != 123.123.* }", TRAIL, True),
-        ("{ $.sourceIPAddress != 111.111.* }", TRAIL, False),
-        ('{ $.arrayKey[0] = "value" }', TRAIL, True),
-        ("{ $.objectList[1].id = 2 }", TRAIL, True),
-        ("{ $.SomeObject IS NULL }", TRAIL, True),
-        ("{ $.SomeOtherObject NOT EXISTS }", TRAIL, True),
-        ("{ $.SomeObject NOT EXISTS }", TRAIL, False),
-        ("{ $.SomeOtherObject IS NULL }", TRAIL, False),
-        ("{ $.ThisFlag IS TRUE }", TRAIL, True),
-        ("{ $.ThisFlag IS FALSE }", TRAIL, False),
+        ("{ $.sourceIPAddress != 111.111.* }", {"sourceIPAddress": "111.111.111.111"}, False),
+        ("{ $.a NOT EXISTS }", {"a": 1}, False),
+        ("{ $.a IS NULL }", {}, False),
+        ("{ $.a IS FALSE }", {"a": True}, False),
+        ("{ $.a IS FALSE }", {"a": False}, True),
         # "If arrayKey is not an array this will be false."
-        ('{ $.eventType[0] = "value" }', TRAIL, False),
-        ('{ $.arrayKey[2] = "value" }', TRAIL, False),
-        ('{ ($.user.id = 1) && ($.users[0].email = "John.Doe@example.com") }', USERS, True),
-        (
-            '{ ($.user.id = 2 && $.users[0].email = "nonmatch") || $.actions[2] = "GET" }',
-            USERS,
-            False,
-        ),
-        (
-            '{ $.user.email = "John.Stiles@example.com" || $.coordinates[0][1] = nonmatch'
-            " && $.actions[2] = nomatch }",
-            USERS,
-            True,
-        ),
-        (
-            '{ ($.user.email = "John.Stiles@example.com" || $.coordinates[0][1] = nonmatch)'
-            " && $.actions[2] = nomatch }",
-            USERS,
-            False,
-        ),
+        ('{ $.a[0] = "value" }', {"a": "value"}, False),
+        ('{ $.a[2] = "value" }', {"a": ["x", "value"]}, False),
         # An array or an object: "both will fail to match".
-        ("{ $.users = 1 }", {"users": [1, 2, 3]}, False),
-        ("{ $.users != 1 }", {"users": [1, 2, 3]}, False),
-        ("{ $.latency >= 500 }", LATENCY, True),
-        ("{ $.numbers[0] < 10e3 }", LATENCY, True),
-        ("{ $.numbers[0] < 10e-3 }", LATENCY, True),
-        ("{ $.processes[4].averageRuntime <= 55.5 }", LATENCY, True),
-        ("{ $.errorCode = 400 }", LATENCY, True),
-        ("{ $.errorCode != 500 }", LATENCY, True),
-        ("{ $.latency > +1000 }", LATENCY, False),
-        ("{ $.latency = * }", LATENCY, True),
-        ("{ $.latency > 750 }", LATENCY, False),
-        ("{ $.latency < 750 }", LATENCY, False),
-        # "OR pattern matching"
-        ("{$.foo = bar}", {"foo": "bar"}, True),
-        ("{$.foo = baz }", {"foo": "bar"}, False),
-        ("{$.foo = bar || $.foo = baz }", {"foo": "baz"}, True),
-        # "*Event will match PutEvent; Event* EventId; Ev*ent only Ev*ent."
-        ("{ $.e = *Event }", {"e": "PutEvent"}, True),
-        ("{ $.e = Event* }", {"e": "EventName"}, True),
+        ("{ $.a != 1 }", {"a": {"b": 1}}, False),
+        ("{ $.a > 750 }", {"a": 750}, False),
+        ("{ $.a < 750 }", {"a": 750}, False),
         ("{ $.e = *vent* }", {"e": "EventName"}, True),
         ("{ $.e = Event* }", {"e": "PutEvent"}, False),
-        ("{ $.e = Ev*ent }", {"e": "Event"}, False),
-        ("{ $.e = Ev*ent }", {"e": "Ev*ent"}, True),
         ('{ $.e = "*Event" }', {"e": "PutEvent"}, True),
+        ('{ $.e = "*b*d*" }', {"e": "abcde"}, False),
         # Case-sensitive.
         ("{ $.e = consolelogin }", {"e": "ConsoleLogin"}, False),
+        # A name in brackets is one name, whatever is in it.
+        ("{ $.['a.b'].['*'][1] = 1 }", {"a.b": {"*": [0, 1]}}, True),
+        ("{ $.['a.b'] = 1 }", {"a": {"b": 1}}, False),
     ],
 )
 def test_as_documented(pattern: str, document: Any, expected: bool) -> None:
@@ -109,22 +46,19 @@ def test_as_documented(pattern: str, document: Any, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("pattern", "document", "expected"),
     [
-        # A property that is absent: as for an array, "the format does not match the filter".
-        ('{ $.a != "x" }', {}, False),
-        ("{ $.a != 1 }", {}, False),
-        ('{ $.a.b != "x" }', {"a": "y"}, False),
+        # A wildcard in quotes is one of strings.
+        ('{ $.a = "4*" }', {"a": 404}, False),
         # A value of the other type is not equal, so it is unequal.
         ('{ $.a = "1" }', {"a": 1}, False),
         ('{ $.a != "1" }', {"a": 1}, True),
         ("{ $.a = 1 }", {"a": "1"}, False),
         ("{ $.a != 1 }", {"a": "1"}, True),
         ("{ $.a > 1 }", {"a": "2"}, False),
-        # null, true and false are reached by IS alone.
+        # true and false are reached by IS alone.
         ("{ $.a = true }", {"a": True}, False),
-        ("{ $.a != x }", {"a": None}, False),
+        ("{ $.a != x }", {"a": True}, False),
         ("{ $.a = * }", {"a": None}, False),
         ("{ $.a = 1 }", {"a": True}, False),
-        ("{ $.a NOT EXISTS }", {"a": None}, False),
     ],
 )
 def test_unconfirmed_where_the_documentation_is_silent(
@@ -138,7 +72,30 @@ def test_fact_24_a_message_that_is_no_json_object_never_matches(message: str) ->
     assert not FilterPattern("{ $.a NOT EXISTS }").matches(message)
 
 
-@pytest.mark.parametrize("pattern", ["", "  "])
+@pytest.mark.parametrize(
+    "pattern", ["{ $.a is true }", "{ $.a IS true }", "{ $.b not exists }", "{ $.c is\nnull }"]
+)
+def test_keywords_are_taken_in_lower_case_as_others_deploy_them(pattern: str) -> None:
+    assert matches(pattern, {"a": True, "c": None})
+
+
+@pytest.mark.parametrize("number", ["9007199254740993", "12345678901234567891", "-5", "5.0"])
+def test_a_number_equals_itself_however_large_it_is(number: str) -> None:
+    message = f'{{"id": {number}}}'
+    assert FilterPattern(f"{{ $.id = {number} }}").matches(message)
+    assert not FilterPattern(f"{{ $.id != {number} }}").matches(message)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_constant_that_json_does_not_have_makes_a_message_no_json(constant: str) -> None:
+    assert not FilterPattern("{ $.b = 1 }").matches(f'{{"a": {constant}, "b": 1}}')
+
+
+def test_as_many_parentheses_as_a_pattern_can_hold_are_read() -> None:
+    assert matches("{" + "(" * 508 + "$.a=1" + ")" * 508 + "}", {"a": 1})
+
+
+@pytest.mark.parametrize("pattern", ["", "  ", '" "'])
 def test_an_empty_pattern_matches_everything(pattern: str) -> None:
     assert FilterPattern(pattern).matches("no JSON")
     assert FilterPattern(pattern).matches("{}")
@@ -147,12 +104,9 @@ def test_an_empty_pattern_matches_everything(pattern: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "position"),
     [
-        ("ERROR", "at character 1"),
-        ("[ip, user]", "at character 1"),
         ("{ $.a = }", "at character 9"),
         ("{ $.a = 1", "at its end"),
         ("{ $.a = 1 } x", "at character 13"),
-        ("{ $.a = %regex% }", "at character 9"),
         ("{ a = 1 }", "at character 3"),
         ("{ $ = 1 }", "at character 3"),
         ("{ $.a == 1 }", "at character 8"),
@@ -160,9 +114,13 @@ def test_an_empty_pattern_matches_everything(pattern: str) -> None:
         ("{ $.a = 1 and $.b = 2 }", "at character 11"),
         ("{ ($.a = 1 }", "at character 12"),
         ("{ $.a EXISTS }", "at character 7"),
-        ("{ $.a IS 1 }", "at character 10"),
+        ("{ $.a IS 1 }", "at character 7"),
+        ("{ $.a ISNULL }", "at character 7"),
+        ("{ $.a NOTEXISTS }", "at character 7"),
         ('{ $.a = "x }', "at character 9"),
-        ("{ $.['a'] = 1 }", "at character 3"),
+        ('{ $.["a"] = 1 }', "at character 3"),
+        ("{ $['a'] = 1 }", "at character 3"),
+        ("{ $.a = %x }", "at character 9"),
         ("{ }", "at character 3"),
         ("{ $.a > x }", "compares numbers"),
         ('{ $.a <= "1" }', "compares numbers"),

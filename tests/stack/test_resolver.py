@@ -1,12 +1,28 @@
-"""The resolver: functions, conditions, parameters and rules as CloudFormation takes them."""
+"""The resolver: functions, conditions, parameters and rules as CloudFormation takes them.
 
+Examples of functions are those of their pages, and what the pages rule out:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
+"""
+
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from console_login.stack import template
 from console_login.stack.template import TemplateError, resolve
+
+NO_VALUE = {"Ref": "AWS::NoValue"}
+MAPPINGS = {
+    "M": {"no": {"k": "v"}},
+    "SecurityGroups": {"Prod": {"SecurityGroupIds": "sg-abcdef01,sg-ghijkl23"}},
+    "Archs": {"t3.micro": {"Arch": "HVM64"}},
+    "Amis": {"ap-northeast-1": {"HVM64": "ami-9"}},
+    "L": {"a": {"k": ["x", "y"], "deep": {"a": "b"}}},
+}
 
 
 def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: str) -> Any:
@@ -14,8 +30,12 @@ def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: s
     base: dict[str, Any] = {
         "Parameters": {
             "Names": {"Type": "CommaDelimitedList", "Default": "a, b"},
+            "One": {"Type": "CommaDelimitedList", "Default": "x"},
+            "Empty": {"Type": "CommaDelimitedList", "Default": ""},
+            "Index": {"Type": "Number", "Default": 1},
             "Flag": {"Type": "String", "Default": "no", "AllowedValues": ["no", "yes"]},
         },
+        "Mappings": MAPPINGS,
         "Conditions": {"IsFlag": {"Fn::Equals": [{"Ref": "Flag"}, "yes"]}},
         "Resources": {
             "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": value}},
@@ -42,8 +62,60 @@ def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: s
         ({"Fn::Sub": "${!Flag}!{timestamp:yyyy}$.x"}, "${Flag}!{timestamp:yyyy}$.x"),
         ({"Fn::Sub": ["${X}/${Flag}", {"X": {"Ref": "AWS::AccountId"}}]}, "111122223333/no"),
         ({"Fn::Join": ["-", {"Ref": "Names"}]}, "a-b"),
+        ({"Fn::Join": [":", ["a", "b", "c"]]}, "a:b:c"),
+        (
+            {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::elasticbeanstalk-*-"]]},
+            "arn:aws:s3:::elasticbeanstalk-*-",
+        ),
+        ({"Fn::Join": [",", ["a", {"Fn::If": ["IsFlag", "b", NO_VALUE]}, "c"]]}, "a,c"),
+        ({"Fn::Join": [",", [1, True, {"Ref": "Index"}]]}, "1,true,1"),
+        ({"Fn::Join": ["-", {"Fn::If": ["IsFlag", ["p"], ["z", "y"]]}]}, "z-y"),
+        ({"Fn::Join": ["-", {"Fn::Split": ["|", "a|b|c"]}]}, "a-b-c"),
         ({"Fn::Select": ["1", {"Ref": "Names"}]}, "b"),
+        ({"Fn::Select": ["1", ["apples", "grapes", "oranges", "mangoes"]]}, "grapes"),
+        ({"Fn::Select": [0, {"Ref": "Names"}]}, "a"),
+        ({"Fn::Select": [{"Ref": "Index"}, {"Ref": "Names"}]}, "b"),
+        ({"Fn::Select": ["2", {"Fn::Split": [",", "a,b,c"]}]}, "c"),
+        ({"Fn::Select": ["0", [{"a": "b"}]]}, {"a": "b"}),
         ({"Fn::Split": ["|", "a|b"]}, ["a", "b"]),
+        ({"Fn::Split": ["|", "a||c|"]}, ["a", "", "c", ""]),
+        (
+            {
+                "Fn::Split": [
+                    ",",
+                    {"Fn::FindInMap": ["SecurityGroups", "Prod", "SecurityGroupIds"]},
+                ]
+            },
+            ["sg-abcdef01", "sg-ghijkl23"],
+        ),
+        ({"Fn::Sub": "SSH security group for ${AWS::StackName}"}, "SSH security group for s"),
+        ({"Fn::Sub": ["www.${Domain}", {"Domain": "mydomain.com"}]}, "www.mydomain.com"),
+        ({"Fn::Sub": ["${X}", {"X": {"Fn::Join": [",", {"Ref": "Names"}]}}]}, "a,b"),
+        ({"Fn::Sub": ["${X}${Y}", {"X": 5, "Y": True}]}, "5true"),
+        ({"Fn::Sub": ["${Flag}", {"Flag": "z"}]}, "z"),
+        ({"Fn::Sub": ["${a.b}", {"a.b": "z"}]}, "z"),
+        ({"Fn::Sub": ["${X}", {"X": "${Flag}"}]}, "${Flag}"),
+        ({"Fn::Sub": ["x", {"X": "1"}]}, "x"),
+        (
+            {"Fn::Sub": "${ Flag } ${!!x} $ $$ $Flag {Flag} ${Flag"},
+            "no ${!x} $ $$ $Flag {Flag} ${Flag",
+        ),
+        ({"Fn::FindInMap": ["L", "a", "k"]}, ["x", "y"]),
+        (
+            {
+                "Fn::FindInMap": [
+                    "Amis",
+                    {"Ref": "AWS::Region"},
+                    {"Fn::FindInMap": ["Archs", "t3.micro", "Arch"]},
+                ]
+            },
+            "ami-9",
+        ),
+        ({"Ref": "Empty"}, [""]),
+        ({"Fn::If": ["IsFlag", 1, {"Fn::If": ["IsFlag", 2, 3]}]}, 3),
+        ([{"Fn::If": ["IsFlag", {"a": 1}, NO_VALUE]}], []),
+        # A map with the key of a condition is none outside of one.
+        ({"Condition": "IsFlag"}, {"Condition": "IsFlag"}),
         ({"Fn::FindInMap": ["M", {"Ref": "Flag"}, "k"]}, "v"),
         ({"Fn::If": ["IsFlag", 1, 2]}, 2),
         ({"Fn::If": ["IsFlag", 1, {"Ref": "AWS::NoValue"}]}, None),
@@ -53,7 +125,7 @@ def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: s
     ],
 )
 def test_function(value: Any, expected: Any) -> None:
-    assert resolved(value, {"Mappings": {"M": {"no": {"k": "v"}}}}) == expected
+    assert resolved(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,6 +134,13 @@ def test_function(value: Any, expected: Any) -> None:
         ({"Fn::Not": [{"Condition": "IsFlag"}]}, True),
         ({"Fn::And": [{"Condition": "IsFlag"}, {"Fn::Equals": ["a", "a"]}]}, False),
         ({"Fn::Or": [{"Condition": "IsFlag"}, {"Fn::Equals": ["a", "a"]}]}, True),
+        ({"Fn::Or": [{"Condition": "IsFlag"}] * 10}, False),
+        ({"Fn::And": [{"Fn::Equals": ["a", "a"]}] * 10}, True),
+        ({"Fn::Equals": [{"Ref": "Index"}, 1]}, True),
+        ({"Fn::Equals": [True, "true"]}, True),
+        ({"Fn::Equals": ["True", "true"]}, False),
+        ({"Fn::Equals": [{"Fn::Join": ["", {"Ref": "Names"}]}, "ab"]}, True),
+        ({"Fn::Equals": [{"Fn::Select": [0, {"Ref": "Names"}]}, "a"]}, True),
     ],
 )
 def test_conditions(condition: Any, expected: bool) -> None:
@@ -78,12 +157,141 @@ def test_conditions(condition: Any, expected: bool) -> None:
         ({"Fn::Sub": "${Maybe.Arn}"}, "Maybe is used but not created"),
         ({"Fn::GetAtt": ["Role", "RoleId"]}, "Role.RoleId is not resolved here"),
         ({"Fn::Base64": "x"}, "Fn::Base64 is not resolved here"),
+        ({"Fn::ImportValue": "x"}, "Fn::ImportValue is not resolved here"),
+        ({"Fn::GetAZs": ""}, "Fn::GetAZs is not resolved here"),
+        ({"Ref": "AWS::StackId"}, "AWS::StackId is not resolved here"),
+        ({"Ref": "AWS::NotificationARNs"}, "AWS::NotificationARNs is not resolved here"),
+        ({"Ref": ["Flag"]}, "Ref is not resolved here with"),
+        ({"Ref": "Flag", "x": 1}, "Ref stands beside other keys"),
+        ({"x": 1, "Fn::Sub": "y"}, "Fn::Sub stands beside other keys"),
+        ({"Fn::GetAtt": "Role"}, "Fn::GetAtt is not resolved here with 'Role'"),
+        ({"Fn::GetAtt": ["Role"]}, "Fn::GetAtt is not resolved here with"),
+        ({"Fn::GetAtt": ["Role", {"Ref": "Flag"}]}, "Fn::GetAtt is not resolved here with"),
+        ({"Fn::If": ["IsFlag", 1]}, "Fn::If is not resolved here with"),
+        ({"Fn::If": [{"Condition": "IsFlag"}, 1, 2]}, "Fn::If is not resolved here with"),
+        ({"Fn::Join": ["-", "abc"]}, "a list is needed, not 'abc'"),
+        ({"Fn::Join": ["-", {"Ref": "Flag"}]}, "a list is needed, not 'no'"),
+        ({"Fn::Join": [{"Ref": "Flag"}, ["a", "b"]]}, "Fn::Join is not resolved here with"),
+        ({"Fn::Join": ["-", ["a", ["b", "c"]]]}, r"a text is needed, not \['b', 'c'\]"),
+        ({"Fn::Join": ["-", ["a", None]]}, "a text is needed, not None"),
+        ({"Fn::Split": ["", "abc"]}, "Fn::Split is not resolved here with"),
+        ({"Fn::Split": [",", {"Ref": "Names"}]}, r"a text is needed, not \['a', 'b'\]"),
+        ({"Fn::Select": ["2", {"Ref": "Names"}]}, "there is no item 2"),
+        ({"Fn::Select": ["-1", {"Ref": "Names"}]}, "there is no item -1"),
+        ({"Fn::Select": ["first", {"Ref": "Names"}]}, "there is no item first"),
+        ({"Fn::Select": ["1", [None, "b"]]}, "no list with null or AWS::NoValue"),
+        ({"Fn::Select": ["0", [NO_VALUE, "b"]]}, "no list with null or AWS::NoValue"),
+        ({"Fn::Select": ["0", "abc"]}, "a list is needed, not 'abc'"),
+        ({"Fn::Sub": "${}"}, "is neither a parameter nor a resource"),
+        ({"Fn::Sub": "${Nothing}"}, "Nothing is neither a parameter nor a resource"),
+        ({"Fn::Sub": "${Names}"}, r"a text is needed, not \['a', 'b'\]"),
+        ({"Fn::Sub": "${One}"}, r"a text is needed, not \['x'\]"),
+        ({"Fn::Sub": ["${X}", {"X": {"Ref": "Names"}}]}, "a text is needed"),
+        ({"Fn::Sub": "a${AWS::NoValue}b"}, "a text is needed, not AWS::NoValue"),
+        ({"Fn::Sub": {"Ref": "Flag"}}, "Fn::Sub is not resolved here with"),
+        ({"Fn::Sub": ["${X}"]}, "Fn::Sub is not resolved here with"),
+        ({"Fn::FindInMap": ["L", "zz", "k"]}, "no mapping has L, zz, k"),
+        ({"Fn::FindInMap": ["N", "a", "k"]}, "no mapping has N, a, k"),
+        ({"Fn::FindInMap": ["L", "a"]}, "Fn::FindInMap is not resolved here with"),
+        ({"Fn::FindInMap": ["L", "a", "deep"]}, "a text or list is needed"),
         ({"Fn::If": ["Nothing", 1, 2]}, "there is no condition Nothing"),
     ],
 )
 def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> None:
     with pytest.raises(TemplateError, match=words):
         resolved(value)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"Fn::And": [{"Condition": "IsFlag"}]}, "not a condition"),
+        ({"Fn::And": [{"Condition": "IsFlag"}] * 11}, "not a condition"),
+        ({"Fn::Or": [{"Condition": "IsFlag"}]}, "not a condition"),
+        ({"Fn::Or": [{"Condition": "IsFlag"}] * 11}, "not a condition"),
+        ({"Fn::Not": [{"Condition": "IsFlag"}] * 2}, "not a condition"),
+        ({"Fn::Not": ["true"]}, "not a condition that is resolved here: 'true'"),
+        ({"Fn::And": [{"Condition": "IsFlag"}, {"Condition": "Nothing"}]}, "no condition Nothing"),
+        (
+            {"Fn::Or": [{"Fn::Equals": ["a", "a"]}, {"Condition": "Nothing"}]},
+            "no condition Nothing",
+        ),
+        ({"Fn::Equals": ["a"]}, "not a condition"),
+        ({"Fn::Equals": [{"Ref": "Names"}, "a"]}, "a text is needed"),
+        ({"Fn::Equals": ["a", "a"], "Fn::Not": []}, "not a condition"),
+        ({"Fn::If": ["IsFlag", True, False]}, "not a condition"),
+        ({"Fn::Contains": [["a"], "a"]}, "not a condition that is resolved here"),
+        (True, "not a condition"),
+        ({"Condition": ["IsFlag"]}, "not a condition"),
+        ({"Condition": "Tried"}, "condition Tried needs itself"),
+        ({"Fn::Not": [{"Condition": "Tried"}]}, "condition Tried needs itself"),
+    ],
+)
+def test_what_is_no_condition_is_refused(condition: Any, words: str) -> None:
+    conditions = {"IsFlag": {"Fn::Equals": [{"Ref": "Flag"}, "yes"]}, "Tried": condition}
+    with pytest.raises(TemplateError, match=words):
+        resolved("x", {"Conditions": conditions})
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"A": {"Properties": {"LogGroupName": {"Ref": "A"}}}},
+        {
+            "A": {"Properties": {"LogGroupName": {"Ref": "B"}}},
+            "B": {"Properties": {"LogGroupName": {"Ref": "A"}}},
+        },
+        {
+            "A": {"Properties": {"Tags": [{"Ref": "B"}]}},
+            "B": {"Properties": {"Tags": [{"Fn::GetAtt": ["A", "Arn"]}]}},
+        },
+        {"A": {"DependsOn": "B"}, "B": {"DependsOn": "A"}},
+    ],
+)
+def test_resources_that_need_each_other_are_refused(resources: Any) -> None:
+    for resource in resources.values():
+        resource["Type"] = "AWS::Logs::LogGroup"
+    with pytest.raises(TemplateError, match="circular dependency"):
+        resolve({"Resources": resources})
+
+
+def test_an_output_is_a_text() -> None:
+    with pytest.raises(TemplateError, match="a text is needed"):
+        resolved("x", {"Outputs": {"O": {"Value": {"Ref": "Names"}}}})
+
+
+def test_a_resource_whose_name_is_not_given_gets_one() -> None:
+    document = {"Resources": {"A": {"Type": "AWS::Logs::LogGroup", "Properties": {}}}}
+    assert resolve(document, stack_name="s").resources["A"].physical_id == "s-A"
+
+
+TEXTS = st.sampled_from(["", "0", "x", "Flag", "Names", "Role.Arn", "${Flag}", "${Names}", "M"])
+KEYS = st.sampled_from(
+    ["Ref", "Condition", "x"]
+    + [f"Fn::{name}" for name in ("And", "Equals", "Not", "Or", "FindInMap", "GetAtt", "If")]
+    + [f"Fn::{name}" for name in ("Join", "Select", "Split", "Sub")]
+)
+NODES = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 2) | TEXTS | st.just(NO_VALUE),
+    lambda nodes: (
+        st.lists(nodes, max_size=3)
+        | st.dictionaries(KEYS, nodes, max_size=2)
+        | st.builds(lambda key, *operands: {key: [*operands]}, KEYS, nodes, nodes)
+        | st.builds(lambda key, *operands: {key: [*operands]}, KEYS, TEXTS, nodes, nodes)
+    ),
+    max_leaves=8,
+)
+
+
+@given(NODES)
+def test_whatever_a_function_is_given_there_is_a_value_or_one_template_error(node: Any) -> None:
+    with contextlib.suppress(TemplateError):
+        value = repr(resolved(node))
+        assert "'Fn::" not in value
+        assert "'Ref'" not in value
+        assert "NoValue" not in value
+    with contextlib.suppress(TemplateError):
+        resolved("x", {"Conditions": {"C": node}})
 
 
 @pytest.mark.parametrize(
@@ -143,6 +351,11 @@ def test_depends_on_counts_as_a_need_where_the_resource_exists() -> None:
         ({"Type": "String", "AllowedValues": ["a", "b"]}, "c", "'c' must be one of a, b"),
         ({"Type": "String", "AllowedPattern": "a+"}, "aab", "must be so"),
         ({"Type": "String", "MaxLength": 2}, "abc", "must be so"),
+        ({"Type": "String", "MaxLength": "2"}, "abc", "must be so"),
+        ({"Type": "String", "MinLength": 3}, "ab", "must be so"),
+        ({"Type": "Number", "MaxValue": "3"}, "4", "must be so"),
+        ({"Type": "List<Number>"}, "1,a", "must be so"),
+        ({"Type": "AWS::SSM::Parameter::Value<String>"}, "/x", "is not resolved here"),
         ({"Type": "Number", "MinValue": 0.2}, "0.1", "must be so"),
         ({"Type": "Number", "MaxValue": 3}, "4", "must be so"),
         ({"Type": "Number"}, "four", "must be so"),
@@ -157,6 +370,12 @@ def test_a_wrong_parameter_is_named(declaration: Any, value: str | None, words: 
     document = {"Parameters": {"P": declaration}, "Resources": {}}
     with pytest.raises(TemplateError, match=f"parameter P.*{words}"):
         resolve(document, {} if value is None else {"P": value})
+
+
+def test_a_list_of_numbers_is_a_list() -> None:
+    topic = {"Type": "AWS::SNS::Topic"}
+    document = {"Parameters": {"P": {"Type": "List<Number>"}}, "Resources": {"T": topic}}
+    assert resolve(document, {"P": "1, 2"}).parameters == {"P": ["1", "2"]}
 
 
 def test_an_unknown_parameter_is_named() -> None:
