@@ -1,0 +1,197 @@
+"""Policies evaluated over requests: what is allowed, denied, and cannot be known."""
+
+from typing import Any
+
+import pytest
+
+from console_login.stack.policies import Request, Verdict, evaluate
+
+ACCOUNT, OTHER = "111122223333", "444455556666"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/x"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/x/session"
+STREAM = f"arn:aws:firehose:ap-northeast-1:{ACCOUNT}:deliverystream/s"
+KEY = f"arn:aws:kms:ap-northeast-1:{ACCOUNT}:key/k"
+LOGS = "logs.ap-northeast-1.amazonaws.com"
+ALLOWED, DENIED, UNKNOWN = Verdict.ALLOWED, Verdict.DENIED, Verdict.UNKNOWN
+PUT = {"Effect": "Allow", "Action": "firehose:PutRecordBatch", "Resource": STREAM}
+
+
+def asked(
+    statements: Any, identity: Any = None, *, who: str = ROLE, account: str = ACCOUNT
+) -> Verdict:
+    """Return what a key's policy says of Decrypt."""
+    request = Request(who, "kms:Decrypt", KEY, account)
+    policies = {"p": {"Statement": identity}} if identity else {}
+    return evaluate(request, policies, {"Statement": statements}).verdict
+
+
+def of_role(*statements: Any, boundary: Any = None, **context: Any) -> Verdict:
+    """Return what a role's policy says of a put."""
+    request = Request(ROLE, PUT["Action"], STREAM, ACCOUNT, context)
+    limit = {"Statement": boundary} if boundary else None
+    return evaluate(request, {"p": {"Statement": list(statements)}}, boundary=limit).verdict
+
+
+def to(principal: Any, **keys: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"}
+    return statement | keys
+
+
+def excepting(*principals: str, **services: str) -> list[dict[str, Any]]:
+    """Return a policy that allows everyone, and denies all but these."""
+    deny = {"Effect": "Deny", "Action": "kms:*", "Resource": "*"}
+    return [to("*"), deny | {"NotPrincipal": {"AWS": list(principals)} | services}]
+
+
+EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "statements", "identity", "keys"),
+    [
+        (ALLOWED, to({"AWS": ROLE}), None, {}),
+        (ALLOWED, to("*"), None, {}),
+        (ALLOWED, to({"AWS": ["*"]}), None, {}),
+        (DENIED, to({"AWS": "AROAEXAMPLEID"}), None, {}),
+        (DENIED, to({"AWS": f"{ROLE}y"}), EVERY_KEY, {}),
+        (DENIED, to({"AWS": f"arn:aws:iam::{ACCOUNT}:role/*"}), EVERY_KEY, {}),
+        # An account leaves it to IAM; no account, and IAM has no say.
+        (DENIED, to({"AWS": ACCOUNT}), None, {}),
+        (ALLOWED, to({"AWS": ACCOUNT}), EVERY_KEY, {}),
+        (ALLOWED, to({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}), EVERY_KEY, {}),
+        (DENIED, to({"AWS": OTHER}), EVERY_KEY, {}),
+        # The key of another account: both must allow.
+        (DENIED, to({"AWS": ROLE}), None, {"account": OTHER}),
+        (ALLOWED, to({"AWS": ROLE}), EVERY_KEY, {"account": OTHER}),
+        (ALLOWED, to({"AWS": ACCOUNT}), EVERY_KEY, {"account": OTHER}),
+        (DENIED, to({"AWS": OTHER}), EVERY_KEY, {"account": OTHER}),
+        # Sessions: nobody knows their names.
+        (UNKNOWN, to({"AWS": SESSION}), None, {}),
+        (DENIED, to({"AWS": SESSION.replace("/x/", "/y/")}), None, {}),
+        (ALLOWED, [to({"AWS": SESSION}), to({"AWS": ROLE})], None, {}),
+        (UNKNOWN, [to({"AWS": ROLE}), to({"AWS": SESSION}, Effect="Deny")], None, {}),
+        # Services.
+        (ALLOWED, to({"Service": LOGS}), None, {"who": LOGS}),
+        (DENIED, to({"Service": LOGS.title()}), None, {"who": LOGS}),
+        (DENIED, to({"AWS": ACCOUNT}), None, {"who": LOGS}),
+        (DENIED, [to("*"), to({"AWS": "*"}, Effect="Deny")], None, {"who": LOGS}),
+        (DENIED, to({"Federated": "*"}), None, {}),
+        # A Deny for all but some.
+        (DENIED, excepting(f"{ROLE}y"), None, {}),
+        (ALLOWED, excepting(ROLE, ACCOUNT), None, {}),
+        (UNKNOWN, excepting(ROLE), None, {}),
+        (DENIED, excepting(ROLE, ACCOUNT), None, {"who": LOGS}),
+        (ALLOWED, excepting(Service=LOGS), None, {"who": LOGS}),
+    ],
+)
+def test_who_may_use_a_key(verdict: Verdict, statements: Any, identity: Any, keys: Any) -> None:
+    assert asked(statements, identity, **keys) == verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "resource"),
+    [
+        (ALLOWED, "*"),
+        (ALLOWED, "arn:*"),
+        (ALLOWED, "arn:aws:firehose:*"),
+        (ALLOWED, "arn:aws:firehose:*:*:deliverystream/?"),
+        (DENIED, f"{STREAM}?"),
+        (DENIED, STREAM.upper()),
+        (DENIED, "arn:aws:s3:*"),
+        # A wildcard across parts; a policy variable, unless it cannot match whatever it is.
+        (UNKNOWN, "arn:aws:firehose:*:deliverystream/s"),
+        (UNKNOWN, "arn:aws:firehose:*:*:deliverystream/${aws:PrincipalTag/stream}"),
+        (DENIED, "arn:aws:s3:::${aws:PrincipalTag/bucket}"),
+    ],
+)
+def test_which_resources_match(verdict: Verdict, resource: str) -> None:
+    assert of_role(PUT | {"Resource": resource}) == verdict
+    # The same of a Deny.
+    deny = PUT | {"Resource": resource, "Effect": "Deny"}
+    opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[verdict]
+    assert of_role(PUT, deny) == opposite
+
+
+@pytest.mark.parametrize(
+    ("verdict", "condition"),
+    [
+        (ALLOWED, {}),
+        (ALLOWED, {"Bool": {}}),
+        (ALLOWED, {"bool": {"AWS:securetransport": True}}),
+        (ALLOWED, {"StringEquals": {"aws:PrincipalAccount": int(ACCOUNT)}}),
+        (ALLOWED, {"ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::*:role/*"}}),
+        (DENIED, {"ArnLike": {"aws:PrincipalArn": "*"}}),
+        (UNKNOWN, {"ArnNotLike": {"aws:PrincipalArn": "*"}}),
+        # Known to be absent.
+        (DENIED, {"StringEquals": {"aws:SourceArn": "x"}}),
+        (ALLOWED, {"StringNotEquals": {"aws:SourceArn": "x"}}),
+        (ALLOWED, {"NumericEqualsIfExists": {"aws:SourceAccount": "1"}}),
+        (ALLOWED, {"Null": {"aws:SourceArn": "true"}}),
+        (DENIED, {"Null": {"aws:SourceArn": False}}),
+        (ALLOWED, {"ForAllValues:StringEquals": {"aws:TagKeys": "x"}}),
+        (DENIED, {"ForAnyValue:StringEquals": {"aws:TagKeys": "x"}}),
+        (DENIED, {"ForAnyValue:StringNotEquals": {"aws:TagKeys": "x"}}),
+        # Nobody knows the value, the operator, the variable.
+        (UNKNOWN, {"StringEquals": {"aws:SourceIp": "x"}}),
+        (UNKNOWN, {"StringEquals": {"aws:SourceIdentity": "x"}}),
+        (UNKNOWN, {"StringNotEqualsIfExists": {"aws:SourceVpce": "x"}}),
+        (UNKNOWN, {"Null": {"aws:MultiFactorAuthAge": "true"}}),
+        (UNKNOWN, {"DateLessThan": {"aws:PrincipalAccount": "2030-01-01"}}),
+        (UNKNOWN, {"StringEquals": {"aws:PrincipalAccount": "${aws:ResourceAccount}"}}),
+        # One that fails decides.
+        (
+            DENIED,
+            {
+                "IpAddress": {"aws:SourceIp": "203.0.113.0/24"},
+                "Bool": {"aws:SecureTransport": "false"},
+            },
+        ),
+    ],
+)
+def test_when_a_condition_holds(verdict: Verdict, condition: Any) -> None:
+    assert of_role(PUT | {"Condition": condition}) == verdict
+    deny = PUT | {"Condition": condition, "Effect": "Deny"}
+    opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[verdict]
+    assert of_role(PUT, deny) == opposite
+
+
+def test_what_is_not_known_matters_only_where_it_decides() -> None:
+    unknown = {"Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}
+    assert of_role(PUT | unknown, PUT) == ALLOWED
+    assert of_role(PUT, PUT | unknown | {"Effect": "Deny"}, PUT | {"Effect": "Deny"}) == DENIED
+    assert of_role(PUT | unknown | {"Effect": "Deny"}) == DENIED
+
+
+def test_several_values_of_a_key_need_a_set_operator() -> None:
+    def put(operator: str, *values: str) -> Verdict:
+        condition = {operator: {"aws:CalledVia": list(values)}}
+        return of_role(PUT | {"Condition": condition}, **{"aws:CalledVia": ["a", "b"]})
+
+    assert put("ForAnyValue:StringEquals", "b", "c") == ALLOWED
+    assert put("ForAllValues:StringEquals", "b", "c") == DENIED
+    assert put("ForAllValues:StringLike", "?") == ALLOWED
+    assert put("StringEquals", "a", "b") == UNKNOWN
+
+
+def test_a_boundary_must_allow_too_and_may_deny() -> None:
+    assert of_role(PUT, boundary=PUT) == ALLOWED
+    assert of_role(PUT, boundary=PUT | {"Action": "s3:*"}) == DENIED
+    assert of_role(PUT, boundary=[PUT, PUT | {"Effect": "Deny"}]) == DENIED
+
+
+def test_a_bucket_may_allow_what_iam_does_not_within_an_account() -> None:
+    statement = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": "s3:*", "Resource": "*"}
+    for account, verdict in ((ACCOUNT, ALLOWED), (OTHER, DENIED)):
+        request = Request(ROLE, "s3:GetObject", "arn:aws:s3:::b/k", account)
+        assert evaluate(request, {}, {"Statement": statement}).verdict == verdict
+
+
+def test_the_reason_names_the_statement() -> None:
+    request = Request(ROLE, PUT["Action"], STREAM, ACCOUNT)
+    deny = PUT | {"Effect": "Deny", "Sid": "Never"}
+    answer = evaluate(request, {"mine": {"Statement": [PUT, deny]}})
+    assert (answer.why, answer.is_explicit) == ("denied by Never of mine", True)
+    narrow = PUT | {"Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}}
+    answer = evaluate(request, {"mine": {"Statement": [narrow]}})
+    assert answer.why == "statement 1 of mine does not match: StringEquals aws:RequestedRegion"
+    assert evaluate(request, {}).why == "no statement allows it"
