@@ -46,6 +46,8 @@ _WRONG = {
     "aws:SourceArn": (
         ("111122223333", STRANGER),
         (REGION, ELSEWHERE),
+        (":alarm:", ":insight-rule/"),
+        (":trail/", ":trail/another-"),
     ),
     "sts:ExternalId": (("111122223333", STRANGER), ("111122223333", "")),
     "kms:ViaService": (
@@ -96,6 +98,11 @@ def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
         yield action, replace(request, action=f"{service}:{action}")
     if request.who in asked.identities and service in _LONGER:
         yield "of another name", replace(request, resource=longer(request.resource))
+    yield from _other_streams(request)
+    if request.who == "cloudwatch.amazonaws.com":
+        yield "of another account", _with(request, "aws:SourceAccount", STRANGER)
+    if request.who == "cloudtrail.amazonaws.com" and "s3:x-amz-acl" in request.context:
+        yield "without the ACL", _with(request, "s3:x-amz-acl", [])
     if request.context.get("aws:SourceArn") and not _is_alone(request):
         yield "without a source", replace(request, context=context)
     for key, changes in _WRONG.items():
@@ -110,6 +117,17 @@ def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
                 yield f"{key} {new}", _with(request, key, value.replace(old, new))
     if service in ("s3", "sns") and asked.policies_for(request)[1]:
         yield from _in_plain_text(asked, request)
+
+
+def _other_streams(request: Request) -> Iterator[tuple[str, Request]]:
+    """Yield log streams that a writer's own name for its streams leaves out."""
+    for old, new in (
+        ("DestinationDelivery", "BackupDelivery"),
+        (":111122223333_CloudTrail_", ":x"),
+        (":111122223333_CloudTrail_", f":{STRANGER}_CloudTrail_"),
+    ):
+        if old in request.resource:
+            yield f"stream {new}", replace(request, resource=request.resource.replace(old, new))
 
 
 def longer(arn: str) -> str:
