@@ -238,7 +238,7 @@ def doctor(
     cls=options.Command,
     epilog="""
 console-login preflight
-console-login preflight --config-env second --region eu-west-1 --json
+console-login preflight --config-env default --json
 """,
 )
 @click.option(

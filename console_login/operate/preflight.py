@@ -32,7 +32,7 @@ _DEAD = ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED
 class Plan(Reader):
     """What `sam deploy` would do with an environment of samconfig.toml.
 
-    Raises ConfigError, TemplateError for a template that is none.
+    Raises ConfigError.
     """
 
     def __init__(self, access: Access, config_file: Path, environment: str) -> None:
@@ -43,17 +43,17 @@ class Plan(Reader):
         region = access.region or self.settings.region
         profile = access.profile or self.settings.profile
         super().__init__(replace(access, region=region, profile=profile))
-        self.config_file = config_file
-        self.environment = environment
-        # As SAM CLI does.
-        super().__init__(
-            Access(
-                access.endpoint_url,
-                access.region or self.settings.region,
-                access.profile or self.settings.profile,
-            )
-        )
         self.document = template.load()
+
+    @functools.cached_property
+    def refusal(self) -> str:
+        """Why the template refuses the settings, wherever deployed; empty if it does not."""
+        name = self.settings.stack_name
+        try:
+            template.resolve(self.document, self.settings.parameters, stack_name=name)
+        except TemplateError as error:
+            return str(error)
+        return ""
 
     @functools.cached_property
     def where(self) -> dict[str, Any]:
@@ -101,21 +101,20 @@ def examine(access: Access, config_file: Path, environment: str) -> tuple[str, l
     """Return the stack's name, and what each check finds.
 
     access: what is None is taken from the environment of the file, where it has it.
-    Raises ConfigError.
+    Raises ConfigError, and TemplateError for a Region that is none.
     """
     plan = Plan(access, config_file, environment)
     name = plan.settings.stack_name
     results = checks.run(_OF_FILES, plan, [])
     not_looked_at = f"nothing is known of {', '.join(_OF_AWS)}"
+    why = "the settings are refused" if plan.refusal else ""
     try:
-        template.resolve(plan.document, plan.settings.parameters, **plan.where)
+        _ = plan.where
     except AccessError as error:
-        why = f"{error} ({not_looked_at})"
-        return name, [*results, Result("AWS", checks.UNCHECKED, unchecked=[why])]
-    except TemplateError:
-        # Which the settings say.
-        why = f"the settings are refused ({not_looked_at})"
-        return name, [*results, Result("AWS", checks.UNCHECKED, unchecked=[why])]
+        why = why or str(error)
+    if why:
+        unchecked = [f"{why} ({not_looked_at})"]
+        return name, [*results, Result("AWS", checks.UNCHECKED, unchecked=unchecked)]
     return name, results + checks.run(_OF_AWS, plan, [])
 
 
@@ -138,11 +137,8 @@ def check_settings(plan: Plan) -> Checked:
                 " values, an empty one as 'NAME=\"\"'"
             ],
         )
-    try:
-        template.resolve(plan.document, settings.parameters, stack_name=settings.stack_name)
-    except TemplateError as error:
-        yield Finding(str(error), [f"# in {plan.config_file}: correct the value"])
-        return
+    if plan.refusal:
+        yield Finding(plan.refusal, [f"# in {plan.config_file}: correct the value"])
     yield f"stack {settings.stack_name}, {len(settings.parameters)} parameters"
 
 

@@ -63,6 +63,7 @@ def test_a_help_ends_with_one_or_two_examples(name: str) -> None:
 def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> None:
     shutil.copy(EVENTS / "src" / "tokyo.jsonl", tmp_path / "my-events.jsonl")
     shutil.copy(EVENTS / "mixed.json", tmp_path / "packed.json")
+    shutil.copy(ROOT / "samconfig.toml", tmp_path)
     environment = os.environ | {
         "PATH": f"{impatient(tmp_path)}:{COMMAND.parent}:{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": endpoint.url,

@@ -1,5 +1,6 @@
 """`console-login preflight`: each finding, by what is in the way before a deploy."""
 
+import functools
 import json
 import shlex
 import sys
@@ -57,6 +58,13 @@ class Stacks:
         }
 
 
+@functools.cache
+def client(service: Any, region: str = REGION) -> Any:
+    """Return a client of moto; making one costs more than a call."""
+    with mock_aws():
+        return boto3.client(service, region, aws_access_key_id="any", aws_secret_access_key="any")
+
+
 @dataclass(frozen=True)
 class World(Access):
     """An account in moto, and what preflight reads there; `answers` take the place of an answer."""
@@ -67,7 +75,7 @@ class World(Access):
     def client(self, service: Any, **config: Any) -> Any:
         if service == "cloudformation":
             return self.stacks
-        return _Client(super().client(service, **config), self.answers)
+        return _Client(client(service, config.get("region_name", self.region)), self.answers)
 
 
 class _Client:
@@ -123,9 +131,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         made.answers["describe_log_groups"] = with_class("STANDARD")
         # moto's functions need what is not installed, too.
         made.answers["get_function_configuration"] = not_found
-        boto3.client("logs", REGION).create_log_group(logGroupName=GROUP)
+        client("logs").create_log_group(logGroupName=GROUP)
         bucket("amzn-s3-demo-trail")
-        cloudtrail = boto3.client("cloudtrail", REGION)
+        cloudtrail = client("cloudtrail")
         cloudtrail.create_trail(
             Name="trail",
             S3BucketName="amzn-s3-demo-trail",
@@ -139,7 +147,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def bucket(name: str, region: str = REGION) -> None:
     place: Any = {"LocationConstraint": region}
-    boto3.client("s3", region).create_bucket(Bucket=name, CreateBucketConfiguration=place)
+    client("s3", region).create_bucket(Bucket=name, CreateBucketConfiguration=place)
 
 
 def deployed(world: World, status: str = "UPDATE_COMPLETE", **parameters: str) -> None:
@@ -352,7 +360,7 @@ def test_a_parameter_without_a_line_that_keeps_its_deployed_value_is_a_finding(
 
 
 def make_stream(_: World) -> None:
-    boto3.client("firehose", REGION).create_delivery_stream(
+    client("firehose").create_delivery_stream(
         DeliveryStreamName=NAME,
         S3DestinationConfiguration={
             "RoleARN": f"arn:aws:iam::{ACCOUNT}:role/any",
@@ -366,11 +374,11 @@ def make_function(world: World) -> None:
 
 
 def make_log_group(_: World) -> None:
-    boto3.client("logs", REGION).create_log_group(logGroupName=f"/aws/lambda/{NAME}-transform")
+    client("logs").create_log_group(logGroupName=f"/aws/lambda/{NAME}-transform")
 
 
 def make_alias(_: World) -> None:
-    kms = boto3.client("kms", REGION)
+    kms = client("kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=f"alias/{NAME}", TargetKeyId=key)
 
@@ -429,9 +437,9 @@ def test_a_name_that_cannot_be_looked_up_is_not_called_free(world: World, tmp_pa
 
 
 def test_a_log_group_that_is_not_there_is_a_finding(world: World, tmp_path: Path) -> None:
-    boto3.client("logs", REGION).delete_log_group(logGroupName=GROUP)
+    client("logs").delete_log_group(logGroupName=GROUP)
     # Another one begins so.
-    boto3.client("logs", REGION).create_log_group(logGroupName=f"{GROUP}-2")
+    client("logs").create_log_group(logGroupName=f"{GROUP}-2")
     finding = only_finding(world, "log group", config(tmp_path))
     assert finding.problem == f"there is no log group {GROUP} in {REGION}"
     assert "describe-trails" in commands(finding)[0]
@@ -480,15 +488,13 @@ def test_a_filter_of_the_same_name_is_a_finding(world: World, tmp_path: Path) ->
 
 
 def test_a_trail_of_one_region_is_a_finding(world: World, tmp_path: Path) -> None:
-    boto3.client("cloudtrail", REGION).update_trail(Name="trail", IsMultiRegionTrail=False)
+    client("cloudtrail").update_trail(Name="trail", IsMultiRegionTrail=False)
     assert "is not multi-Region" in only_finding(world, "trail", config(tmp_path)).problem
 
 
 def test_a_trail_of_read_events_is_a_finding(world: World, tmp_path: Path) -> None:
     selector: Any = {"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}
-    boto3.client("cloudtrail", REGION).put_event_selectors(
-        TrailName="trail", EventSelectors=[selector]
-    )
+    client("cloudtrail").put_event_selectors(TrailName="trail", EventSelectors=[selector])
     assert "does not record ConsoleLogin" in only_finding(world, "trail", config(tmp_path)).problem
 
 
@@ -496,7 +502,7 @@ def test_a_trail_of_read_events_is_a_finding(world: World, tmp_path: Path) -> No
 
 
 def make_key(*, lacking: bool = False, **options: Any) -> str:
-    kms = boto3.client("kms", REGION)
+    kms = client("kms")
     arn: str = kms.create_key(**options)["KeyMetadata"]["Arn"]
     place = {"stack_name": STACK, "region": REGION, "account_id": ACCOUNT}
     policy = key_policy(DOCUMENT, {"ExistingKeyArn": arn}, **place)

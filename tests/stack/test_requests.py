@@ -53,7 +53,7 @@ def must_be_denied(asked: Asked) -> None:
     assert allowed == {}
 
 
-# What docs/operations.md says that `doctor`, `redrive`, `backfill` and `drain` need of bucket and key.
+# What the operator's commands need of bucket and key, as docs/operations.md says.
 OPERATOR = {
     "Effect": "Allow",
     "Action": [

@@ -9,12 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from samcli.cli.types import CfnParameterOverridesType
 from stacks import DOCUMENT, DOCUMENTS, EVERY
 from support import ROOT
 
-from console_login.stack import template
+from console_login.stack import samconfig, template
 from console_login.stack.template import TemplateError
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
@@ -115,6 +116,66 @@ def test_the_stack_is_tagged(environment: str) -> None:
     # CloudFormation gives them to each resource; the templates have none.
     tags = CONFIG[environment]["deploy"]["parameters"]["tags"]
     assert tags == ["Application=console-login-firehose"]
+
+
+# As preflight reads it, without SAM CLI ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "dropped"),
+    [
+        ("EventNames=ConsoleLogin, X LogGroupName=a/b", ["X"]),
+        (["EventNames=A, B"], ["B"]),
+        (["EventNames=A,B rest"], ["rest"]),
+        (['EventNames="A, B"'], []),
+        ("EventNames=\"A, B\" X='q r'", []),
+        ("A=1 A=2  B==c", []),
+        (['A=""', "A=b'c d"], ["d"]),
+        ('A="x"y B=b"c d"', ['y "c d"']),
+        ("ParameterKey=A,ParameterValue=b c", ["c"]),
+        ('A="b \\" c"', []),
+        # Dropped without a word beside others; alone, SAM CLI refuses it.
+        ("A=1 B= C=3", ["B="]),
+        ([["A=1"], {"B": True, "C": ["x", " y", ""]}], []),
+        ("", []),
+    ],
+)
+def test_preflight_reads_parameters_as_sam_does(
+    given: Any, dropped: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "samconfig.toml"
+    path.write_text(f"[default.deploy.parameters]\nstack_name = 'a'\n{toml(given)}\n")
+    settings = samconfig.read(path, "default")
+    assert settings.parameters == CfnParameterOverridesType().convert(given, None, None)
+    assert [part for _, part in settings.dropped] == dropped
+
+
+def toml(given: Any) -> str:
+    def value(each: Any) -> str:
+        if isinstance(each, list):
+            return f"[{', '.join(map(value, each))}]"
+        if isinstance(each, dict):
+            return f"{{{', '.join(f'{key} = {value(item)}' for key, item in each.items())}}}"
+        # JSON's strings and booleans are TOML's.
+        return json.dumps(each)
+
+    return f"parameter_overrides = {value(given)}"
+
+
+@pytest.mark.parametrize("alone", ["AlarmEmail=", "X", 'A="b'])
+def test_what_sam_refuses_alone_is_named_too(alone: str, tmp_path: Path) -> None:
+    with pytest.raises(click.BadParameter):
+        CfnParameterOverridesType().convert([alone], None, None)
+    path = tmp_path / "samconfig.toml"
+    path.write_text(f"[default.deploy.parameters]\nstack_name = 'a'\n{toml([alone])}\n")
+    assert samconfig.read(path, "default").dropped == [(alone, alone)]
+
+
+def test_preflight_reads_this_file_as_sam_does() -> None:
+    settings = samconfig.read(ROOT / "samconfig.toml", "default")
+    assert settings.parameters == as_sam_reads("default")
+    assert (settings.stack_name, settings.dropped) == ("console-login-firehose", [])
+    assert settings.build == ROOT / ".aws-sam" / "build"
 
 
 # Orders that mix the stacks -------------------------------------------------------------------
