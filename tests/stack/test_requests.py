@@ -1,11 +1,13 @@
 """What services ask of the templates' policies: all that must pass, and what must not."""
 
+from dataclasses import replace
+
 import denied
 import pytest
 from asked import Asked, pipeline, trail
 from stacks import COMBINATIONS, TRAIL_COMBINATIONS
 
-from console_login.stack.policies import Verdict
+from console_login.stack.policies import Request, Verdict
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
@@ -49,3 +51,32 @@ def must_be_denied(asked: Asked) -> None:
         if found.verdict != Verdict.DENIED:
             allowed[label, request.who, request.action, request.resource] = found, request.context
     assert allowed == {}
+
+
+# What the operator's commands need of bucket and key, as docs/operations.md says.
+OPERATOR = {
+    "Effect": "Allow",
+    "Action": [
+        *("s3:ListBucket", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObjectTagging"),
+        *("s3:GetBucketPolicy", "kms:Decrypt"),
+    ],
+    "Resource": "*",
+}
+
+
+@pytest.mark.parametrize("name", ["nothing given", "gzip", "no folder, objects expire"])
+def test_an_operator_with_the_documented_rights_is_not_refused(name: str) -> None:
+    asked = pipeline(name)
+    bucket = f"arn:aws:s3:::{asked.stack.outputs['BucketName']}"
+    who = f"arn:aws:iam::{asked.stack.account_id}:user/operator"
+    for action in OPERATOR["Action"]:
+        is_of_bucket = action in ("s3:ListBucket", "s3:GetBucketPolicy")
+        arn = bucket if is_of_bucket else f"{bucket}/consolelogin/x"
+        resource = asked.key_arn if action == "kms:Decrypt" else arn
+        request = Request(who, action, resource, asked.stack.account_id)
+        assert asked.answer(request, {"operator": {"Statement": OPERATOR}}).verdict == "allowed"
+        assert asked.answer(request).verdict == "denied"
+        if action.startswith("s3:"):
+            plain = replace(request, context={"aws:SecureTransport": "false"})
+            answer = asked.answer(plain, {"operator": {"Statement": OPERATOR}})
+            assert answer.why.startswith("denied by DenyPlainHttp")
