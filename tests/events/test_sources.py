@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -390,3 +391,11 @@ def test_a_gzip_that_holds_itself_ends(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match="not UTF-8"):
         read(path)
+
+
+def test_lines_that_never_end_take_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "open"
+    path.write_text(f'["{"x" * 10_000}",\n' * 2000)
+    began = time.process_time()
+    assert len(list(Sources([path]).read())) == 2000
+    assert time.process_time() - began < 5

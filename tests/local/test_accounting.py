@@ -60,6 +60,8 @@ def test_no_byte_of_a_line_can_change(position: int, byte: bytes) -> None:
     line = f"{TOKYO}\n".encode()
     found = list(delivered_lines(line[:position] + byte + line[position + 1 :]))
     assert not ledger(TOKYO).settle(1, found, []).is_balanced
+    more = list(delivered_lines(line[:position] + b"\xff" + line[position:]))
+    assert not ledger(TOKYO).settle(1, more, []).is_balanced
 
 
 def test_a_blank_that_became_a_carriage_return_is_a_change() -> None:
