@@ -11,7 +11,7 @@ from console_login.errors import UserError
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# A key of S3 has 1,024 bytes at most, and the other texts are shorter: of more, the rest is not read.
+# A key of S3 has 1,024 bytes at most, and the other texts are shorter; nothing beyond this is read.
 _MAX_STATE_BYTES = 64 * 1024
 
 
