@@ -31,8 +31,9 @@ def main(
             (value, region) if name == "--endpoint-url" else (endpoint_url, value)
         )
     service, operation, *arguments = arguments
+    # The AWS CLI has its own commands under `s3`, and the API's operations under `s3api`.
     client = boto3.client(
-        service,  # type: ignore[call-overload]
+        service.removesuffix("api"),  # type: ignore[call-overload]
         endpoint_url=endpoint_url,
         region_name=region,
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],

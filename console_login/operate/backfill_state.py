@@ -11,7 +11,7 @@ from console_login.errors import UserError
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# A key of S3 has 1,024 bytes at most, and the other texts are shorter.
+# A key of S3 has 1,024 bytes at most, and the other texts are shorter; nothing beyond this is read.
 _MAX_STATE_BYTES = 64 * 1024
 
 
@@ -95,14 +95,12 @@ def saved(path: Path | None) -> Progress | None:
         return None
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_STATE_BYTES + 1)
+            content = file.read(_MAX_STATE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BackfillError(f"--state {path}: {error.strerror}") from error
     try:
-        if len(content) > _MAX_STATE_BYTES:
-            raise ValueError
         return _progress(json.loads(content), path)
     # RecursionError: brackets in brackets; OverflowError: a time that no offset can move.
     except (
