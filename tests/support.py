@@ -88,6 +88,27 @@ class FakeFirehose:
         return {"FailedPutCount": len(answer), "RequestResponses": responses}
 
 
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches SIGKILL."""
+
+
+class MortalFirehose(FakeFirehose):
+    """Kills at a call, before or after the records are accepted."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        super().__init__()
+        self.left, self.after = at, after
+
+    def put_record_batch(self, **arguments: Any) -> Any:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Killed
+        answer = super().put_record_batch(**arguments)
+        if self.left == 0:
+            raise Killed
+        return answer
+
+
 def messages_in(record: bytes | None) -> list[str]:
     """Return the messages in a record's one envelope, plain or gzip."""
     assert record is not None

@@ -19,7 +19,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 from serving import GROUP, REGION, STREAM, Endpoint, serving
-from support import LIE, ROOT, TOKYO, FakeFirehose, client_error
+from support import LIE, ROOT, TOKYO, FakeFirehose, Killed, MortalFirehose, client_error
 
 from console_login import cli
 from console_login.events.envelope import compress
@@ -455,27 +455,6 @@ def test_pages_are_read_to_the_end_empty_ones_too(monkeypatch: pytest.MonkeyPatc
 
 
 # Interrupted and resumed -------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
-
-
-class MortalFirehose(FakeFirehose):
-    """Kills at a call, before or after the records are accepted."""
-
-    def __init__(self, at: int, *, after: bool) -> None:
-        super().__init__()
-        self.left, self.after = at, after
-
-    def put_record_batch(self, **arguments: Any) -> Any:
-        self.left -= 1
-        if self.left == 0 and not self.after:
-            raise Killed
-        answer = super().put_record_batch(**arguments)
-        if self.left == 0:
-            raise Killed
-        return answer
 
 
 EVENTS = [found(str(number), START_MS + number * 100_000) for number in range(144)]

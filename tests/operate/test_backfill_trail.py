@@ -14,7 +14,17 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from support import LIE, TOKYO, FakeFirehose, client_error, envelope, fate, gz
+from support import (
+    LIE,
+    TOKYO,
+    FakeFirehose,
+    Killed,
+    MortalFirehose,
+    client_error,
+    envelope,
+    fate,
+    gz,
+)
 
 from console_login import cli
 from console_login.errors import UserError
@@ -320,27 +330,6 @@ def test_an_object_too_large_is_not_fetched(trail: Trail, monkeypatch: pytest.Mo
 
 
 # Interrupted and resumed -------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
-
-
-class MortalFirehose(FakeFirehose):
-    """Kills at a call, before or after the records are accepted."""
-
-    def __init__(self, at: int, *, after: bool) -> None:
-        super().__init__()
-        self.left, self.after = at, after
-
-    def put_record_batch(self, **arguments: Any) -> Any:
-        self.left -= 1
-        if self.left == 0 and not self.after:
-            raise Killed
-        answer = super().put_record_batch(**arguments)
-        if self.left == 0:
-            raise Killed
-        return answer
 
 
 def several(trail: Trail, *accounts: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from doctored import CachingAccess
 from serving import REGION, STREAM, serving
 from stacks import KEY_ARN, OTHER_ACCOUNT
 from support import ROOT
@@ -31,17 +32,6 @@ ROLE, STREAM_ROLE, FUNCTION_ROLE = (
 )
 STREAM_ARN = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{STREAM}"
 VERDICTS = json.loads((ROOT / "tests/stack/verdicts.json").read_text(encoding="utf-8"))
-
-
-class CachingAccess(Access):
-    """Clients are made once: making one costs more than a call."""
-
-    clients: dict[str, Any]
-
-    def client(self, service: Any, **config: Any) -> Any:
-        if service not in self.clients:
-            self.clients[service] = super().client(service, **config)
-        return self.clients[service]
 
 
 @pytest.fixture(scope="module")
