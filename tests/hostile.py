@@ -229,6 +229,14 @@ IN_ENVELOPES: dict[str, Kind] = {
     ),
     "wrapped sign-ins": (messages('{"detail":{"eventName":"ConsoleLogin"}}'), F),
     "deep messages": (messages('{"a":' + "[" * 5000 + "]" * 5000 + "}"), D),
+    "deep objects that name": (
+        messages('{"a":"ConsoleLogin","b":' + "[" * 900 + "]" * 900 + "}"),
+        D,
+    ),
+    "unusual calls that name": (
+        messages('{"insightDetails":{"eventName":"ConsoleLogin"},"b":[[]' + ",[]" * 900 + "]}"),
+        D,
+    ),
     "deep messages that name": (messages('{"a":"ConsoleLogin","b":' + "[" * 900), F),
     "names of A": (messages("A" * 18), D),
     "names of A and escapes": (messages("A" * 126 + "\\u0041"), D | F),
@@ -351,6 +359,10 @@ IN_LINES: dict[str, Kind] = {
     "damaged lines": ((b"{}\nx\n", b"x\n", b""), F),
     "damaged objects": ((b"{}\n", b"{\n", b""), F),
     "objects over two lines": ((b"", b"{\n}", b""), NOTHING),
+    "damaged lines of A that name": (
+        (b"{}\nConsoleLogin\n", b"A" * (MIB - 100) + b"\n", b""),
+        KEPT,
+    ),
     "blank lines and a sign-in": ((b"", b"\n", TOKYO.encode()), KEPT),
 }
 

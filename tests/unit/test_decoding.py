@@ -336,7 +336,7 @@ def test_documents_that_span_lines_are_read_up_to_16_mib(more: int, expected: ob
     assert fate(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
 
 
-def test_more_documents_or_texts_than_are_read_are_undecodable(
+def test_more_documents_than_are_read_are_undecodable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("transformer.careful._MAX_DOCUMENTS", 3)
@@ -344,13 +344,35 @@ def test_more_documents_or_texts_than_are_read_are_undecodable(
         assert fate(few) == NO_MATCH
     for many in (b"{}" * 4, b"{}\n\n\n\n"):
         assert fate(many) == UNDECODABLE
-    monkeypatch.undo()
-    monkeypatch.setattr("transformer.careful._MAX_TEXTS", 3)
+
+
+@pytest.mark.parametrize("form", ["lines", "messages"])
+@pytest.mark.parametrize("text", ["%s", "ConsoleLogin%s", '{"a":"%s"}'])
+def test_text_that_is_no_event_is_read_up_to_16_mib_in_all(text: str, form: str) -> None:
     # Of so many names each message is read.
+    names = frozenset({"ConsoleLogin", "1", "2", "3", "4"})
+    if form == "lines" and text.startswith("{"):
+        text = text[:-1]
+    for more in (0, 1):
+        sizes = [1024 * 1024 - 512] * 15 + [1024 * 1024 - 512 + more]
+        texts = [TOKYO, *(text % ("x" * (size - len(text) + 2)) for size in sizes)]
+        record = "\n".join(texts).encode() if form == "lines" else envelope(texts)
+        if more:
+            assert fate(record, names) == UNDECODABLE
+        else:
+            assert fate(record, names)[:3] == delivered(TOKYO)
+
+
+def test_each_text_that_is_no_event_counts_512_bytes_more() -> None:
+    texts = [TOKYO, *["x"] * (16 * 1024 * 1024 // 513)]
     names = frozenset({"ConsoleLogin", "a", "b", "c", "d"})
-    texts = [TOKYO, "{}", *["text"] * 3]
     assert fate(envelope(texts), names) == delivered(TOKYO)
-    assert fate(envelope([*texts, "text"]), names) == UNDECODABLE
+    assert fate(envelope([*texts, "x"]), names) == UNDECODABLE
+
+
+def test_sign_ins_that_are_too_large_count_for_no_text() -> None:
+    large = TOKYO.replace("example-user", "x" * 6 * 1024 * 1024)
+    assert fate(envelope([TOKYO, large, large, large])) == (*delivered(TOKYO), [large] * 3)
 
 
 def test_a_thousand_messages_that_are_no_strings_are_passed_over_and_more_are_not() -> None:

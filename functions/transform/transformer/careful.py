@@ -24,9 +24,11 @@ _MAX_ODD_BYTES = 16 * 1024 * 1024
 # the hundred thousand, seconds. No record of CloudTrail's has one.
 MAX_DAMAGED = 1_000
 
-# Messages that are no JSON, of a log group that is not CloudTrail's: with 25 long names to look for
-# in each they take 40 microseconds. A batch of CloudWatch Logs has some thousands.
-_MAX_TEXTS = 50_000
+# Text that is no event is searched for each name: 25 take a tenth of a microsecond a byte, and a
+# short text as long as one of 512 bytes more. A batch of CloudWatch Logs has 10,000 log events
+# (PutLogEvents), and a record at ten to one 10 MB.
+_MAX_TEXT_BYTES = 16 * 1024 * 1024
+_SHORT_TEXT_BYTES = 512
 
 _JSON_WHITESPACE = b" \t\r\n"
 _document_start = re.compile(r"[^ \t\r\n]").search
@@ -41,7 +43,7 @@ def deliver(
     # Bytes of lines: beside the records before it, and if it were alone.
     room, most = budget.room, budget.room_alone(outcome.record_id)
     lines: list[bytes] = []
-    total = damaged = texts = 0
+    total = damaged = text_bytes = 0
     # Selected messages that are not delivered now, and why some of them never can be.
     left: list[str] = []
     undeliverable: Reason | None = None
@@ -56,11 +58,12 @@ def deliver(
             damaged += error.reason is Reason.MALFORMED_EVENT
             if damaged > MAX_DAMAGED:
                 raise
-            continue
-        texts += line == b""
-        if texts > _MAX_TEXTS:
-            raise RecordError(Reason.UNDECODABLE)
-        if line:
+            line = None if error.reason is Reason.TOO_LARGE else b""
+        if line == b"":
+            text_bytes += _SHORT_TEXT_BYTES + len(message)
+            if text_bytes > _MAX_TEXT_BYTES:
+                raise RecordError(Reason.UNDECODABLE)
+        elif line:
             total += len(line) + 1
             if total <= room:
                 lines.append(line)
@@ -79,7 +82,7 @@ def deliver(
 
 
 def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
-    """Yield the messages in UTF-8 `text` that may be selected, and damaged lines that name one.
+    """Yield the messages in UTF-8 `text` that may be selected, and damaged lines.
 
     Counts all log events in `outcome`, and sets its reason: `no_match`, or `control_message` where
     `text` has nothing else. Raises RecordError: `undecodable` for an envelope of unknown shape,
@@ -90,7 +93,6 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
         raise RecordError(Reason.UNDECODABLE)
     outcome.reason = Reason.CONTROL_MESSAGE
     has_object, odd = False, 0
-    is_named: bool | None = None
     for source, value in _documents(text):
         if value is not None:
             has_object = True
@@ -113,10 +115,7 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
         is_open = is_object and source.endswith((b"{", b"[", b",", b":"))
         if is_envelope or is_open or odd > MAX_DAMAGED:
             raise RecordError(Reason.UNDECODABLE)
-        # Asked of all the text at once: of many lines, one by one, they take long.
-        is_named = selection.is_named_in(text) if is_named is None else is_named
-        if is_named and selection.is_named_in(source):
-            yield source.decode()
+        yield source.decode()
     if outcome.reason is Reason.NO_MATCH and not has_object:
         raise RecordError(Reason.UNDECODABLE)
 

@@ -9,12 +9,9 @@ import msgspec
 from transformer.outcome import Reason, RecordError
 
 # A log event is 1 MB at most (CloudWatch Logs quotas). Only up to here is a message given to
-# `json`, which builds every value in memory.
+# `json`, which builds every value in memory, or searched: longer text is kept.
 MAX_LOG_EVENT_BYTES = 1024 * 1024
 _MAX_SEARCHED_NAMES = 4
-
-# Each escape that is read costs a third of a microsecond; no event has so many.
-_MAX_ESCAPES = 100_000
 
 # JSON may spell any character of an event name as an escape, and in a message inside an envelope
 # also the backslash, `u` and digits of that escape: all in 2D-2E, 30-3A and 41-7A. The escapes
@@ -55,7 +52,7 @@ class Selection:
         return "\\" in message and _find_escape(message) is not None
 
     def line(self, message: str) -> bytes | None:
-        r"""Return a selected event as one line without its `\n`, b"" for no JSON object, else None.
+        r"""Return a selected event as one line without its `\n`, b"" for no event, else None.
 
         RecordError `malformed_event` for one that is no JSON object and names a selected event,
         and for an object around one: a CloudTrail file, an EventBridge event.
@@ -73,25 +70,29 @@ class Selection:
         if self.every or (isinstance(event_name, str) and event_name in self.names):
             # JSON has no raw line break inside a string, so these stand between tokens.
             return encode(message).replace(b"\r", b" ").replace(b"\n", b" ")
-        if not isinstance(event_name, str) and self._is_around_an_event(message):
+        if isinstance(event_name, str):
+            return None
+        if self._is_around_an_event(message):
             raise RecordError(Reason.MALFORMED_EVENT)
-        return None
+        return b""
 
     def is_named_in(self, damaged: bytes) -> bool:
-        """Whether text that is no JSON may name a selected event: escapes are read liberally."""
-        too_many = damaged.count(b"u00") > _MAX_ESCAPES
-        if self.every or too_many or any(name in damaged for name in self._encoded_names):
+        """Whether text that is no JSON may name a selected event: escapes are read liberally.
+
+        So may one that is longer than a log event: it is not searched.
+        """
+        if self.every or len(damaged) > MAX_LOG_EVENT_BYTES:
             return True
         text = _ANY_ASCII_ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), damaged)
-        return text is not damaged and any(name in text for name in self._encoded_names)
+        texts = (damaged,) if text is damaged else (damaged, text)
+        return any(name in each for each in texts for name in self._encoded_names)
 
     def _is_around_an_event(self, message: str) -> bool:
         """Whether an object has a selected `eventName` below its top."""
         waiting: list[Any] = [json_object(message)]
         if waiting == [None]:
             # Too large or too deep for `json`. Inside a string these quotes would be escaped.
-            escaped = _find_escape(message) is not None and self.is_named_in(encode(message))
-            return escaped or self._find_value(message) is not None
+            return (_find_escape(message) or self._find_value(message)) is not None
         while waiting:
             value = waiting.pop()
             if isinstance(value, dict):
