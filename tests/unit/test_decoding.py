@@ -370,9 +370,11 @@ def test_each_text_that_is_no_event_counts_512_bytes_more() -> None:
     assert fate(envelope([*texts, "x"]), names) == UNDECODABLE
 
 
-def test_sign_ins_that_are_too_large_count_for_no_text() -> None:
-    large = TOKYO.replace("example-user", "x" * 6 * 1024 * 1024)
-    assert fate(envelope([TOKYO, large, large, large])) == (*delivered(TOKYO), [large] * 3)
+@pytest.mark.parametrize("text", [TOKYO, "example-user"])
+def test_what_is_too_long_to_be_searched_counts_for_no_text(text: str) -> None:
+    names = frozenset({"ConsoleLogin", "a", "b", "c", "d"})
+    large = [text.replace("example-user", "x" * 6 * 1024 * 1024)] * 3
+    assert fate(envelope([TOKYO, *large]), names) == (*delivered(TOKYO), large)
 
 
 def test_a_thousand_messages_that_are_no_strings_are_passed_over_and_more_are_not() -> None:

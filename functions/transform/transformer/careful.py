@@ -9,7 +9,7 @@ from typing import Any
 
 from transformer import envelope
 from transformer.budget import AnswerBudget
-from transformer.cloudtrail import Selection, json_object
+from transformer.cloudtrail import MAX_LOG_EVENT_BYTES, Selection, json_object
 from transformer.outcome import Outcome, Reason, RecordError
 
 # Of lines and of opening braces: 64 MiB of them would take half a minute, and fill the memory. Real
@@ -59,11 +59,11 @@ def deliver(
             if damaged > MAX_DAMAGED:
                 raise
             line = None if error.reason is Reason.TOO_LARGE else b""
-        if line == b"":
+        if line == b"" and len(message) <= MAX_LOG_EVENT_BYTES:
             text_bytes += _SHORT_TEXT_BYTES + len(message)
             if text_bytes > _MAX_TEXT_BYTES:
                 raise RecordError(Reason.UNDECODABLE)
-        elif line:
+        if line:
             total += len(line) + 1
             if total <= room:
                 lines.append(line)
