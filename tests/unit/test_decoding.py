@@ -348,13 +348,16 @@ def test_more_documents_than_are_read_are_undecodable(
 
 @pytest.mark.parametrize("form", ["lines", "messages"])
 @pytest.mark.parametrize("text", ["%s", "ConsoleLogin%s", '{"a":"%s"}'])
-def test_text_that_is_no_event_is_read_up_to_16_mib_in_all(text: str, form: str) -> None:
+def test_text_that_is_no_event_is_read_up_to_a_limit_in_all(
+    text: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformer.careful._MAX_TEXT_BYTES", 4096)
     # Of so many names each message is read.
     names = frozenset({"ConsoleLogin", "1", "2", "3", "4"})
     if form == "lines" and text.startswith("{"):
         text = text[:-1]
     for more in (0, 1):
-        sizes = [1024 * 1024 - 512] * 15 + [1024 * 1024 - 512 + more]
+        sizes = [512] * 3 + [512 + more]
         texts = [TOKYO, *(text % ("x" * (size - len(text) + 2)) for size in sizes)]
         record = "\n".join(texts).encode() if form == "lines" else envelope(texts)
         if more:
@@ -363,7 +366,7 @@ def test_text_that_is_no_event_is_read_up_to_16_mib_in_all(text: str, form: str)
             assert fate(record, names)[:3] == delivered(TOKYO)
 
 
-def test_each_text_that_is_no_event_counts_512_bytes_more() -> None:
+def test_the_limit_is_16_mib_with_512_bytes_more_for_each_text() -> None:
     texts = [TOKYO, *["x"] * (16 * 1024 * 1024 // 513)]
     names = frozenset({"ConsoleLogin", "a", "b", "c", "d"})
     assert fate(envelope(texts), names) == delivered(TOKYO)
