@@ -205,9 +205,18 @@ def _create_trail(stack: Stack) -> None:
 
 def _create_bucket(name: str, properties: dict[str, Any]) -> None:
     location = {"LocationConstraint": REGION}
-    call("s3", "create_bucket", Bucket=name, CreateBucketConfiguration=location)
+    lock = properties.get("ObjectLockConfiguration")
+    call(
+        "s3",
+        "create_bucket",
+        Bucket=name,
+        CreateBucketConfiguration=location,
+        ObjectLockEnabledForBucket=lock is not None,
+    )
     if not properties:
         return
+    if lock:
+        call("s3", "put_object_lock_configuration", Bucket=name, ObjectLockConfiguration=lock)
     rules = [
         {
             "ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"],

@@ -18,6 +18,7 @@ WRONG = {
         "TimeZone": ["", "JST", "Japan", "posix/Asia/Tokyo"],
         "FileExtension": ["", "json", ".gz", ".json.gz", ".JSON"],
         "ExpireAfterDays": ["-1", "36501"],
+        "ObjectLockDays": ["-1", "36501"],
         "ExistingKeyArn": [f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:alias/any"],
         "BufferSizeMiB": ["0", "129"],
         "BufferSeconds": ["-1", "901"],
@@ -46,6 +47,7 @@ RIGHT = {
 TOGETHER = {
     "OwnerOfAnExistingBucket": {"ExistingBucketOwner": "444455556666"},
     "LifecycleOfAnExistingBucket": {"ExistingBucketName": "any", "ExpireAfterDays": "30"},
+    "LockOfAnExistingBucket": {"ExistingBucketName": "any", "ObjectLockDays": "30"},
     "SignInAlarmsGoSomewhere": {"SignInAlarms": "true"},
 }
 

@@ -48,6 +48,7 @@ COMBINATIONS: dict[str, dict[str, str]] = {
     },
     "a dashboard alone": {"Dashboard": "true"},
     "no folder, objects expire": {"Prefix": "", "ExpireAfterDays": "365"},
+    "objects are locked": {"ObjectLockDays": "365", "ObjectLockMode": "COMPLIANCE"},
 }
 
 TRAIL_COMBINATIONS: dict[str, dict[str, str]] = {

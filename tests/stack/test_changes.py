@@ -57,6 +57,9 @@ CHANGES = (
     Change("`FileExtension`", ".ndjson"),
     Change("`Compression`", "GZIP"),
     Change("`ExpireAfterDays`", "365"),
+    Change("`ObjectLockDays`, from 0", "365"),
+    Change("`ObjectLockDays`, to another", "30", EVERYTHING | {"ObjectLockDays": "365"}),
+    Change("`ObjectLockMode`", "COMPLIANCE", EVERYTHING | {"ObjectLockDays": "365"}),
     Change("`ExistingKeyArn`, from empty", KEY_ARN),
     Change(
         "`ExistingKeyArn`, to another", KEY_ARN[:-1] + "9", {"ExistingKeyArn": KEY_ARN} | EVERYTHING

@@ -8,6 +8,7 @@ asserted here.
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 from stacks import COMBINATIONS, DOCUMENT, TRAIL_COMBINATIONS, stack, trail
 
 from console_login.local import moto_state as state
@@ -42,6 +43,17 @@ def test_a_writer_without_the_header_gets_the_key() -> None:
         head = started.head("consolelogin/x")
         assert head["ServerSideEncryption"] == "aws:kms"
         assert head["SSEKMSKeyId"] == started.stack.outputs["KeyArn"]
+
+
+def test_what_is_delivered_is_locked_and_can_still_be_marked_as_sent() -> None:
+    with state.started(DOCUMENT, COMBINATIONS["objects are locked"]) as started:
+        s3, there = state.client("s3"), {"Bucket": started.stack.outputs["BucketName"], "Key": "x"}
+        version = s3.put_object(**there, Body=b"{}\n")["VersionId"]
+        assert s3.head_object(**there)["ObjectLockMode"] == "COMPLIANCE"
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.delete_object(**there, VersionId=version, BypassGovernanceRetention=True)
+        # redrive's tag.
+        s3.put_object_tagging(**there, Tagging={"TagSet": [{"Key": "redriven:x", "Value": "all"}]})
 
 
 def test_the_key_has_the_templates_policy_and_alias() -> None:

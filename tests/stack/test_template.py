@@ -536,6 +536,22 @@ def test_objects_expire_only_when_asked() -> None:
     assert expiry("no folder, objects expire") == ["365"]
 
 
+def test_objects_are_locked_only_when_asked_and_writers_need_no_right_for_it() -> None:
+    asked = stack("objects are locked").resources["DeliveryBucket"].properties
+    assert asked["ObjectLockEnabled"] is True
+    assert asked["ObjectLockConfiguration"] == {
+        "ObjectLockEnabled": "Enabled",
+        "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": "365"}},
+    }
+    unasked = stack().resources
+    assert not {"ObjectLockEnabled", "ObjectLockConfiguration"} & set(
+        unasked["DeliveryBucket"].properties
+    )
+    # A default retention; a role that could set one could lock for a hundred years.
+    for role in stack("objects are locked").of_type("AWS::IAM::Role").items():
+        assert role[1] == unasked[role[0]]
+
+
 def test_the_delivery_bucket_has_a_bucket_key() -> None:
     bucket = only(stack(), "AWS::S3::Bucket")
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
