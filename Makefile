@@ -9,10 +9,9 @@ READY := $(VENV)/.ready
 MINISTACK := .cache/ministack
 # mutmut wants a click that SAM's command line does not take: so does it.
 MUTMUT := .cache/mutmut
+SCAN := .cache/scan
 # Of which functions `make mutants` makes mutants, such as 'transformer.codec.*'; all by default.
 MUTANTS ?=
-UV_VERSION := 0.13.9
-CHECKOV_VERSION := 3.3.30
 # The machine's uv, or else one of the checkout's own.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EVENT ?= events/article.json
@@ -37,7 +36,7 @@ help: ## List the targets
 
 .uv/bin/uv:
 	python3 -m venv .uv
-	.uv/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
+	.uv/bin/python -m pip install --quiet --require-hashes --requirement .ci/uv.txt
 
 $(READY): requirements-dev.txt pyproject.toml .python-version | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv)
 	@$(UV) python find --system >/dev/null 2>&1 || why=$$($(UV) python install 2>&1) || { \
@@ -125,9 +124,19 @@ deploy-trail: setup ## Deploy trail.yaml, for an account that has no trail
 deploy-athena: setup ## Deploy athena.yaml: a table and queries over the bucket
 	sam deploy --config-env athena
 
+$(SCAN)/.ready: .ci/scan.txt $(READY)
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(SCAN)
+	@$(UV) pip sync --quiet --require-hashes --python $(SCAN)/bin/python $<
+	@touch $@
+
 .PHONY: scan
-scan: setup ## Check the templates with checkov, which runs in an environment of its own
-	$(UV) tool run --quiet --python $(VENV)/bin/python checkov==$(CHECKOV_VERSION) --config-file .checkov.yaml
+scan: setup $(SCAN)/.ready ## Check the templates with checkov, and the CI workflow and Dependabot's settings with zizmor
+	$(SCAN)/bin/checkov --config-file .checkov.yaml
+	$(SCAN)/bin/zizmor --offline --persona pedantic .github
+
+.PHONY: audit
+audit: setup $(SCAN)/.ready ## Ask the advisory database about every locked package; fails where it cannot be asked
+	@$(VENV)/bin/python .ci/audit.py $(SCAN)/bin/pip-audit
 
 .PHONY: judge
 judge: setup ## Let a foreign simulator of IAM (Node) answer the requests that the tests ask of the policies
@@ -166,6 +175,12 @@ lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml ag
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group mutation \
 	  --output-file tests/mutation/requirements.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group scan \
+	  --output-file .ci/scan.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group bootstrap \
+	  --output-file .ci/uv.txt
 
 .PHONY: clean
 clean: ## Remove everything that make has made

@@ -125,5 +125,5 @@ def test_pre_commit_runs_the_tools_of_make_lint() -> None:
 
 def test_ci_does_what_the_local_ci_does() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
-    assert re.findall(r"- run: (.+)", workflow) == [".ci/run"]
+    assert re.findall(r"- run: (.+)", workflow) == [".ci/run", "make scan", "make audit"]
     assert "exec make test deploy-test\n" in (ROOT / ".ci" / "run").read_text()

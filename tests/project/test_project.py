@@ -18,7 +18,10 @@ FUNCTION_LOCK = ROOT / "functions" / "transform" / "requirements.txt"
 DEV_LOCK = ROOT / "requirements-dev.txt"
 DEPLOY_LOCK = ROOT / "tests" / "deploy" / "requirements.txt"
 MUTATION_LOCK = ROOT / "tests" / "mutation" / "requirements.txt"
-LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK]
+SCAN_LOCK = ROOT / ".ci" / "scan.txt"
+UV_LOCK = ROOT / ".ci" / "uv.txt"
+LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK, SCAN_LOCK, UV_LOCK]
+IDS = ["function", "dev", "deploy", "mutation", "scan", "uv"]
 DEV_GROUPS = {name: GROUPS[name] for name in ("function", "dev")}
 ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
 
@@ -45,8 +48,10 @@ def canonical(name: str) -> str:
         (DEV_LOCK, {"project": PYPROJECT["project"]["dependencies"]} | DEV_GROUPS),
         (DEPLOY_LOCK, {"deploy": GROUPS["deploy"]}),
         (MUTATION_LOCK, {"mutation": GROUPS["mutation"]}),
+        (SCAN_LOCK, {"scan": GROUPS["scan"]}),
+        (UV_LOCK, {"bootstrap": GROUPS["bootstrap"]}),
     ],
-    ids=["function", "dev", "deploy", "mutation"],
+    ids=IDS,
 )
 def test_locks_satisfy_pyproject(path: Any, groups: dict[str, list[str]]) -> None:
     packages = locked(path)
@@ -66,7 +71,7 @@ def test_locks_agree_with_each_other() -> None:
     }
 
 
-@pytest.mark.parametrize("path", LOCKS, ids=["function", "dev", "deploy", "mutation"])
+@pytest.mark.parametrize("path", LOCKS, ids=IDS)
 def test_locks_hold_hashes_and_no_addresses(path: Any) -> None:
     packages = locked(path)
     assert packages
