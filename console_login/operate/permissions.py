@@ -119,7 +119,7 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
         if need.role != logical_id:
             continue
         request = _asked(need.request, organization)
-        service = request.action.split(":")[0]
+        service = _service(request)
         if service == "sts":
             assuming.append((need, evaluate(request, {}, trust)))
             continue
@@ -147,6 +147,50 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
             list(_repairs(subject, name, intended, requested, denied)),
         )
     yield from _unchecked(f"what role {name} may do", unknown)
+    yield from _abused(subject, stack, logical_id, identity, boundary, {"kms": key, "s3": bucket})
+
+
+def _abused(
+    subject: Subject,
+    stack: template.Stack,
+    logical_id: str,
+    identity: Mapping[str, Document],
+    boundary: Document | None,
+    resources: Mapping[str, Document | None],
+) -> Checked:
+    """Find what a role may do that serves an attacker alone."""
+    name = stack.resources[logical_id].physical_id
+    answers = [
+        (need, evaluate(need.request, identity, resources.get(_service(need.request)), boundary))
+        for need in requests.of_attacker(stack)
+        if need.role == logical_id
+    ]
+    allowed = [need.request for need, answer in answers if answer.verdict == Verdict.ALLOWED]
+    if allowed:
+        role, intended = ("--role-name", name), _intended(stack, logical_id)
+        remedy = []
+        for policy, document in identity.items():
+            if not any(_allows(request, {policy: document}) for request in allowed):
+                continue
+            if policy in intended:
+                words = ("put-role-policy", *role, "--policy-name", policy)
+                words += ("--policy-document", json.dumps(intended[policy]))
+            elif policy.startswith("arn:"):
+                words = ("detach-role-policy", *role, "--policy-arn", policy)
+            else:
+                words = ("delete-role-policy", *role, "--policy-name", policy)
+            remedy.append(subject.aws("iam", *words))
+        actions = ", ".join(sorted({request.action for request in allowed}))
+        yield Finding(
+            f"role {name} may do what nothing here needs: {actions}",
+            remedy or ["# the policy of the key or the bucket allows it: narrow that policy"],
+        )
+    unknown = {need.label: answer for need, answer in answers if answer.verdict == Verdict.UNKNOWN}
+    yield from _unchecked(f"what role {name} may do beyond its task", unknown)
+
+
+def _service(request: Request) -> str:
+    return request.action.split(":")[0]
 
 
 def _repairs(

@@ -1,6 +1,6 @@
-"""The requests that AWS services make of a stack's policies, and that must be allowed.
+"""The requests of a stack's policies: those of AWS services, which must be allowed, and an attacker's.
 
-From AWS's documentation of who needs what:
+The first from AWS's documentation of who needs what:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
@@ -110,6 +110,14 @@ def of_pipeline(stack: template.Stack) -> list[Need]:
     return list(_of_pipeline(_Place(stack, stack.outputs["KeyArn"])))
 
 
+def of_attacker(stack: template.Stack) -> list[Need]:
+    """Return what someone inside a role of template.yaml would ask, and no policy may allow.
+
+    Whoever changes the function's code, or what CloudWatch Logs or Firehose does, acts as a role.
+    """
+    return list(_of_attacker(_Place(stack, stack.outputs["KeyArn"])))
+
+
 def of_trail(stack: template.Stack) -> list[Need]:
     """Return the requests of a stack of trail.yaml."""
     place = _Place(stack, "")
@@ -200,6 +208,68 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
             "cloudwatch.amazonaws.com", "sns:Publish", each.physical_id, stack.account_id, source
         )
         yield Need("cloudwatch.amazonaws.com: sns:Publish", request)
+
+
+# Forge lines, hide or remove them, stop what is delivered, read names, gain rights.
+_ABUSES = {
+    "object": (
+        *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"),
+        *("s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:PutObjectTagging"),
+        *("s3:GetObject", "s3:PutObject"),
+    ),
+    "bucket": (
+        *("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutLifecycleConfiguration"),
+        *("s3:PutBucketVersioning", "s3:PutBucketObjectLockConfiguration"),
+        *("s3:PutEncryptionConfiguration", "s3:PutReplicationConfiguration"),
+    ),
+    "key": ("kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:PutKeyPolicy", "kms:CreateGrant"),
+    "group": (
+        *("logs:PutLogEvents", "logs:DeleteSubscriptionFilter", "logs:PutSubscriptionFilter"),
+        *("logs:DeleteLogGroup", "logs:PutRetentionPolicy", "logs:FilterLogEvents"),
+    ),
+    "stream": (
+        *("firehose:PutRecord", "firehose:PutRecordBatch"),
+        *("firehose:UpdateDestination", "firehose:DeleteDeliveryStream"),
+    ),
+    "function": (
+        *("lambda:InvokeFunction", "lambda:UpdateFunctionCode"),
+        *("lambda:UpdateFunctionConfiguration", "lambda:AddPermission"),
+    ),
+    "role": (
+        *("iam:PassRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"),
+        *("iam:UpdateAssumeRolePolicy", "sts:AssumeRole"),
+    ),
+    "alarm": ("cloudwatch:DeleteAlarms", "cloudwatch:DisableAlarmActions"),
+    "trail": ("cloudtrail:StopLogging", "cloudtrail:PutEventSelectors", "cloudtrail:DeleteTrail"),
+}
+
+
+def _of_attacker(place: _Place) -> Iterator[Need]:
+    stack = place.stack
+    bucket = f"arn:{place.partition}:s3:::{stack.outputs['BucketName']}"
+    owner = str(stack.parameters["ExistingBucketOwner"])
+    arns = {
+        "object": f"{bucket}/{stack.parameters['Prefix']}2026/11/24/x.json",
+        "bucket": bucket,
+        "key": place.key_arn,
+        "group": place.log_group(f"{stack.outputs['LogGroupName']}:log-stream:x"),
+        "stream": stack.outputs["DeliveryStreamArn"],
+        "function": stack.outputs["TransformFunctionArn"],
+        "alarm": place.arn("cloudwatch", f"alarm:{stack.name}-RecordsFailedAlarm"),
+        "trail": place.arn("cloudtrail", "trail/management-event"),
+    }
+    # A role's own task, such as Firehose's to write objects, is no abuse of it.
+    needed = {
+        (need.role, need.request.action, need.request.resource.split("/")[0])
+        for need in _of_pipeline(place)
+    }
+    for role in stack.of_type("AWS::IAM::Role"):
+        for target, actions in _ABUSES.items():
+            arn = arns.get(target) or place.role(role)
+            account = {"object": owner, "bucket": owner, "key": place.key_arn.split(":")[4]}
+            for action in actions:
+                if (role, action, arn.split("/")[0]) not in needed:
+                    yield place.of_role(role, action, arn, account=account.get(target, ""))
 
 
 def _of_trail(place: _Place) -> Iterator[Need]:

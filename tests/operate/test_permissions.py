@@ -270,6 +270,37 @@ def test_the_role_is_not_trusted_to_its_service(access: Access, subject: Subject
         assert json.loads(command[-1])["Statement"][0]["Principal"] == {"Service": service}
 
 
+@pytest.mark.parametrize("policy", ["WriteObjects", "Extra"])
+def test_a_role_may_do_what_serves_an_attacker(
+    policy: str, access: Access, subject: Subject
+) -> None:
+    more = allowing(["s3:PutObject", "s3:Delete*", "kms:ScheduleKeyDeletion"], "*")
+    with role_policy(access, policy, more, STREAM_ROLE):
+        findings, unchecked = found_by("role of the stream", subject)
+        assert unchecked == []
+        finding = findings[-1]
+        assert finding.problem == (
+            f"role {STREAM_ROLE} may do what nothing here needs: kms:ScheduleKeyDeletion,"
+            " s3:DeleteBucketPolicy, s3:DeleteObject, s3:DeleteObjectVersion"
+        )
+        (command,) = finding.remedy
+        verb = "put-role-policy" if policy == "WriteObjects" else "delete-role-policy"
+        assert f"iam {verb} --role-name {STREAM_ROLE} --policy-name {policy}" in command
+
+
+def test_a_right_under_a_condition_that_nobody_knows_could_not_be_checked(
+    access: Access, subject: Subject
+) -> None:
+    tagged = {"StringEquals": {"aws:PrincipalTag/team": "x"}}
+    more = allowing("s3:DeleteObject", "*", Condition=tagged)
+    with role_policy(access, "Extra", more, STREAM_ROLE):
+        findings, unchecked = found_by("role of the stream", subject)
+    assert findings == []
+    (said,) = unchecked
+    assert "beyond its task" in said
+    assert "s3:DeleteObject" in said
+
+
 # By the verdicts of a simulator ------------------------------------------------------------------
 
 

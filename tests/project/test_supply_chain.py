@@ -78,7 +78,9 @@ def test_an_audit_names_a_vulnerable_package(
     assert "tests/mutation/requirements.txt: 21 packages looked up, no known" in said
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "isal>=1\n", "./local\n", "isal[x] @ file:///x\n"])
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "isal>=1\n", "./local\n", "isal[x] @ file:///x\n"]
+)
 def test_a_line_of_a_lock_that_is_no_pin_is_no_package_looked_up(text: str, tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text(text)
@@ -114,7 +116,9 @@ def test_dependabot_looks_at_actions_and_at_what_is_deployed() -> None:
 def test_everything_that_make_installs_is_checked_against_hashes() -> None:
     makefile = (ROOT / "Makefile").read_text()
     # A tool run by its name and version has no hashes.
-    assert not re.findall(r"tool run|uvx|pipx", makefile.replace("`uv tool run` checks no hashes", ""))
+    assert not re.findall(
+        r"tool run|uvx|pipx", makefile.replace("`uv tool run` checks no hashes", "")
+    )
     installs = re.findall(r"^.*(?:pip install|pip sync).*$", makefile, re.MULTILINE)
     assert len(installs) >= 5
     for line in installs:

@@ -7,6 +7,7 @@ import pytest
 from asked import Asked, pipeline, trail
 from stacks import COMBINATIONS, TRAIL_COMBINATIONS
 
+from console_login.stack import requests
 from console_login.stack.policies import Request, Verdict
 
 
@@ -42,6 +43,26 @@ def test_the_pipelines_policies_deny_one_step_further(name: str, key_trusts_iam:
 @pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
 def test_the_trails_policies_deny_one_step_further(name: str) -> None:
     must_be_denied(trail(name))
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
+@pytest.mark.parametrize("key_trusts_iam", [True, False])
+def test_no_role_may_do_what_serves_an_attacker(name: str, key_trusts_iam: bool) -> None:
+    asked = pipeline(name, key_trusts_iam=key_trusts_iam)
+    found = requests.of_attacker(asked.stack)
+    allowed = [need.label for need in found if asked.answer(need.request).verdict != "denied"]
+    assert allowed == []
+    # Each role is asked everything but its own task.
+    actions = {action for actions in requests._ABUSES.values() for action in actions}
+    lacking = {
+        role: actions - {need.request.action for need in found if need.role == role}
+        for role in asked.stack.of_type("AWS::IAM::Role")
+    }
+    assert lacking == {
+        "SubscriptionRole": {"firehose:PutRecord", "firehose:PutRecordBatch"},
+        "DeliveryRole": {"lambda:InvokeFunction", "s3:GetObject", "s3:PutObject"},
+        "TransformRole": {"firehose:PutRecordBatch"},
+    }
 
 
 def must_be_denied(asked: Asked) -> None:
