@@ -173,12 +173,12 @@ def _abused(
             if not any(_allows(request, {policy: document}) for request in allowed):
                 continue
             if policy in intended:
-                words = ("put-role-policy", *role, "--policy-name", policy)
-                words += ("--policy-document", json.dumps(intended[policy]))
+                words = ["put-role-policy", *role, "--policy-name", policy]
+                words += ["--policy-document", json.dumps(intended[policy])]
             elif policy.startswith("arn:"):
-                words = ("detach-role-policy", *role, "--policy-arn", policy)
+                words = ["detach-role-policy", *role, "--policy-arn", policy]
             else:
-                words = ("delete-role-policy", *role, "--policy-name", policy)
+                words = ["delete-role-policy", *role, "--policy-name", policy]
             remedy.append(subject.aws("iam", *words))
         actions = ", ".join(sorted({request.action for request in allowed}))
         yield Finding(

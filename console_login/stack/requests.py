@@ -1,4 +1,4 @@
-"""The requests of a stack's policies: those of AWS services, which must be allowed, and an attacker's.
+"""Requests of a stack's policies: AWS services', which must be allowed, and an attacker's.
 
 The first from AWS's documentation of who needs what:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
