@@ -25,7 +25,7 @@ LOCKS = (
 def audit(program: str, lock: Path) -> tuple[int, list[str], list[str]]:
     """Return how many packages a lock has, which are vulnerable, and which were not looked up.
 
-    program: pip-audit. A lock's markers are left out: what another system installs is looked up too.
+    program: pip-audit. Without the lock's markers: what other systems install is looked up too.
     """
     lines = [line for line in lock.read_text().splitlines() if re.match(r"[^\s#]", line)]
     pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([^\s;]+)", line) for line in lines]

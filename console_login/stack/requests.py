@@ -260,7 +260,7 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
     }
     # A role's own task, such as Firehose's to write objects, is no abuse of it.
     needed = {
-        (need.role, need.request.action, need.request.resource.split("/")[0])
+        (need.request.who, need.request.action, need.request.resource.split(":::")[0])
         for need in _of_pipeline(place)
     }
     for role in stack.of_type("AWS::IAM::Role"):
@@ -268,7 +268,8 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
             arn = arns.get(target) or place.role(role)
             account = {"object": owner, "bucket": owner, "key": place.key_arn.split(":")[4]}
             for action in actions:
-                if (role, action, arn.split("/")[0]) not in needed:
+                # One object is like another.
+                if (place.role(role), action, arn.split(":::")[0]) not in needed:
                     yield place.of_role(role, action, arn, account=account.get(target, ""))
 
 
