@@ -126,6 +126,9 @@ def _text(folder: Path, text: str) -> str:
 
 
 def _value(shape: Shape, texts: list[str]) -> Any:
+    if shape.type_name == "boolean":
+        assert not texts
+        return True
     if shape.type_name == "list":
         if texts[0].startswith("["):
             return json.loads(texts[0])

@@ -19,15 +19,9 @@ def check_filter(subject: Subject) -> Checked:
     if not ours:
         others = ", ".join(each["filterName"] for each in subject.filters)
         also = f"; what it has goes elsewhere: {others}" if others else ""
-        hours = f"{subject.hours}h"
         yield Finding(
             f"log group {subject.log_group} has no subscription filter to the stream{also}",
-            [
-                _put_filter(subject, subject.resources["SubscriptionFilter"]),
-                "# --start: a time before the filter was gone",
-                subject.command("backfill", "--start", hours, "--dry-run"),
-                subject.command("backfill", "--start", hours, "--yes"),
-            ],
+            _put_filter(subject, subject.resources["SubscriptionFilter"]),
         )
         return
     if len(ours) > 1:
@@ -51,7 +45,7 @@ def _of_filter(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
     name, role_arn, pattern = (
         found.get(key, "") for key in ("filterName", "roleArn", "filterPattern")
     )
-    remedy = [_put_filter(subject, name)]
+    remedy = _put_filter(subject, name)
     if pattern != subject.pattern:
         names = subject.stack.parameters["EventNames"]
         yield Finding(
@@ -70,13 +64,15 @@ def _shown(pattern: str) -> str:
     return pattern or '"" (every event)'
 
 
-def _put_filter(subject: Subject, name: str) -> str:
-    return subject.aws(
+def _put_filter(subject: Subject, name: str) -> list[str]:
+    """Return commands that put the template's filter, and send what passed none meanwhile."""
+    put = subject.aws(
         *("logs", "put-subscription-filter", "--log-group-name", subject.log_group),
         *("--filter-name", name, "--filter-pattern", subject.pattern),
         *("--destination-arn", subject.stream_arn),
         *("--role-arn", subject.role_arn("SubscriptionRole")),
     )
+    return [put, "# --start: a time before the filter was gone or changed", *subject.backfill()]
 
 
 def check_stream(subject: Subject) -> Checked:

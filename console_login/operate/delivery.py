@@ -94,7 +94,6 @@ def check_delivery(subject: Subject) -> Checked:
     if event is None:
         return
     log_group = f"/aws/kinesisfirehose/{subject.stream_name}"
-    start = f"{subject.hours}h"
     yield Finding(
         f"the log group has an event of {_utc(event['timestamp'] / 1000)} that matches, and no"
         f" object has come since: {last}",
@@ -103,8 +102,7 @@ def check_delivery(subject: Subject) -> Checked:
             subject.aws("logs", "tail", log_group, "--since", "1d"),
             *(_metric(subject, name) for name in ("DeliveryErrors", "DeliveryThrottling")),
             "# once the cause is fixed, if Firehose has given up (after 24 hours)",
-            subject.command("backfill", "--start", start, "--dry-run"),
-            subject.command("backfill", "--start", start, "--yes"),
+            *subject.backfill(),
         ],
     )
 
