@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from console_login.operate.checks import Checked, Finding
+from console_login.operate.checks import Checked, Finding, Unchecked
 from console_login.operate.subject import Subject
 
 _DECOMPRESSION = ("Decompression", "CloudWatchLogProcessing")
@@ -144,3 +144,41 @@ def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
         *("--destination-id", described["Destinations"][0]["DestinationId"]),
         *("--extended-s3-destination-update", update),
     )
+
+
+def check_function(subject: Subject) -> Checked:
+    """Find whether the function can run, and selects what the stack's parameter says."""
+    arn = subject.stack.outputs["TransformFunctionArn"]
+    found = subject.call("lambda", "get_function_configuration", FunctionName=arn)
+    name = ("--function-name", arn)
+    environment = found.get("Environment", {})
+    variables = environment.get("Variables", {})
+    selected = variables.get("EVENT_NAMES", "")
+    wanted = str(subject.stack.parameters["EventNames"])
+    state = found.get("State", "Active")
+    yield f"function {arn} is {state}, EVENT_NAMES {selected or 'is empty'}"
+    # One that was idle for long is Inactive until the next invocation.
+    if state not in ("Active", "Inactive"):
+        reason = found.get("StateReason", "")
+        yield Finding(f"function {arn} is {state} {reason}".rstrip(), subject.drift)
+    if "Error" in environment:
+        why = environment["Error"].get("Message", "")
+        yield Unchecked(f"EVENT_NAMES of function {arn}: {why}")
+    elif selected != wanted:
+        update = json.dumps({"Variables": variables | {"EVENT_NAMES": wanted}})
+        words = ("lambda", "update-function-configuration", *name, "--environment", update)
+        yield Finding(
+            f"function {arn} has EVENT_NAMES {selected or '(none)'}, and the stack's EventNames is"
+            f" {wanted}: what only one of them names is dropped",
+            [
+                subject.aws(*words),
+                "# --start: a time before the change",
+                *subject.backfill(),
+            ],
+        )
+    reserved = subject.call("lambda", "get_function_concurrency", FunctionName=arn)
+    if reserved.get("ReservedConcurrentExecutions") == 0:
+        yield Finding(
+            f"function {arn} cannot be invoked: its reserved concurrency is 0",
+            [subject.aws("lambda", "delete-function-concurrency", *name)],
+        )

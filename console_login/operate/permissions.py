@@ -11,7 +11,7 @@ from typing import Any
 
 from console_login.operate import commands
 from console_login.operate.access import AccessError
-from console_login.operate.checks import Checked, Finding, Unchecked, code
+from console_login.operate.checks import Checked, Finding, Unchecked, code, is_gone
 from console_login.operate.subject import Reader, Subject
 from console_login.stack import requests, template
 from console_login.stack.policies import (
@@ -56,12 +56,44 @@ def check_function_role(subject: Subject) -> Checked:
 
 
 def check_key(subject: Subject) -> Checked:
-    """Find which requests to the key its policy refuses."""
+    """Find whether the key is enabled, and which requests to it its policy refuses."""
+    arn = subject.key_arn
+    try:
+        key = subject.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]
+    except AccessError as error:
+        if is_gone(error):
+            raise
+        yield Unchecked(f"whether key {arn} is enabled: {error}")
+    else:
+        lost = "# what the key has encrypted is lost with it: enter another key in samconfig.toml"
+        yield from of_key_state(subject, key, [lost, "make deploy"])
     words = ["--stack", subject.stack.name, "--region", subject.region]
     words += ["--account", subject.account_id]
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
     yield from of_key(subject, _stack(subject), words)
+
+
+def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> Checked:
+    """Find whether a key is enabled.
+
+    key: the metadata that DescribeKey answers.
+    another: what to type where the key cannot be enabled.
+    """
+    arn, state = key["Arn"], key["KeyState"]
+    enable = {
+        "Enabled": [],
+        "Disabled": ["enable-key"],
+        "PendingDeletion": ["cancel-key-deletion", "enable-key"],
+    }
+    if state not in enable:
+        yield Finding(f"key {arn} is {state}", another)
+    elif enable[state]:
+        yield Finding(
+            f"key {arn} is {state}",
+            [reader.aws("kms", command, "--key-id", arn) for command in enable[state]],
+        )
+    yield f"key {arn} is {state}"
 
 
 def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
