@@ -100,7 +100,37 @@ def check_stream(subject: Subject) -> Checked:
     yield f"stream {name} is {status}; processors: {types or 'none'}"
     for problem in _of_processors(subject, processors):
         # A deploy would find nothing to change.
-        yield Finding(problem, [_update_destination(subject, described)])
+        update = {"ProcessingConfiguration": _processing(subject)}
+        yield Finding(problem, [_update_destination(subject, described, update)])
+    yield from _of_destination(subject, described, s3)
+
+
+def _of_destination(
+    subject: Subject, described: dict[str, Any], s3: dict[str, Any]
+) -> Iterator[Finding]:
+    """Find whether the stream writes where the other checks look, as its role and key may."""
+    names = ("Prefix", "ErrorOutputPrefix", "CustomTimeZone", "CompressionFormat", "FileExtension")
+    wanted = {name: subject.destination[name] for name in names if name in subject.destination}
+    wanted |= {
+        "BucketARN": f"arn:{subject.partition}:s3:::{subject.bucket}",
+        "RoleARN": subject.role_arn("DeliveryRole"),
+        "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": subject.key_arn}},
+    }
+    update = {name: value for name, value in wanted.items() if s3.get(name) != value}
+    if not update:
+        return
+    texts = (
+        f"{name} {json.dumps(s3.get(name))}, and the stack's is {json.dumps(value)}"
+        for name, value in update.items()
+    )
+    yield Finding(
+        f"stream {subject.stream_name} has {'; '.join(texts)}",
+        [
+            _update_destination(subject, described, update),
+            "# what it has written elsewhere stays there: copy it, or",
+            *subject.backfill(),
+        ],
+    )
 
 
 def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
@@ -125,8 +155,8 @@ def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
             yield f"the stream's function is {function}, and the stack's is {ours}"
 
 
-def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
-    """Return the command that gives the stream the processors of the template."""
+def _processing(subject: Subject) -> dict[str, Any]:
+    """Return the processors of the template, with the names that they have in AWS."""
     arns = {
         "LambdaArn": subject.stack.outputs["TransformFunctionArn"],
         "RoleArn": subject.role_arn("DeliveryRole"),
@@ -136,13 +166,16 @@ def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
         each | {"ParameterValue": arns.get(each["ParameterName"], each["ParameterValue"])}
         for each in processor["Parameters"]
     ]
-    processing = {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
-    update = json.dumps({"ProcessingConfiguration": processing})
+    return {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
+
+
+def _update_destination(subject: Subject, described: dict[str, Any], update: dict[str, Any]) -> str:
+    """Return the command that changes settings of the stream's destination."""
     return subject.aws(
         *("firehose", "update-destination", "--delivery-stream-name", subject.stream_name),
         *("--current-delivery-stream-version-id", described["VersionId"]),
         *("--destination-id", described["Destinations"][0]["DestinationId"]),
-        *("--extended-s3-destination-update", update),
+        *("--extended-s3-destination-update", json.dumps(update)),
     )
 
 
