@@ -21,7 +21,8 @@ def check_filter(subject: Subject) -> Checked:
         also = f"; what it has goes elsewhere: {others}" if others else ""
         yield Finding(
             f"log group {subject.log_group} has no subscription filter to the stream{also}",
-            _put_filter(subject, subject.resources["SubscriptionFilter"]),
+            [_put_filter(subject, subject.resources["SubscriptionFilter"])],
+            subject.backfill(),
         )
         return
     if len(ours) > 1:
@@ -45,34 +46,32 @@ def _of_filter(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
     name, role_arn, pattern = (
         found.get(key, "") for key in ("filterName", "roleArn", "filterPattern")
     )
-    remedy = _put_filter(subject, name)
+    remedy = [_put_filter(subject, name)], subject.backfill()
     if pattern != subject.pattern:
         names = subject.stack.parameters["EventNames"]
         yield Finding(
             f"filter {name} has the pattern {_shown(pattern)}; EventNames {names} means"
             f" {_shown(subject.pattern)}",
-            remedy,
+            *remedy,
         )
     if role_arn != (ours := subject.role_arn("SubscriptionRole")):
-        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", remedy)
+        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", *remedy)
     for key in _NARROWER:
         if value := found.get(key):
-            yield Finding(f"filter {name} has {key} {value}, which leaves events out", remedy)
+            yield Finding(f"filter {name} has {key} {value}, which leaves events out", *remedy)
 
 
 def _shown(pattern: str) -> str:
     return pattern or '"" (every event)'
 
 
-def _put_filter(subject: Subject, name: str) -> list[str]:
-    """Return commands that put the template's filter, and send what passed none meanwhile."""
-    put = subject.aws(
+def _put_filter(subject: Subject, name: str) -> str:
+    return subject.aws(
         *("logs", "put-subscription-filter", "--log-group-name", subject.log_group),
         *("--filter-name", name, "--filter-pattern", subject.pattern),
         *("--destination-arn", subject.stream_arn),
         *("--role-arn", subject.role_arn("SubscriptionRole")),
     )
-    return [put, "# --start: a time before the filter was gone or changed", *subject.backfill()]
 
 
 def check_stream(subject: Subject) -> Checked:
@@ -127,9 +126,9 @@ def _of_destination(
         f"stream {subject.stream_name} has {'; '.join(texts)}",
         [
             _update_destination(subject, described, update),
-            "# what it has written elsewhere stays there: copy it, or",
-            *subject.backfill(),
+            "# what it has written elsewhere stays there",
         ],
+        subject.backfill(),
     )
 
 
@@ -203,11 +202,8 @@ def check_function(subject: Subject) -> Checked:
         yield Finding(
             f"function {arn} has EVENT_NAMES {selected or '(none)'}, and the stack's EventNames is"
             f" {wanted}: what only one of them names is dropped",
-            [
-                subject.aws(*words),
-                "# --start: a time before the change",
-                *subject.backfill(),
-            ],
+            [subject.aws(*words)],
+            subject.backfill(),
         )
     reserved = subject.call("lambda", "get_function_concurrency", FunctionName=arn)
     if reserved.get("ReservedConcurrentExecutions") == 0:

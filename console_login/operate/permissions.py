@@ -91,7 +91,7 @@ def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> 
     elif enable[state]:
         yield Finding(
             f"key {arn} is {state}",
-            [reader.aws("kms", command, "--key-id", arn) for command in enable[state]],
+            [reader.aws("kms", command, "--key-id", key["KeyId"]) for command in enable[state]],
         )
     yield f"key {arn} is {state}"
 

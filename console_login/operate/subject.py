@@ -139,7 +139,11 @@ class Subject(Reader):
     def backfill(self) -> list[str]:
         """Return the commands that show, then send again, what the window may have lost."""
         start = ("backfill", "--start", f"{self.hours}h")
-        return [self.command(*start, "--dry-run"), self.command(*start, "--yes")]
+        return [
+            "# --start: a time before the fault began",
+            self.command(*start, "--dry-run"),
+            self.command(*start, "--yes"),
+        ]
 
     @property
     def drift(self) -> list[str]:

@@ -103,7 +103,8 @@ def test_the_filter_is_missing(access: Access) -> None:
         finding = only_finding(access, "subscription filter")
     assert "has no subscription filter to the stream" in finding.problem
     # To be copied as it is.
-    put, _, look, send = finding.remedy
+    (put,) = finding.remedy
+    _, look, send = finding.after
     assert put.endswith(f" --role-arn arn:aws:iam::111122223333:role/{ROLE}")
     assert """--filter-pattern '{ ($.eventName = "ConsoleLogin") }'""" in put
     backfill = f"console-login backfill --stack {STACK} --start 24h"
@@ -118,7 +119,7 @@ def test_the_filter_has_another_pattern(access: Access) -> None:
         finding = only_finding(access, "subscription filter")
     assert f"has the pattern {other}; EventNames ConsoleLogin means" in finding.problem
     # What the other pattern left out comes with a backfill alone.
-    put, _, look, send = finding.remedy
+    (put,), (_, look, send) = finding.remedy, finding.after
     assert " logs put-subscription-filter " in put
     assert " backfill --stack " in look
     assert " --yes " in send
@@ -185,7 +186,7 @@ def test_commands_have_the_region_and_the_profile_that_were_given(access: Access
     object.__setattr__(given, "profile", "my profile")
     with without_filter(access):
         (finding,) = found_by("subscription filter", given)
-    for line in finding.remedy:
+    for line in finding.remedy + finding.after:
         words = shlex.split(line, comments=True)
         if words:
             assert words[words.index("--region") + 1] == REGION
