@@ -115,11 +115,12 @@ def _of_destination(
         "RoleARN": subject.role_arn("DeliveryRole"),
         "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": subject.key_arn}},
     }
-    update = {name: value for name, value in wanted.items() if s3.get(name) != value}
+    # What is not described is not known to be another: no update can unset it.
+    update = {name: value for name, value in wanted.items() if s3.get(name, value) != value}
     if not update:
         return
     texts = (
-        f"{name} {json.dumps(s3.get(name))}, and the stack's is {json.dumps(value)}"
+        f"{name} {json.dumps(s3[name])}, and the stack's is {json.dumps(value)}"
         for name, value in update.items()
     )
     yield Finding(
