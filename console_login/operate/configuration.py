@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from console_login.operate.checks import Checked, Finding
+from console_login.operate.checks import Checked, Finding, Unchecked
 from console_login.operate.subject import Subject
 
 _DECOMPRESSION = ("Decompression", "CloudWatchLogProcessing")
@@ -19,15 +19,10 @@ def check_filter(subject: Subject) -> Checked:
     if not ours:
         others = ", ".join(each["filterName"] for each in subject.filters)
         also = f"; what it has goes elsewhere: {others}" if others else ""
-        hours = f"{subject.hours}h"
         yield Finding(
             f"log group {subject.log_group} has no subscription filter to the stream{also}",
-            [
-                _put_filter(subject, subject.resources["SubscriptionFilter"]),
-                "# --start: a time before the filter was gone",
-                subject.command("backfill", "--start", hours, "--dry-run"),
-                subject.command("backfill", "--start", hours, "--yes"),
-            ],
+            [_put_filter(subject, subject.resources["SubscriptionFilter"])],
+            subject.backfill(),
         )
         return
     if len(ours) > 1:
@@ -51,19 +46,19 @@ def _of_filter(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
     name, role_arn, pattern = (
         found.get(key, "") for key in ("filterName", "roleArn", "filterPattern")
     )
-    remedy = [_put_filter(subject, name)]
+    remedy = [_put_filter(subject, name)], subject.backfill()
     if pattern != subject.pattern:
         names = subject.stack.parameters["EventNames"]
         yield Finding(
             f"filter {name} has the pattern {_shown(pattern)}; EventNames {names} means"
             f" {_shown(subject.pattern)}",
-            remedy,
+            *remedy,
         )
     if role_arn != (ours := subject.role_arn("SubscriptionRole")):
-        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", remedy)
+        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", *remedy)
     for key in _NARROWER:
         if value := found.get(key):
-            yield Finding(f"filter {name} has {key} {value}, which leaves events out", remedy)
+            yield Finding(f"filter {name} has {key} {value}, which leaves events out", *remedy)
 
 
 def _shown(pattern: str) -> str:
@@ -104,7 +99,38 @@ def check_stream(subject: Subject) -> Checked:
     yield f"stream {name} is {status}; processors: {types or 'none'}"
     for problem in _of_processors(subject, processors):
         # A deploy would find nothing to change.
-        yield Finding(problem, [_update_destination(subject, described)])
+        update = {"ProcessingConfiguration": _processing(subject)}
+        yield Finding(problem, [_update_destination(subject, described, update)])
+    yield from _of_destination(subject, described, s3)
+
+
+def _of_destination(
+    subject: Subject, described: dict[str, Any], s3: dict[str, Any]
+) -> Iterator[Finding]:
+    """Find whether the stream writes where the other checks look, as its role and key may."""
+    names = ("Prefix", "ErrorOutputPrefix", "CustomTimeZone", "CompressionFormat", "FileExtension")
+    wanted = {name: subject.destination[name] for name in names if name in subject.destination}
+    wanted |= {
+        "BucketARN": f"arn:{subject.partition}:s3:::{subject.bucket}",
+        "RoleARN": subject.role_arn("DeliveryRole"),
+        "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": subject.key_arn}},
+    }
+    # What is not described is not known to be another: no update can unset it.
+    update = {name: value for name, value in wanted.items() if s3.get(name, value) != value}
+    if not update:
+        return
+    texts = (
+        f"{name} {json.dumps(s3[name])}, and the stack's is {json.dumps(value)}"
+        for name, value in update.items()
+    )
+    yield Finding(
+        f"stream {subject.stream_name} has {'; '.join(texts)}",
+        [
+            _update_destination(subject, described, update),
+            "# what it has written elsewhere stays there",
+        ],
+        subject.backfill(),
+    )
 
 
 def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
@@ -129,8 +155,8 @@ def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
             yield f"the stream's function is {function}, and the stack's is {ours}"
 
 
-def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
-    """Return the command that gives the stream the processors of the template."""
+def _processing(subject: Subject) -> dict[str, Any]:
+    """Return the processors of the template, with the names that they have in AWS."""
     arns = {
         "LambdaArn": subject.stack.outputs["TransformFunctionArn"],
         "RoleArn": subject.role_arn("DeliveryRole"),
@@ -140,11 +166,49 @@ def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
         each | {"ParameterValue": arns.get(each["ParameterName"], each["ParameterValue"])}
         for each in processor["Parameters"]
     ]
-    processing = {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
-    update = json.dumps({"ProcessingConfiguration": processing})
+    return {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
+
+
+def _update_destination(subject: Subject, described: dict[str, Any], update: dict[str, Any]) -> str:
+    """Return the command that changes settings of the stream's destination."""
     return subject.aws(
         *("firehose", "update-destination", "--delivery-stream-name", subject.stream_name),
         *("--current-delivery-stream-version-id", described["VersionId"]),
         *("--destination-id", described["Destinations"][0]["DestinationId"]),
-        *("--extended-s3-destination-update", update),
+        *("--extended-s3-destination-update", json.dumps(update)),
     )
+
+
+def check_function(subject: Subject) -> Checked:
+    """Find whether the function can run, and selects what the stack's parameter says."""
+    arn = subject.stack.outputs["TransformFunctionArn"]
+    found = subject.call("lambda", "get_function_configuration", FunctionName=arn)
+    name = ("--function-name", arn)
+    environment = found.get("Environment", {})
+    variables = environment.get("Variables", {})
+    selected = variables.get("EVENT_NAMES", "")
+    wanted = str(subject.stack.parameters["EventNames"])
+    state = found.get("State", "Active")
+    yield f"function {arn} is {state}, EVENT_NAMES {selected or 'is empty'}"
+    # One that was idle for long is Inactive until the next invocation.
+    if state not in ("Active", "Inactive"):
+        reason = found.get("StateReason", "")
+        yield Finding(f"function {arn} is {state} {reason}".rstrip(), subject.drift)
+    if "Error" in environment:
+        why = environment["Error"].get("Message", "")
+        yield Unchecked(f"EVENT_NAMES of function {arn}: {why}")
+    elif selected != wanted:
+        update = json.dumps({"Variables": variables | {"EVENT_NAMES": wanted}})
+        words = ("lambda", "update-function-configuration", *name, "--environment", update)
+        yield Finding(
+            f"function {arn} has EVENT_NAMES {selected or '(none)'}, and the stack's EventNames is"
+            f" {wanted}: what only one of them names is dropped",
+            [subject.aws(*words)],
+            subject.backfill(),
+        )
+    reserved = subject.call("lambda", "get_function_concurrency", FunctionName=arn)
+    if reserved.get("ReservedConcurrentExecutions") == 0:
+        yield Finding(
+            f"function {arn} cannot be invoked: its reserved concurrency is 0",
+            [subject.aws("lambda", "delete-function-concurrency", *name)],
+        )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from console_login.operate import checks, trail
 from console_login.operate.access import Access
 from console_login.operate.checks import Checked, Result
-from console_login.operate.configuration import check_filter, check_stream
+from console_login.operate.configuration import check_filter, check_function, check_stream
 from console_login.operate.delivery import check_alarms, check_delivery, check_errors
 from console_login.operate.permissions import (
     check_filter_role,
@@ -43,6 +43,7 @@ CHECKS: dict[str, Callable[[Subject], Checked]] = {
     "role of the function": check_function_role,
     "key policy": check_key,
     "stream": check_stream,
+    "function": check_function,
     "error objects": check_errors,
     "trail": check_trail,
     "delivery": check_delivery,

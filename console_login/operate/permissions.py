@@ -11,10 +11,18 @@ from typing import Any
 
 from console_login.operate import commands
 from console_login.operate.access import AccessError
-from console_login.operate.checks import Checked, Finding, Unchecked, code
+from console_login.operate.checks import Checked, Finding, Unchecked, code, is_gone
 from console_login.operate.subject import Reader, Subject
 from console_login.stack import requests, template
-from console_login.stack.policies import Answer, Document, Request, Verdict, evaluate
+from console_login.stack.policies import (
+    BOUNDARY,
+    RESOURCE,
+    Answer,
+    Document,
+    Request,
+    Verdict,
+    evaluate,
+)
 from console_login.stack.requests import Need
 
 # The key's policy has one statement or a list of them; a Sid that it has already is left out.
@@ -25,6 +33,9 @@ _MERGE = (
     ' [each.pop("Sid") for each in new["Statement"] if each["Sid"] in ids];'
     ' json.dump(old | {"Statement": has + new["Statement"]}, open("policy.json", "w"), indent=2)'
 )
+
+
+_FILE = "file://policy.json"
 
 
 def check_filter_role(subject: Subject) -> Checked:
@@ -45,12 +56,44 @@ def check_function_role(subject: Subject) -> Checked:
 
 
 def check_key(subject: Subject) -> Checked:
-    """Find which requests to the key its policy refuses."""
+    """Find whether the key is enabled, and which requests to it its policy refuses."""
+    arn = subject.key_arn
+    try:
+        key = subject.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]
+    except AccessError as error:
+        if is_gone(error):
+            raise
+        yield Unchecked(f"whether key {arn} is enabled: {error}")
+    else:
+        lost = "# what the key has encrypted is lost with it: enter another key in samconfig.toml"
+        yield from of_key_state(subject, key, [lost, "make deploy"])
     words = ["--stack", subject.stack.name, "--region", subject.region]
     words += ["--account", subject.account_id]
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
     yield from of_key(subject, _stack(subject), words)
+
+
+def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> Checked:
+    """Find whether a key is enabled.
+
+    key: the metadata that DescribeKey answers.
+    another: what to type where the key cannot be enabled.
+    """
+    arn, state = key["Arn"], key["KeyState"]
+    enable = {
+        "Enabled": [],
+        "Disabled": ["enable-key"],
+        "PendingDeletion": ["cancel-key-deletion", "enable-key"],
+    }
+    if state not in enable:
+        yield Finding(f"key {arn} is {state}", another)
+    elif enable[state]:
+        yield Finding(
+            f"key {arn} is {state}",
+            [reader.aws("kms", command, "--key-id", key["KeyId"]) for command in enable[state]],
+        )
+    yield f"key {arn} is {state}"
 
 
 def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
@@ -77,9 +120,14 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
     yield f"{len(answers)} requests to key {arn}"
     denied, unknown = _sorted(answers)
     if denied:
+        # A statement that is appended has no effect on a Deny.
+        edits = [_edit(names) for names in _denials(denied).values()]
+        is_lacking = any(not each.is_explicit for each in denied.values())
+        get, append, put = merge(reader.aws, arn)
+        change = [f"{command} > statements.json", get, append] if is_lacking else [get]
         yield Finding(
             f"the policy of key {arn} refuses what is needed: {_words(denied)}",
-            [f"{command} > statements.json", *merge(reader.aws, arn)],
+            [*change, *edits, put],
         )
     yield from _unchecked(f"the policy of key {arn}", unknown)
 
@@ -91,7 +139,7 @@ def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
         aws("kms", "get-key-policy", *key, "--query", "Policy", "--output", "text")
         + " > policy.json",
         commands.joined(["python3", "-c", _MERGE]),
-        aws("kms", "put-key-policy", *key, "--policy", "file://policy.json"),
+        aws("kms", "put-key-policy", *key, "--policy", _FILE),
     ]
 
 
@@ -141,10 +189,14 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
     yield from _unchecked(f"who may assume role {name}", unknown)
     denied, unknown = _sorted(doing)
     if denied:
-        requested = [need.request for need, answer in doing if answer in denied.values()]
+        lacking = [
+            need.request
+            for need, answer in doing
+            if answer in denied.values() and not answer.is_explicit
+        ]
         yield Finding(
             f"role {name} may not do what is needed: {_words(denied)}",
-            list(_repairs(subject, name, intended, requested, denied)),
+            list(_repairs(subject, name, intended, lacking, denied, boundary)),
         )
     yield from _unchecked(f"what role {name} may do", unknown)
 
@@ -153,19 +205,58 @@ def _repairs(
     subject: Subject,
     name: str,
     intended: Mapping[str, Document],
-    refused: list[Request],
+    lacking: list[Request],
     denied: Mapping[str, Answer],
+    boundary: Document | None,
 ) -> Iterator[str]:
-    """Yield what gives a role the policies of the template that it lacks."""
+    """Yield what gives a role the policies of the template that it lacks.
+
+    lacking: the requests that no statement allows.
+    """
     role = ("--role-name", name)
-    if explicit := {each.why for each in denied.values() if each.is_explicit}:
-        yield f"# remove the Deny, or narrow it: {'; '.join(sorted(explicit))}"
-        yield subject.aws("iam", "list-role-policies", *role)
-        yield subject.aws("iam", "list-attached-role-policies", *role)
-    for policy_name, policy in intended.items():
-        if any(_allows(each, {policy_name: policy}) for each in refused):
+    for policy_name, document in intended.items():
+        if any(_allows(each, {policy_name: document}) for each in lacking):
             words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
-            yield subject.aws(*words, "--policy-document", json.dumps(policy))
+            yield subject.aws(*words, "--policy-document", json.dumps(document))
+    # What the template gives a role has no effect on its boundary, nor on a Deny.
+    if boundary and (
+        actions := {each.action for each in lacking if not _allows(each, {name: boundary})}
+    ):
+        yield f"# {BOUNDARY} of the role must allow {', '.join(sorted(actions))}, too"
+    for policy_name, names in _denials(denied).items():
+        if policy_name == BOUNDARY:
+            yield f"# {', '.join(names)}: remove or narrow it"
+        elif policy_name == RESOURCE:
+            bucket = ("--bucket", subject.bucket)
+            query = ("--query", "Policy", "--output", "text")
+            yield f"{subject.aws('s3api', 'get-bucket-policy', *bucket, *query)} > policy.json"
+            yield _edit(names)
+            yield subject.aws("s3api", "put-bucket-policy", *bucket, "--policy", _FILE)
+        elif policy_name.startswith("arn:"):
+            yield f"# {', '.join(names)}: narrow it, or detach the policy from this role"
+            yield subject.aws("iam", "detach-role-policy", *role, "--policy-arn", policy_name)
+        else:
+            policy = (*role, "--policy-name", policy_name)
+            query = ("--query", "PolicyDocument", "--output", "json")
+            yield f"{subject.aws('iam', 'get-role-policy', *policy, *query)} > policy.json"
+            yield _edit(names)
+            yield subject.aws("iam", "put-role-policy", *policy, "--policy-document", _FILE)
+            delete = subject.aws("iam", "delete-role-policy", *policy)
+            yield f"# or, where nothing else is in the policy: {delete}"
+
+
+def _denials(denied: Mapping[str, Answer]) -> dict[str, list[str]]:
+    """Return the names of statements that deny, by their policy."""
+    found: dict[str, list[str]] = {}
+    for answer in denied.values():
+        for policy, name in answer.denials:
+            if name not in (names := found.setdefault(policy, [])):
+                names.append(name)
+    return found
+
+
+def _edit(names: list[str]) -> str:
+    return f"# in policy.json, remove or narrow the Deny: {', '.join(names)}"
 
 
 def _allows(request: Request, identity: Mapping[str, Document]) -> bool:

@@ -180,7 +180,7 @@ def _of_selectors(
     if missing := [name for name, verdict in verdicts.items() if verdict is False]:
         yield Finding(
             f"trail {arn} does not record {', '.join(missing)}: its event selectors leave"
-            " management write events out, or these",
+            " management write events out, or events of these names",
             fix("put-event-selectors", "--trail-name", arn, *_with_write_events(selectors)),
         )
     if unknown := [name for name, verdict in verdicts.items() if verdict is None]:

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -31,12 +31,17 @@ class Verdict(StrEnum):
 class Answer:
     """A verdict, and why it is so where it is not ALLOWED.
 
-    is_explicit: whether a Deny has denied.
+    denials: of a Deny that has denied, the policy's name and the statement's.
     """
 
     verdict: Verdict
     why: str = ""
-    is_explicit: bool = False
+    denials: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether a Deny has denied."""
+        return bool(self.denials)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,11 @@ _ABSENT_FOR_ROLES = (
 )
 
 
+# What the policies beside those of the role or user are called in answers.
+BOUNDARY = "the permissions boundary"
+RESOURCE = "the resource's policy"
+
+
 def evaluate(
     request: Request,
     identity: Mapping[str, Document],
@@ -136,14 +146,15 @@ def evaluate(
     by_identity = [
         each for name, policy in identity.items() for each in _read(request, name, policy)
     ]
-    by_boundary = _read(request, "the permissions boundary", boundary) if boundary else []
-    by_resource = _read(request, "the resource's policy", resource_policy or {"Statement": []})
+    by_boundary = _read(request, BOUNDARY, boundary) if boundary else []
+    by_resource = _read(request, RESOURCE, resource_policy or {"Statement": []})
     every = [*by_identity, *by_boundary, *by_resource]
 
     denials = [each for each in every if each.effect == "Deny"]
-    certain = [each.name for each in denials if each.matches]
+    certain = tuple((each.policy, each.name) for each in denials if each.matches)
     if certain:
-        return Answer(Verdict.DENIED, f"denied by {', '.join(certain)}", is_explicit=True)
+        why = f"denied by {', '.join(name for _, name in certain)}"
+        return Answer(Verdict.DENIED, why, certain)
 
     to_principal = _any(each.to_principal for each in by_resource if each.effect == "Allow")
     if request.is_of_service:
@@ -181,6 +192,7 @@ class _Match:
     to_principal: Maybe = False
     to_account: Maybe = False
     note: str = ""
+    policy: str = ""
 
     @property
     def matches(self) -> Maybe:
@@ -189,8 +201,13 @@ class _Match:
 
 def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
     return [
-        _match(
-            request, f"{statement.get('Sid', f'statement {number}')} of {policy_name}", statement
+        replace(
+            _match(
+                request,
+                f"{statement.get('Sid', f'statement {number}')} of {policy_name}",
+                statement,
+            ),
+            policy=policy_name,
         )
         for number, statement in enumerate(as_list(policy["Statement"]), 1)
     ]

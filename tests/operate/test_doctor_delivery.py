@@ -51,7 +51,7 @@ def test_an_error_object_waits(access: Access, error_object: Callable[[str], Non
     finding = only_finding(access, "error objects")
     folder = f"s3://{BUCKET}/consolelogin/processing-failed/"
     assert f"1 error object waits under {folder}, from 20" in finding.problem
-    why, look, send, settle = finding.remedy
+    (why, look), (send, settle) = finding.remedy, finding.after
     assert f" logs tail /aws/lambda/{STREAM}-transform " in why
     assert look.startswith(f"console-login redrive --stack {STACK} --dry-run ")
     assert send.startswith(f"console-login redrive --stack {STACK} --yes ")
@@ -115,9 +115,7 @@ def test_events_are_seen_and_no_object_follows(
     finding = only_finding(access, "delivery", now=later)
     assert "there is none of 24 hours" in finding.problem
     assert " logs tail /aws/kinesisfirehose/console-login-firehose " in finding.remedy[1]
-    assert finding.remedy[-1].startswith(
-        f"console-login backfill --stack {STACK} --start 24h --yes"
-    )
+    assert finding.after[-1].startswith(f"console-login backfill --stack {STACK} --start 24h --yes")
     # Longer ago than was asked for, or before the filter.
     assert examined(access, now=later + 2 * HOUR, hours=1)["delivery"].status == OK
     with without_filter(access):

@@ -150,14 +150,37 @@ def test_the_filters_role_cannot_put(
     (finding,) = findings
     assert finding.problem.startswith(f"role {ROLE} may not do what is needed: ")
     assert words in finding.problem
-    put = shlex.split(finding.remedy[-1])
+    if words.startswith("denied"):
+        # Putting the template's policy again does not help against a Deny.
+        get, edit, put, delete = finding.remedy
+        place = f" --role-name {ROLE} --policy-name Other"
+        assert f" get-role-policy{place} " in get
+        assert edit == "# in policy.json, remove or narrow the Deny: statement 1 of Other"
+        assert f" put-role-policy{place} --policy-document file://policy.json" in put
+        assert delete.startswith("# ")
+        assert delete.endswith(f" delete-role-policy{place}")
+        return
+    (remedy,) = finding.remedy
+    put = shlex.split(remedy)
     assert put[put.index("iam") :][:6] == [
         *("iam", "put-role-policy", "--role-name", ROLE),
         *("--policy-name", "PutIntoStream"),
     ]
     assert STREAM_ARN in put[-1]
-    # Putting the policy again does not help against a Deny.
-    assert finding.remedy[0].startswith("# remove the Deny") is words.startswith("denied")
+
+
+def test_a_managed_policy_denies(access: Access, subject: Subject) -> None:
+    iam = access.client("iam")
+    text = allowing("firehose:*", "*", Effect="Deny")
+    arn = iam.create_policy(PolicyName="guard", PolicyDocument=text)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=ROLE, PolicyArn=arn)
+    try:
+        ((finding,), _) = found_by("role of the filter", subject)
+    finally:
+        iam.detach_role_policy(RoleName=ROLE, PolicyArn=arn)
+    why, detach = finding.remedy
+    assert why.startswith(f"# statement 1 of {arn}: narrow it")
+    assert detach.endswith(f" detach-role-policy --role-name {ROLE} --policy-arn {arn}")
 
 
 def test_what_cannot_be_evaluated_is_not_well(access: Access, subject: Subject) -> None:
@@ -178,6 +201,8 @@ def test_a_permissions_boundary_must_allow_too(access: Access, subject: Subject)
     finally:
         iam.delete_role_permissions_boundary(RoleName=ROLE)
     assert NEITHER in finding.problem
+    actions = "firehose:PutRecord, firehose:PutRecordBatch"
+    assert finding.remedy[-1] == f"# the permissions boundary of the role must allow {actions}, too"
 
 
 def test_the_role_that_the_filter_has_is_looked_at(access: Access) -> None:
@@ -248,6 +273,13 @@ def test_the_buckets_policy_refuses_firehose(
     finally:
         s3.delete_bucket_policy(Bucket=subject.bucket)
     assert (bool(findings), unchecked) == (is_finding, [])
+    for finding in findings:
+        get, edit, put = finding.remedy
+        assert f" get-bucket-policy --bucket {subject.bucket} " in get
+        assert edit.endswith(": statement 1 of the resource's policy")
+        assert put.endswith(
+            f" put-bucket-policy --bucket {subject.bucket} --policy file://policy.json"
+        )
 
 
 def test_the_role_is_not_trusted_to_its_service(access: Access, subject: Subject) -> None:
@@ -448,6 +480,23 @@ def test_the_organization_of_the_account_is_looked_up(subject: Subject) -> None:
     assert said("o-abcdefghij") == [str]
     assert said("o-other") == [str, Finding]
     assert said("") == [str, Unchecked]
+
+
+@pytest.mark.parametrize("lacks", [(), ("RolesThroughS3",)])
+def test_no_statement_is_appended_against_a_deny(lacks: Any, subject: Subject) -> None:
+    deny = {"Sid": "Never", "Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt"}
+    policy = printed()
+    kept = [each for each in policy["Statement"] if each["Sid"] not in lacks]
+    policy["Statement"] = [*kept, deny | {"Resource": "*"}]
+    (finding,) = (each for each in existing(policy, subject) if isinstance(each, Finding))
+    *others, edit, put = finding.remedy
+    assert edit == "# in policy.json, remove or narrow the Deny: Never of the resource's policy"
+    assert " put-key-policy " in put
+    # What is lacking beside it is appended all the same.
+    names = ["key-policy", "get-key-policy", "python3"] if lacks else ["get-key-policy"]
+    assert len(others) == len(names)
+    for line, name in zip(others, names, strict=True):
+        assert name in line
 
 
 @pytest.mark.parametrize("is_one_statement", [True, False])
