@@ -137,7 +137,12 @@ def evaluate(
         each for name, policy in identity.items() for each in _read(request, name, policy)
     ]
     by_boundary = _read(request, "the permissions boundary", boundary) if boundary else []
-    by_resource = _read(request, "the resource's policy", resource_policy or {"Statement": []})
+    by_resource = _read(
+        request,
+        "the resource's policy",
+        resource_policy or {"Statement": []},
+        has_boundary=boundary is not None,
+    )
     every = [*by_identity, *by_boundary, *by_resource]
 
     denials = [each for each in every if each.effect == "Deny"]
@@ -187,16 +192,21 @@ class _Match:
         return _any([self.to_principal, self.to_account])
 
 
-def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
+def _read(
+    request: Request, policy_name: str, policy: Document, *, has_boundary: bool = False
+) -> list[_Match]:
     return [
         _match(
-            request, f"{statement.get('Sid', f'statement {number}')} of {policy_name}", statement
+            request,
+            f"{statement.get('Sid', f'statement {number}')} of {policy_name}",
+            statement,
+            has_boundary,
         )
         for number, statement in enumerate(as_list(policy["Statement"]), 1)
     ]
 
 
-def _match(request: Request, name: str, statement: Document) -> _Match:
+def _match(request: Request, name: str, statement: Document, has_boundary: bool) -> _Match:
     effect = statement["Effect"]
     notes: list[str] = []
     is_about = _all(
@@ -207,7 +217,7 @@ def _match(request: Request, name: str, statement: Document) -> _Match:
     )
     if is_about is None:
         notes.append("Resource")
-    to_principal, to_account = _principals(request, statement)
+    to_principal, to_account = _principals(request, statement, has_boundary)
     if None in (to_principal, to_account):
         notes.append("principal")
     if is_about is False or _any([to_principal, to_account]) is False:
@@ -241,13 +251,18 @@ def _resource(pattern: str, arn: str) -> Maybe:
     return None if _like(pattern, arn) else False
 
 
-def _principals(request: Request, statement: Document) -> tuple[Maybe, Maybe]:
+def _principals(
+    request: Request, statement: Document, has_boundary: bool
+) -> tuple[Maybe, Maybe]:
     """Whether a statement names a request's principal, and whether it names its account."""
     if "NotPrincipal" in statement:
         to_principal, to_account = _named(request, statement["NotPrincipal"])
         # AWS looks for the account first: an exception of a role alone may not be one.
         is_alone = to_principal and not to_account and not request.is_of_service
-        return None if is_alone else _not(_any([to_principal, to_account])), False
+        is_named = _any([to_principal, to_account])
+        # AWS documents that a Deny of it refuses whoever has a permissions boundary, named or not:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+        return None if is_alone or (has_boundary and is_named) else _not(is_named), False
     return _named(request, statement["Principal"]) if "Principal" in statement else (True, False)
 
 
