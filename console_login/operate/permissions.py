@@ -84,6 +84,36 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
     yield from _unchecked(f"the policy of key {arn}", unknown)
 
 
+def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
+    """Find which requests of Firehose the policy of an existing bucket of this account refuses."""
+    name = stack.outputs["BucketName"]
+    policy = _bucket_policy(reader, name)
+    organization = _organization(reader, policy)
+    intended = _intended(stack, "DeliveryRole")
+    answers = [
+        (need, evaluate(_asked(need.request, organization), intended, policy))
+        for need in requests.of_pipeline(stack)
+        if need.request.action.startswith("s3:")
+    ]
+    yield f"{len(answers)} requests to bucket {name}"
+    denied, unknown = _sorted(answers)
+    if denied:
+        place = ("--bucket", name)
+        yield Finding(
+            f"the policy of bucket {name} refuses what Firehose needs: {_words(denied)}",
+            [
+                reader.aws(
+                    *("s3api", "get-bucket-policy", *place, "--query", "Policy"),
+                    *("--output", "text"),
+                )
+                + " > policy.json",
+                _remove(denied),
+                reader.aws("s3api", "put-bucket-policy", *place, "--policy", "file://policy.json"),
+            ],
+        )
+    yield from _unchecked(f"the policy of bucket {name}", unknown)
+
+
 def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
     """Return commands that append what is in statements.json to the policy of a key."""
     key = ("--key-id", key_arn, "--policy-name", "default")
@@ -111,7 +141,7 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
                 f"the policy of bucket {subject.bucket}, which only account {owner} can read"
             )
     else:
-        bucket = _bucket_policy(subject)
+        bucket = _bucket_policy(subject, subject.bucket)
     organization = _organization(subject, [identity, boundary, key, bucket])
     intended = _intended(stack, logical_id)
     assuming, doing = [], []
@@ -158,14 +188,19 @@ def _repairs(
 ) -> Iterator[str]:
     """Yield what gives a role the policies of the template that it lacks."""
     role = ("--role-name", name)
-    if explicit := {each.why for each in denied.values() if each.is_explicit}:
-        yield f"# remove the Deny, or narrow it: {'; '.join(sorted(explicit))}"
+    if any(each.is_explicit for each in denied.values()):
+        yield _remove(denied)
         yield subject.aws("iam", "list-role-policies", *role)
         yield subject.aws("iam", "list-attached-role-policies", *role)
     for policy_name, policy in intended.items():
         if any(_allows(each, {policy_name: policy}) for each in refused):
             words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
             yield subject.aws(*words, "--policy-document", json.dumps(policy))
+
+
+def _remove(denied: Mapping[str, Answer]) -> str:
+    explicit = {each.why for each in denied.values() if each.is_explicit}
+    return f"# remove the Deny, or narrow it: {'; '.join(sorted(explicit))}"
 
 
 def _allows(request: Request, identity: Mapping[str, Document]) -> bool:
@@ -259,9 +294,9 @@ def _key_policy(reader: Reader, arn: str) -> Document:
     return policy
 
 
-def _bucket_policy(subject: Subject) -> Document | None:
+def _bucket_policy(reader: Reader, name: str) -> Document | None:
     try:
-        found = subject.call("s3", "get_bucket_policy", Bucket=subject.bucket)
+        found = reader.call("s3", "get_bucket_policy", Bucket=name)
     except AccessError as error:
         if code(error) != "NoSuchBucketPolicy":
             raise

@@ -165,10 +165,9 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
             yield place.of_role(
                 "DeliveryRole", f"s3:{action}", arn, context, label=label, account=owner
             )
-        # Parts of an upload carry no header.
-        yield place.of_role(
-            "DeliveryRole", "s3:PutObject", arn, here, label="of a part", account=owner
-        )
+        # Parts of an upload carry no header, and whether a policy then sees that of the upload is
+        # not documented.
+        yield place.of_role("DeliveryRole", "s3:PutObject", arn, here, label=label, account=owner)
         if owner:
             yield place.of_role(
                 "DeliveryRole", "s3:PutObjectAcl", arn, here | acl, label=label, account=owner
