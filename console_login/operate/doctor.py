@@ -15,6 +15,7 @@ from console_login.operate.permissions import (
     check_stream_role,
 )
 from console_login.operate.subject import Subject
+from console_login.operate.topics import check_topics
 
 
 def examine(
@@ -47,4 +48,5 @@ CHECKS: dict[str, Callable[[Subject], Checked]] = {
     "trail": check_trail,
     "delivery": check_delivery,
     "alarms": check_alarms,
+    "alarm topics": check_topics,
 }

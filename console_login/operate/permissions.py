@@ -50,7 +50,7 @@ def check_key(subject: Subject) -> Checked:
     words += ["--account", subject.account_id]
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
-    yield from of_key(subject, _stack(subject), words)
+    yield from of_key(subject, deployed_stack(subject), words)
 
 
 def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
@@ -67,7 +67,7 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
             f" this prints: {command}"
         )
         return
-    policy = _key_policy(reader, arn)
+    policy = read_key_policy(reader, arn)
     organization = _organization(reader, policy)
     answers = []
     for need in requests.of_pipeline(stack):
@@ -75,13 +75,13 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
             asked = _asked(need.request, organization)
             answers.append((need, evaluate(asked, _intended(stack, need.role), policy)))
     yield f"{len(answers)} requests to key {arn}"
-    denied, unknown = _sorted(answers)
+    denied, unknown = denied_and_unknown(answers)
     if denied:
         yield Finding(
-            f"the policy of key {arn} refuses what is needed: {_words(denied)}",
+            f"the policy of key {arn} refuses what is needed: {in_words(denied)}",
             [f"{command} > statements.json", *merge(reader.aws, arn)],
         )
-    yield from _unchecked(f"the policy of key {arn}", unknown)
+    yield from unchecked(f"the policy of key {arn}", unknown)
 
 
 def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
@@ -96,22 +96,22 @@ def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
         if need.request.action.startswith("s3:")
     ]
     yield f"{len(answers)} requests to bucket {name}"
-    denied, unknown = _sorted(answers)
+    denied, unknown = denied_and_unknown(answers)
     if denied:
         place = ("--bucket", name)
         yield Finding(
-            f"the policy of bucket {name} refuses what Firehose needs: {_words(denied)}",
+            f"the policy of bucket {name} refuses what Firehose needs: {in_words(denied)}",
             [
                 reader.aws(
                     *("s3api", "get-bucket-policy", *place, "--query", "Policy"),
                     *("--output", "text"),
                 )
                 + " > policy.json",
-                _remove(denied),
+                removal(denied),
                 reader.aws("s3api", "put-bucket-policy", *place, "--policy", "file://policy.json"),
             ],
         )
-    yield from _unchecked(f"the policy of bucket {name}", unknown)
+    yield from unchecked(f"the policy of bucket {name}", unknown)
 
 
 def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
@@ -127,7 +127,7 @@ def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
 
 def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
     """Find what a role may not do, and who may not assume it."""
-    stack = _stack(subject, {logical_id: name})
+    stack = deployed_stack(subject, {logical_id: name})
     role = subject.call("iam", "get_role", RoleName=name)["Role"]
     trust = role["AssumeRolePolicyDocument"]
     identity = dict(_identity(subject, name))
@@ -160,23 +160,23 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
         doing.append((need, evaluate(request, identity, policy, boundary)))
     yield f"role {name}: {len(doing)} requests, and who may assume it"
 
-    denied, unknown = _sorted(assuming)
+    denied, unknown = denied_and_unknown(assuming)
     if denied:
         wanted = stack.resources[logical_id].properties["AssumeRolePolicyDocument"]
         words = ("iam", "update-assume-role-policy", "--role-name", name, "--policy-document")
         yield Finding(
-            f"role {name} cannot be assumed: {_words(denied)}",
+            f"role {name} cannot be assumed: {in_words(denied)}",
             [subject.aws(*words, json.dumps(wanted))],
         )
-    yield from _unchecked(f"who may assume role {name}", unknown)
-    denied, unknown = _sorted(doing)
+    yield from unchecked(f"who may assume role {name}", unknown)
+    denied, unknown = denied_and_unknown(doing)
     if denied:
         requested = [need.request for need, answer in doing if answer in denied.values()]
         yield Finding(
-            f"role {name} may not do what is needed: {_words(denied)}",
+            f"role {name} may not do what is needed: {in_words(denied)}",
             list(_repairs(subject, name, intended, requested, denied)),
         )
-    yield from _unchecked(f"what role {name} may do", unknown)
+    yield from unchecked(f"what role {name} may do", unknown)
 
 
 def _repairs(
@@ -189,7 +189,7 @@ def _repairs(
     """Yield what gives a role the policies of the template that it lacks."""
     role = ("--role-name", name)
     if any(each.is_explicit for each in denied.values()):
-        yield _remove(denied)
+        yield removal(denied)
         yield subject.aws("iam", "list-role-policies", *role)
         yield subject.aws("iam", "list-attached-role-policies", *role)
     for policy_name, policy in intended.items():
@@ -198,7 +198,7 @@ def _repairs(
             yield subject.aws(*words, "--policy-document", json.dumps(policy))
 
 
-def _remove(denied: Mapping[str, Answer]) -> str:
+def removal(denied: Mapping[str, Answer]) -> str:
     explicit = {each.why for each in denied.values() if each.is_explicit}
     return f"# remove the Deny, or narrow it: {'; '.join(sorted(explicit))}"
 
@@ -208,7 +208,7 @@ def _allows(request: Request, identity: Mapping[str, Document]) -> bool:
     return evaluate(request, identity, policy).verdict == Verdict.ALLOWED
 
 
-def _sorted(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+def denied_and_unknown(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict[str, Answer]]:
     """Return by label what is denied, and what is not known."""
     by_label: dict[str, list[Answer]] = {}
     for need, answer in answers:
@@ -224,7 +224,7 @@ def _sorted(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict
     return denied, unknown
 
 
-def _words(answers: Mapping[str, Answer]) -> str:
+def in_words(answers: Mapping[str, Answer]) -> str:
     """Return requests in words, those with the same reason together."""
     by_reason: dict[str, list[str]] = {}
     for label, answer in answers.items():
@@ -232,15 +232,15 @@ def _words(answers: Mapping[str, Answer]) -> str:
     return "; ".join(f"{', '.join(labels)} ({why})" for why, labels in by_reason.items())
 
 
-def _unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
+def unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
     if unknown:
-        yield Unchecked(f"{what}: {_words(unknown)}")
+        yield Unchecked(f"{what}: {in_words(unknown)}")
 
 
 # What AWS has ------------------------------------------------------------------------------------
 
 
-def _stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
+def deployed_stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
     """Return the stack as the template means it, with the names that its resources have."""
     physical_ids = subject.resources | dict(names or {})
     return template.resolve(
@@ -278,7 +278,7 @@ def _key(subject: Subject, stack: template.Stack) -> Document:
     if arn.split(":")[4] == stack.account_id:
         # That it cannot be read is said of the key.
         with contextlib.suppress(AccessError):
-            return _key_policy(subject, arn)
+            return read_key_policy(subject, arn)
     return _open_to(stack.account_id)
 
 
@@ -288,7 +288,7 @@ def _open_to(account_id: str) -> Document:
     return {"Statement": statement | {"Resource": "*"}}
 
 
-def _key_policy(reader: Reader, arn: str) -> Document:
+def read_key_policy(reader: Reader, arn: str) -> Document:
     found = reader.call("kms", "get_key_policy", KeyId=arn, PolicyName="default")
     policy: Document = json.loads(found["Policy"])
     return policy
