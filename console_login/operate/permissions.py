@@ -208,7 +208,9 @@ def _allows(request: Request, identity: Mapping[str, Document]) -> bool:
     return evaluate(request, identity, policy).verdict == Verdict.ALLOWED
 
 
-def denied_and_unknown(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+def denied_and_unknown(
+    answers: list[tuple[Need, Answer]],
+) -> tuple[dict[str, Answer], dict[str, Answer]]:
     """Return by label what is denied, and what is not known."""
     by_label: dict[str, list[Answer]] = {}
     for need, answer in answers:

@@ -70,15 +70,13 @@ def _of_policy(subject: Subject, stack: template.Stack, arn: str, policy: Docume
     denied, unknown = permissions.denied_and_unknown(answers)
     if denied:
         remedy = list(_without_deny(denied))
-        if any(not each.is_explicit for each in denied.values()):
-            statements = as_list(policy["Statement"])
+        statements = as_list(policy["Statement"])
+        if not all(each.is_explicit for each in denied.values()):
             added = _statement(stack, "sns:Publish", arn)
             if _SID in {each.get("Sid") for each in statements}:
                 del added["Sid"]
-            value = json.dumps({**policy, "Statement": [*statements, added]})
-            remedy.append(_set(subject, arn, "Policy", value))
-        else:
-            remedy.append(_set(subject, arn, "Policy", "file://policy.json"))
+            statements.append(added)
+        remedy.append(_set(subject, arn, "Policy", json.dumps({**policy, "Statement": statements})))
         yield Finding(
             f"the policy of topic {arn} refuses alarms: {permissions.in_words(denied)}", remedy
         )
@@ -87,6 +85,12 @@ def _of_policy(subject: Subject, stack: template.Stack, arn: str, policy: Docume
 
 def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) -> Checked:
     """Find whether CloudWatch may use the key of a topic; key_id: in any form that SNS takes."""
+    ours = _set(subject, topic, "KmsMasterKeyId", stack.outputs["KeyArn"])
+    # The policy of such a key cannot be changed.
+    not_ours = f"topic {topic} is encrypted with AWS's own key {key_id}, which alarms may not use"
+    if "alias/aws/" in key_id:
+        yield Finding(not_ours, [ours])
+        return
     try:
         key = subject.call("kms", "describe_key", KeyId=key_id)["KeyMetadata"]
     except AccessError as error:
@@ -94,16 +98,11 @@ def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) ->
         return
     arn, state = key["Arn"], key["KeyState"]
     if key.get("KeyManager") == "AWS":
-        # Its policy cannot be changed.
-        yield Finding(
-            f"topic {topic} is encrypted with AWS's own key {key_id}, which alarms may not use",
-            [_set(subject, topic, "KmsMasterKeyId", stack.outputs["KeyArn"])],
-        )
+        yield Finding(not_ours, [ours])
         return
     if state != "Enabled":
         words = [subject.aws("kms", each, "--key-id", arn) for each in _ENABLE.get(state, ())]
-        own = _set(subject, topic, "KmsMasterKeyId", stack.outputs["KeyArn"])
-        yield Finding(f"key {arn} of topic {topic} is {state}", words or [own])
+        yield Finding(f"key {arn} of topic {topic} is {state}", words or [ours])
     if (account_id := arn.split(":")[4]) != stack.account_id:
         yield Unchecked(f"the policy of key {arn}, which only account {account_id} can read")
         return

@@ -251,9 +251,7 @@ def _resource(pattern: str, arn: str) -> Maybe:
     return None if _like(pattern, arn) else False
 
 
-def _principals(
-    request: Request, statement: Document, has_boundary: bool
-) -> tuple[Maybe, Maybe]:
+def _principals(request: Request, statement: Document, has_boundary: bool) -> tuple[Maybe, Maybe]:
     """Whether a statement names a request's principal, and whether it names its account."""
     if "NotPrincipal" in statement:
         to_principal, to_account = _named(request, statement["NotPrincipal"])

@@ -1,15 +1,14 @@
 """`console-login doctor` on the topics of the alarms: who may publish, and who is told."""
 
 import contextlib
+import itertools
 import json
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from doctored import STACK, CachingAccess, Refusing, result_of
 from serving import REGION, serving
 from stacks import OTHER_ACCOUNT, TOPIC_ARN
@@ -81,7 +80,7 @@ def when(operator: str, key: str, value: Any) -> dict[str, Any]:
 def apply(access: Access, command: str) -> None:
     """Do what a remedy's `aws sns` says."""
     words = shlex.split(command)
-    pairs = dict(zip(words, words[1:], strict=False))
+    pairs = dict(itertools.pairwise(words))
     access.client("sns").set_topic_attributes(
         TopicArn=pairs["--topic-arn"],
         AttributeName=pairs["--attribute-name"],
@@ -206,9 +205,38 @@ def test_the_key_of_sns_refuses_alarms(access: Access) -> None:
         assert topics(access).status == OK
 
 
+def test_a_key_of_aws_by_another_name_refuses_alarms(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = key(access)
+    described = access.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
+
+    def describe(**asked: Any) -> Any:
+        manager = "AWS" if asked["KeyId"] == arn else "CUSTOMER"
+        return {"KeyMetadata": described | {"Arn": asked["KeyId"], "KeyManager": manager}}
+
+    monkeypatch.setattr(access.client("kms"), "describe_key", describe)
+    with attribute(access, "KmsMasterKeyId", arn):
+        finding = only_finding(access)
+    assert f"is encrypted with AWS's own key {arn}" in finding.problem
+
+
+def test_another_accounts_key_could_not_be_checked(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = key(access)
+    described = access.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
+    theirs = described | {"Arn": arn.replace(ACCOUNT, OTHER_ACCOUNT)}
+    monkeypatch.setattr(access.client("kms"), "describe_key", lambda **_: {"KeyMetadata": theirs})
+    with attribute(access, "KmsMasterKeyId", arn):
+        result = topics(access)
+    assert (result.status, result.findings) == (UNCHECKED, [])
+    assert f"which only account {OTHER_ACCOUNT} can read" in result.unchecked[-1]
+
+
 def test_a_key_that_is_not_enabled_is_a_finding(access: Access) -> None:
     arn = key(access, of_key("kms:*"))
-    access.client("kms").disable_key(KeyId=arn)
+    access.client("kms").disable_key(KeyId=arn.rsplit("/")[-1])
     with attribute(access, "KmsMasterKeyId", arn):
         finding = only_finding(access)
     assert finding.problem == f"key {arn} of topic {TOPIC_ARN} is Disabled"
