@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from console_login.operate import checks, trail
+from console_login.operate import checks, permissions, trail
 from console_login.operate.access import Access
 from console_login.operate.checks import Checked, Result
 from console_login.operate.configuration import check_filter, check_stream
@@ -31,9 +31,13 @@ def examine(
 
 
 def check_trail(subject: Subject) -> Checked:
-    """Find whether a trail of all Regions sends its sign-ins to the log group."""
-    return trail.check(
-        subject, subject.log_group_arn, subject.stack.parameters["EventNames"], subject.now
+    """Find whether a trail of all Regions sends its sign-ins to the log group, and may."""
+    yield from trail.check(
+        subject,
+        subject.log_group_arn,
+        subject.stack.parameters["EventNames"],
+        subject.now,
+        lambda each: permissions.of_trail(subject, each),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from console_login import shipped
 from console_login.operate import commands
 from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked, code
@@ -114,6 +115,101 @@ def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
     yield from unchecked(f"the policy of bucket {name}", unknown)
 
 
+def of_trail(reader: Reader, trail: Mapping[str, Any]) -> Checked:
+    """Find which requests of CloudTrail the policies of a stack of trail.yaml refuse.
+
+    trail: as DescribeTrails has it. Yields nothing of a trail that no such stack has made: its
+    policies are its owner's, and CloudTrail says itself what it cannot write.
+    """
+    try:
+        stack = _trail_stack(reader, trail)
+        if stack is None:
+            return
+        (key_id,) = (each.physical_id for each in stack.of_type("AWS::KMS::Key").values())
+        needs = requests.of_trail(stack)
+        bucket = stack.only("AWS::S3::Bucket").physical_id
+        policies = {
+            "kms": read_key_policy(reader, key_id),
+            "s3": _bucket_policy(reader, bucket),
+        }
+        yield from _of_needs(reader, stack, needs, "TrailRole", policies)
+    except AccessError as error:
+        yield Unchecked(f"what the policies of trail {trail['Name']} allow: {error}")
+        return
+    organization = _organization(reader, policies)
+    for service, what, wanted in (
+        (
+            "s3",
+            f"bucket {bucket}",
+            stack.only("AWS::S3::BucketPolicy").properties["PolicyDocument"],
+        ),
+        ("kms", f"key {key_id}", stack.only("AWS::KMS::Key").properties["KeyPolicy"]),
+    ):
+        answers = [
+            (
+                need,
+                evaluate(
+                    _asked(need.request, organization),
+                    _intended(stack, need.role),
+                    policies[service],
+                ),
+            )
+            for need in needs
+            if need.request.action.startswith(f"{service}:")
+        ]
+        yield f"{len(answers)} requests to {what}"
+        denied, unknown = denied_and_unknown(answers)
+        if denied:
+            text = json.dumps(wanted)
+            put = ("s3api", "put-bucket-policy", "--bucket", bucket, "--policy", text)
+            printed = commands.joined(["printf", "%s", text]) + " > statements.json"
+            again = [reader.aws(*put)]
+            if service == "kms":
+                again = [printed, *merge(reader.aws, key_id)]
+            yield Finding(
+                f"the policy of {what} refuses what the trail needs: {in_words(denied)}",
+                [*removals(denied), *again],
+            )
+        yield from unchecked(f"the policy of {what}", unknown)
+
+
+def _trail_stack(reader: Reader, trail: Mapping[str, Any]) -> template.Stack | None:
+    """Return the stack of trail.yaml that has made a trail; None if none has. AccessError."""
+    name, region = trail["Name"], trail["HomeRegion"]
+    try:
+        found = reader.call(
+            "cloudformation", "describe_stack_resources", PhysicalResourceId=name, region=region
+        )
+    except AccessError as error:
+        if "does not exist" not in str(error):
+            raise
+        return None
+    stacks = {
+        each["StackName"]
+        for each in found["StackResources"]
+        if (each["ResourceType"], each["PhysicalResourceId"]) == ("AWS::CloudTrail::Trail", name)
+    }
+    document = template.load(shipped.TRAIL)
+    for stack_name in stacks:
+        where: dict[str, Any] = {"region": region, "StackName": stack_name}
+        (stack,) = reader.call("cloudformation", "describe_stacks", **where)["Stacks"]
+        has = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+        physical_ids = {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for each in found["StackResources"]
+        }
+        if document["Resources"].keys() <= physical_ids.keys():
+            return template.resolve(
+                document,
+                {key: value for key, value in has.items() if key in document["Parameters"]},
+                stack_name=stack_name,
+                region=region,
+                account_id=trail["TrailARN"].split(":")[4],
+                physical_ids=physical_ids,
+            )
+    return None
+
+
 def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
     """Return commands that append what is in statements.json to the policy of a key."""
     key = ("--key-id", key_arn, "--policy-name", "default")
@@ -128,11 +224,6 @@ def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
 def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
     """Find what a role may not do, and who may not assume it."""
     stack = deployed_stack(subject, {logical_id: name})
-    role = subject.call("iam", "get_role", RoleName=name)["Role"]
-    trust = role["AssumeRolePolicyDocument"]
-    identity = dict(_identity(subject, name))
-    boundary_arn = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-    boundary = _managed(subject, boundary_arn) if boundary_arn else None
     key = _key(subject, stack)
     bucket: Document | None = _open_to(subject.account_id)
     if owner := stack.parameters["ExistingBucketOwner"]:
@@ -142,10 +233,29 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
             )
     else:
         bucket = _bucket_policy(subject, subject.bucket)
-    organization = _organization(subject, [identity, boundary, key, bucket])
+    needs = requests.of_pipeline(stack)
+    yield from _of_needs(subject, stack, needs, logical_id, {"kms": key, "s3": bucket})
+
+
+def _of_needs(
+    reader: Reader,
+    stack: template.Stack,
+    needs: list[Need],
+    logical_id: str,
+    policies: Mapping[str, Document | None],
+) -> Checked:
+    """Find which needs a role is refused; policies: of resources, by the service's name."""
+    name = stack.resources[logical_id].physical_id
+    role = reader.call("iam", "get_role", RoleName=name)["Role"]
+    trust = role["AssumeRolePolicyDocument"]
+    identity = dict(_identity(reader, name))
+    boundary_arn = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+    boundary = _managed(reader, boundary_arn) if boundary_arn else None
+    key = policies["kms"]
+    organization = _organization(reader, [identity, boundary, *policies.values()])
     intended = _intended(stack, logical_id)
     assuming, doing = [], []
-    for need in requests.of_pipeline(stack):
+    for need in needs:
         if need.role != logical_id:
             continue
         request = _asked(need.request, organization)
@@ -153,7 +263,7 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
         if service == "sts":
             assuming.append((need, evaluate(request, {}, trust)))
             continue
-        policy = {"kms": key, "s3": bucket}.get(service)
+        policy = policies.get(service)
         # What the key refuses to the template's own policies is said of the key.
         if service == "kms" and evaluate(request, intended, key).verdict != Verdict.ALLOWED:
             continue
@@ -166,7 +276,7 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
         words = ("iam", "update-assume-role-policy", "--role-name", name, "--policy-document")
         yield Finding(
             f"role {name} cannot be assumed: {in_words(denied)}",
-            [subject.aws(*words, json.dumps(wanted))],
+            [reader.aws(*words, json.dumps(wanted))],
         )
     yield from unchecked(f"who may assume role {name}", unknown)
     denied, unknown = denied_and_unknown(doing)
@@ -174,13 +284,13 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
         requested = [need.request for need, answer in doing if answer in denied.values()]
         yield Finding(
             f"role {name} may not do what is needed: {in_words(denied)}",
-            list(_repairs(subject, name, intended, requested, denied)),
+            list(_repairs(reader, name, intended, requested, denied)),
         )
     yield from unchecked(f"what role {name} may do", unknown)
 
 
 def _repairs(
-    subject: Subject,
+    reader: Reader,
     name: str,
     intended: Mapping[str, Document],
     refused: list[Request],
@@ -190,12 +300,18 @@ def _repairs(
     role = ("--role-name", name)
     if any(each.is_explicit for each in denied.values()):
         yield removal(denied)
-        yield subject.aws("iam", "list-role-policies", *role)
-        yield subject.aws("iam", "list-attached-role-policies", *role)
+        yield reader.aws("iam", "list-role-policies", *role)
+        yield reader.aws("iam", "list-attached-role-policies", *role)
     for policy_name, policy in intended.items():
         if any(_allows(each, {policy_name: policy}) for each in refused):
             words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
-            yield subject.aws(*words, "--policy-document", json.dumps(policy))
+            yield reader.aws(*words, "--policy-document", json.dumps(policy))
+
+
+def removals(denied: Mapping[str, Answer]) -> Iterator[str]:
+    """Yield what to do about a Deny, where one has denied."""
+    if any(each.is_explicit for each in denied.values()):
+        yield removal(denied)
 
 
 def removal(denied: Mapping[str, Answer]) -> str:
@@ -256,20 +372,20 @@ def _intended(stack: template.Stack, role: str) -> dict[str, Document]:
     return {each["PolicyName"]: each["PolicyDocument"] for each in found}
 
 
-def _identity(subject: Subject, role_name: str) -> Iterator[tuple[str, Document]]:
+def _identity(reader: Reader, role_name: str) -> Iterator[tuple[str, Document]]:
     """Yield the names and documents of a role's policies, inline and attached."""
     role = {"RoleName": role_name}
-    for name in subject.pages("iam", "list_role_policies", "PolicyNames")(**role):
-        found = subject.call("iam", "get_role_policy", PolicyName=name, **role)
+    for name in reader.pages("iam", "list_role_policies", "PolicyNames")(**role):
+        found = reader.call("iam", "get_role_policy", PolicyName=name, **role)
         yield name, found["PolicyDocument"]
-    attached = subject.pages("iam", "list_attached_role_policies", "AttachedPolicies")
+    attached = reader.pages("iam", "list_attached_role_policies", "AttachedPolicies")
     for policy in attached(**role):
-        yield policy["PolicyArn"], _managed(subject, policy["PolicyArn"])
+        yield policy["PolicyArn"], _managed(reader, policy["PolicyArn"])
 
 
-def _managed(subject: Subject, arn: str) -> Document:
-    version = subject.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    found = subject.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
+def _managed(reader: Reader, arn: str) -> Document:
+    version = reader.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    found = reader.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
     document: Document = found["PolicyVersion"]["Document"]
     return document
 

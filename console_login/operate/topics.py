@@ -1,7 +1,6 @@
 """Whether the stack's alarms reach anyone: the policies of their topics and keys, subscriptions."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from console_login.operate import commands, permissions
@@ -69,18 +68,28 @@ def _of_policy(subject: Subject, stack: template.Stack, arn: str, policy: Docume
     yield f"topic {arn}: {len(answers)} requests"
     denied, unknown = permissions.denied_and_unknown(answers)
     if denied:
-        remedy = list(_without_deny(denied))
-        statements = as_list(policy["Statement"])
-        if not all(each.is_explicit for each in denied.values()):
-            added = _statement(stack, "sns:Publish", arn)
-            if _SID in {each.get("Sid") for each in statements}:
-                del added["Sid"]
-            statements.append(added)
-        remedy.append(_set(subject, arn, "Policy", json.dumps({**policy, "Statement": statements})))
+        remedy = [_set(subject, arn, "Policy", json.dumps(_allowing(stack, arn, policy)))]
+        if any(each.is_explicit for each in denied.values()):
+            get = ("sns", "get-topic-attributes", "--topic-arn", arn)
+            text = ("--query", "Attributes.Policy", "--output", "text")
+            remedy = [
+                f"{subject.aws(*get, *text)} > policy.json",
+                permissions.removal(denied),
+                _set(subject, arn, "Policy", "file://policy.json"),
+            ]
         yield Finding(
             f"the policy of topic {arn} refuses alarms: {permissions.in_words(denied)}", remedy
         )
     yield from permissions.unchecked(f"the policy of topic {arn}", unknown)
+
+
+def _allowing(stack: template.Stack, arn: str, policy: Document) -> Document:
+    """Return the policy of a topic with what it lacks."""
+    statements = as_list(policy["Statement"])
+    added = _statement(stack, "sns:Publish", arn)
+    if _SID in {each.get("Sid") for each in statements}:
+        del added["Sid"]
+    return {**policy, "Statement": [*statements, added]}
 
 
 def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) -> Checked:
@@ -125,17 +134,12 @@ def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) ->
             f"the policy of key {arn} refuses alarms to topic {topic}:"
             f" {permissions.in_words(denied)}",
             [
-                *_without_deny(denied),
+                *permissions.removals(denied),
                 commands.joined(["printf", "%s", text]) + " > statements.json",
                 *permissions.merge(subject.aws, arn),
             ],
         )
     yield from permissions.unchecked(f"the policy of key {arn}", unknown)
-
-
-def _without_deny(denied: Any) -> Iterator[str]:
-    if any(each.is_explicit for each in denied.values()):
-        yield permissions.removal(denied)
 
 
 def _of_subscriptions(subject: Subject, topic: str, address: str) -> Checked:

@@ -140,7 +140,10 @@ def test_a_deny_is_named(access: Access) -> None:
     policy["Statement"].append(publish(Sid="Never", Effect="Deny", Principal="*")["Statement"][0])
     with attribute(access, "Policy", policy):
         finding = only_finding(access)
-    assert finding.remedy[0].startswith("# remove the Deny, or narrow it: denied by Never of ")
+    get, remove, put = finding.remedy
+    assert " get-topic-attributes " in get
+    assert remove.startswith("# remove the Deny, or narrow it: denied by Never of ")
+    assert put.endswith(" --attribute-value file://policy.json")
 
 
 # Keys --------------------------------------------------------------------------------------------
