@@ -163,7 +163,7 @@ def of_trail(reader: Reader, trail: Mapping[str, Any]) -> Checked:
             text = json.dumps(wanted)
             put = ("s3api", "put-bucket-policy", "--bucket", bucket, "--policy", text)
             printed = commands.joined(["printf", "%s", text]) + " > statements.json"
-            again = [reader.aws(*put)]
+            again = ["# this puts the policy of trail.yaml in place of all of it", reader.aws(*put)]
             if service == "kms":
                 again = [printed, *merge(reader.aws, key_id)]
             yield Finding(
