@@ -28,6 +28,7 @@ def check_topics(subject: Subject) -> Checked:
         topics[given] = ""
     if not topics:
         yield "the stack has no alarms (AlarmEmail and AlarmTopicArn are empty)"
+        return
     stack = permissions.deployed_stack(subject)
     for arn, address in topics.items():
         account_id = arn.split(":")[4]

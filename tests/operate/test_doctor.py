@@ -290,7 +290,7 @@ def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> No
         ("get_trail_status", {"trail"}),
         ("get_event_selectors", {"trail"}),
         ("filter_log_events", {"delivery"}),
-        ("describe_stack_resources", {"subscription filter", "key policy"} | ROLES),
+        ("describe_stack_resources", {"subscription filter", "key policy", "trail"} | ROLES),
     ],
 )
 def test_what_is_refused_ends_no_other_check(
