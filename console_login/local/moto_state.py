@@ -142,9 +142,9 @@ def _isolated() -> Iterator[None]:
 
 
 def create(stack: Stack) -> None:
-    """Create through the APIs what CloudFormation would: keys, roles, log groups and the bucket.
+    """Create through the APIs what CloudFormation would: keys, roles, log groups, bucket, topic.
 
-    The log group of the trail, the trail and a bucket that is given are made too, bare.
+    The log group of the trail, the trail, a bucket and a topic that are given are made too, bare.
     """
     for role in stack.of_type("AWS::IAM::Role").values():
         _create_role(role.physical_id, role.properties)
@@ -175,7 +175,25 @@ def create(stack: Stack) -> None:
     for alarm in stack.of_type("AWS::CloudWatch::Alarm").values():
         name = alarm.physical_id
         call("cloudwatch", "put_metric_alarm", AlarmName=name, **alarm.properties)
+    _create_topics(stack)
     _create_trail(stack)
+
+
+def _create_topics(stack: Stack) -> None:
+    for topic in stack.of_type("AWS::SNS::Topic").values():
+        name = topic.physical_id.rsplit(":", 1)[-1]
+        call("sns", "create_topic", Name=name, Attributes=topic.properties)
+    for policy in stack.of_type("AWS::SNS::TopicPolicy").values():
+        value = json.dumps(policy.properties["PolicyDocument"])
+        for arn in policy.properties["Topics"]:
+            attribute = {"AttributeName": "Policy", "AttributeValue": value}
+            call("sns", "set_topic_attributes", TopicArn=arn, **attribute)
+    for subscription in stack.of_type("AWS::SNS::Subscription").values():
+        # moto confirms it at once.
+        call("sns", "subscribe", **subscription.properties)
+    given = str(stack.parameters["AlarmTopicArn"])
+    if given.split(":")[3:5] == [stack.region, stack.account_id]:
+        call("sns", "create_topic", Name=given.rsplit(":", 1)[-1])
 
 
 def _create_role(name: str, properties: dict[str, Any]) -> None:

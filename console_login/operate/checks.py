@@ -16,7 +16,8 @@ OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 
 # Asked for what is said to be there.
 _GONE = frozenset(
-    {"404", "NoSuchBucket", "NoSuchEntity", "NotFoundException", "ResourceNotFoundException"}
+    {"404", "NoSuchBucket", "NoSuchEntity", "NotFound", "NotFoundException"}
+    | {"ResourceNotFound", "ResourceNotFoundException"}
 )
 
 

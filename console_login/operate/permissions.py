@@ -1,32 +1,24 @@
-"""Checks of what the deployed roles and the key's policy allow, by the requests that must pass.
+"""What the policies of keys, buckets and topics refuse, by the requests that must pass.
 
-Not read: the organization's policies (service and resource control policies), grants of the key.
+Not read: the organization's policies (service and resource control policies), grants of a key.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from console_login.operate import commands
 from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked, code, is_gone
 from console_login.operate.subject import Reader, Subject
 from console_login.stack import requests, template
-from console_login.stack.policies import (
-    BOUNDARY,
-    RESOURCE,
-    Answer,
-    Document,
-    Request,
-    Verdict,
-    evaluate,
-)
+from console_login.stack.policies import Answer, Document, Request, Verdict, evaluate
 from console_login.stack.requests import Need
 
-# The key's policy has one statement or a list of them; a Sid that it has already is left out.
-_MERGE = (
+# A policy has one statement or a list of them; a Sid that it has already is left out.
+_APPEND = (
     'import json; old = json.load(open("policy.json")); new = json.load(open("statements.json"));'
     ' has = old["Statement"]; has = has if isinstance(has, list) else [has];'
     ' ids = {each.get("Sid") for each in has};'
@@ -35,24 +27,11 @@ _MERGE = (
 )
 
 
-_FILE = "file://policy.json"
+class Place(NamedTuple):
+    """The commands that print a policy, and that put policy.json in its place."""
 
-
-def check_filter_role(subject: Subject) -> Checked:
-    """Find whether CloudWatch Logs may assume the filter's role, and put with it."""
-    used = {each["roleArn"].rsplit("/", 1)[-1] for each in subject.our_filters if "roleArn" in each}
-    for name in sorted(used or {subject.resources["SubscriptionRole"]}):
-        yield from _of_role(subject, "SubscriptionRole", name)
-
-
-def check_stream_role(subject: Subject) -> Checked:
-    """Find whether Firehose may invoke the function, write objects and log what it cannot write."""
-    yield from _of_role(subject, "DeliveryRole", subject.resources["DeliveryRole"])
-
-
-def check_function_role(subject: Subject) -> Checked:
-    """Find whether the function may log and put back."""
-    yield from _of_role(subject, "TransformRole", subject.resources["TransformRole"])
+    get: str
+    put: str
 
 
 def check_key(subject: Subject) -> Checked:
@@ -71,7 +50,7 @@ def check_key(subject: Subject) -> Checked:
     words += ["--account", subject.account_id]
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
-    yield from of_key(subject, _stack(subject), words)
+    yield from of_key(subject, deployed_stack(subject), words)
 
 
 def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> Checked:
@@ -110,161 +89,115 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
             f" this prints: {command}"
         )
         return
-    policy = _key_policy(reader, arn)
-    organization = _organization(reader, policy)
-    answers = []
-    for need in requests.of_pipeline(stack):
-        if need.request.resource == arn:
-            asked = _asked(need.request, organization)
-            answers.append((need, evaluate(asked, _intended(stack, need.role), policy)))
-    yield f"{len(answers)} requests to key {arn}"
-    denied, unknown = _sorted(answers)
+    needs = [need for need in requests.of_pipeline(stack) if need.request.resource == arn]
+    policy = key_policy(reader, arn)
+    yield from of_resource(reader, stack, f"key {arn}", needs, policy, command)
+
+
+def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
+    """Find which requests of Firehose the policy of an existing bucket of this account refuses."""
+    name = stack.outputs["BucketName"]
+    needs = [need for need in requests.of_pipeline(stack) if need.request.action[:3] == "s3:"]
+    policy = bucket_policy(reader, name)
+    yield from of_resource(
+        reader, stack, f"bucket {name}", needs, policy, needed="what Firehose needs"
+    )
+
+
+def of_resource(
+    reader: Reader,
+    stack: template.Stack,
+    what: str,
+    needs: list[Need],
+    policy: tuple[Place, Document | None],
+    printing: str = "",
+    needed: str = "what is needed",
+) -> Checked:
+    """Find which requests the policy of a resource refuses to services, and to the stack's roles.
+
+    The roles are taken to have the policies of the template: what they have is said of them.
+    printing: the command that prints the statements that the policy must have.
+    needed: what it refuses, in words.
+    """
+    place, document = policy
+    organization = find_organization(reader, document)
+    answers = [
+        (need, evaluate(asked(need.request, organization), intended(stack, need.role), document))
+        for need in needs
+    ]
+    yield f"{len(answers)} requests to {what}"
+    denied, unknown = denied_and_unknown(answers)
     if denied:
-        # A statement that is appended has no effect on a Deny.
-        edits = [_edit(names) for names in _denials(denied).values()]
-        is_lacking = any(not each.is_explicit for each in denied.values())
-        get, append, put = merge(reader.aws, arn)
-        change = [f"{command} > statements.json", get, append] if is_lacking else [get]
         yield Finding(
-            f"the policy of key {arn} refuses what is needed: {_words(denied)}",
-            [*change, *edits, put],
+            f"the policy of {what} refuses {needed}: {in_words(denied)}",
+            repairs(place, denied.values(), printing),
         )
-    yield from _unchecked(f"the policy of key {arn}", unknown)
+    yield from unchecked(f"the policy of {what}", unknown)
 
 
-def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
-    """Return commands that append what is in statements.json to the policy of a key."""
-    key = ("--key-id", key_arn, "--policy-name", "default")
+# Repairs -----------------------------------------------------------------------------------------
+
+
+def repairs(place: Place, denied: Collection[Answer], printing: str = "") -> list[str]:
+    """Return the commands that make a policy allow what it denies.
+
+    printing: as in `of_resource`.
+    """
+    # A statement that is appended has no effect on a Deny.
+    is_lacking = bool(printing) and any(not each.is_explicit for each in denied)
+    names = [name for each in denials(denied).values() for name in each]
+    first = [f"{printing} > statements.json"] if is_lacking else []
+    return [*first, *changes(place, names, appends=is_lacking)]
+
+
+def changes(place: Place, names: Collection[str] = (), *, appends: bool = False) -> list[str]:
+    """Return the commands that change a policy.
+
+    names: the statements that deny. A Deny is somebody's decision: no command removes it.
+    appends: whether to append what is in statements.json.
+    """
     return [
-        aws("kms", "get-key-policy", *key, "--query", "Policy", "--output", "text")
-        + " > policy.json",
-        commands.joined(["python3", "-c", _MERGE]),
-        aws("kms", "put-key-policy", *key, "--policy", _FILE),
+        f"{place.get} > policy.json",
+        *([commands.joined(["python3", "-c", _APPEND])] if appends else []),
+        *([f"# in policy.json, remove or narrow the Deny: {', '.join(names)}"] if names else []),
+        place.put,
     ]
 
 
-def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
-    """Find what a role may not do, and who may not assume it."""
-    stack = _stack(subject, {logical_id: name})
-    role = subject.call("iam", "get_role", RoleName=name)["Role"]
-    trust = role["AssumeRolePolicyDocument"]
-    identity = dict(_identity(subject, name))
-    boundary_arn = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-    boundary = _managed(subject, boundary_arn) if boundary_arn else None
-    key = _key(subject, stack)
-    bucket: Document | None = _open_to(subject.account_id)
-    if owner := stack.parameters["ExistingBucketOwner"]:
-        if logical_id == "DeliveryRole":
-            yield Unchecked(
-                f"the policy of bucket {subject.bucket}, which only account {owner} can read"
-            )
-    else:
-        bucket = _bucket_policy(subject)
-    organization = _organization(subject, [identity, boundary, key, bucket])
-    intended = _intended(stack, logical_id)
-    assuming, doing = [], []
-    for need in requests.of_pipeline(stack):
-        if need.role != logical_id:
-            continue
-        request = _asked(need.request, organization)
-        service = request.action.split(":")[0]
-        if service == "sts":
-            assuming.append((need, evaluate(request, {}, trust)))
-            continue
-        policy = {"kms": key, "s3": bucket}.get(service)
-        # What the key refuses to the template's own policies is said of the key.
-        if service == "kms" and evaluate(request, intended, key).verdict != Verdict.ALLOWED:
-            continue
-        doing.append((need, evaluate(request, identity, policy, boundary)))
-    yield f"role {name}: {len(doing)} requests, and who may assume it"
-
-    denied, unknown = _sorted(assuming)
-    if denied:
-        wanted = stack.resources[logical_id].properties["AssumeRolePolicyDocument"]
-        words = ("iam", "update-assume-role-policy", "--role-name", name, "--policy-document")
-        yield Finding(
-            f"role {name} cannot be assumed: {_words(denied)}",
-            [subject.aws(*words, json.dumps(wanted))],
-        )
-    yield from _unchecked(f"who may assume role {name}", unknown)
-    denied, unknown = _sorted(doing)
-    if denied:
-        lacking = [
-            need.request
-            for need, answer in doing
-            if answer in denied.values() and not answer.is_explicit
-        ]
-        yield Finding(
-            f"role {name} may not do what is needed: {_words(denied)}",
-            list(_repairs(subject, name, intended, lacking, denied, boundary)),
-        )
-    yield from _unchecked(f"what role {name} may do", unknown)
-
-
-def _repairs(
-    subject: Subject,
-    name: str,
-    intended: Mapping[str, Document],
-    lacking: list[Request],
-    denied: Mapping[str, Answer],
-    boundary: Document | None,
-) -> Iterator[str]:
-    """Yield what gives a role the policies of the template that it lacks.
-
-    lacking: the requests that no statement allows.
-    """
-    role = ("--role-name", name)
-    for policy_name, document in intended.items():
-        if any(_allows(each, {policy_name: document}) for each in lacking):
-            words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
-            yield subject.aws(*words, "--policy-document", json.dumps(document))
-    # What the template gives a role has no effect on its boundary, nor on a Deny.
-    if boundary and (
-        actions := {each.action for each in lacking if not _allows(each, {name: boundary})}
-    ):
-        yield f"# {BOUNDARY} of the role must allow {', '.join(sorted(actions))}, too"
-    for policy_name, names in _denials(denied).items():
-        if policy_name == BOUNDARY:
-            yield f"# {', '.join(names)}: remove or narrow it"
-        elif policy_name == RESOURCE:
-            bucket = ("--bucket", subject.bucket)
-            query = ("--query", "Policy", "--output", "text")
-            yield f"{subject.aws('s3api', 'get-bucket-policy', *bucket, *query)} > policy.json"
-            yield _edit(names)
-            yield subject.aws("s3api", "put-bucket-policy", *bucket, "--policy", _FILE)
-        elif policy_name.startswith("arn:"):
-            yield f"# {', '.join(names)}: narrow it, or detach the policy from this role"
-            yield subject.aws("iam", "detach-role-policy", *role, "--policy-arn", policy_name)
-        else:
-            policy = (*role, "--policy-name", policy_name)
-            query = ("--query", "PolicyDocument", "--output", "json")
-            yield f"{subject.aws('iam', 'get-role-policy', *policy, *query)} > policy.json"
-            yield _edit(names)
-            yield subject.aws("iam", "put-role-policy", *policy, "--policy-document", _FILE)
-            delete = subject.aws("iam", "delete-role-policy", *policy)
-            yield f"# or, where nothing else is in the policy: {delete}"
-
-
-def _denials(denied: Mapping[str, Answer]) -> dict[str, list[str]]:
+def denials(denied: Collection[Answer]) -> dict[str, list[str]]:
     """Return the names of statements that deny, by their policy."""
     found: dict[str, list[str]] = {}
-    for answer in denied.values():
+    for answer in denied:
         for policy, name in answer.denials:
             if name not in (names := found.setdefault(policy, [])):
                 names.append(name)
     return found
 
 
-def _edit(names: list[str]) -> str:
-    return f"# in policy.json, remove or narrow the Deny: {', '.join(names)}"
+def place_of_key(aws: Callable[..., str], arn: str) -> Place:
+    """Return the commands of a key's policy; aws: makes an `aws` command of words."""
+    key = ("--key-id", arn, "--policy-name", "default")
+    return Place(
+        aws("kms", "get-key-policy", *key, "--query", "Policy", "--output", "text"),
+        aws("kms", "put-key-policy", *key, "--policy", "file://policy.json"),
+    )
 
 
-def _allows(request: Request, identity: Mapping[str, Document]) -> bool:
-    policy = _open_to(request.principal_account)
-    return evaluate(request, identity, policy).verdict == Verdict.ALLOWED
+def place_of_bucket(aws: Callable[..., str], name: str) -> Place:
+    """Return the commands of a bucket's policy."""
+    bucket = ("--bucket", name)
+    return Place(
+        aws("s3api", "get-bucket-policy", *bucket, "--query", "Policy", "--output", "text"),
+        aws("s3api", "put-bucket-policy", *bucket, "--policy", "file://policy.json"),
+    )
 
 
-def _sorted(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+# Answers -----------------------------------------------------------------------------------------
+
+
+def denied_and_unknown(
+    answers: list[tuple[Need, Answer]],
+) -> tuple[dict[str, Answer], dict[str, Answer]]:
     """Return by label what is denied, and what is not known."""
     by_label: dict[str, list[Answer]] = {}
     for need, answer in answers:
@@ -280,7 +213,7 @@ def _sorted(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict
     return denied, unknown
 
 
-def _words(answers: Mapping[str, Answer]) -> str:
+def in_words(answers: Mapping[str, Answer]) -> str:
     """Return requests in words, those with the same reason together."""
     by_reason: dict[str, list[str]] = {}
     for label, answer in answers.items():
@@ -288,15 +221,15 @@ def _words(answers: Mapping[str, Answer]) -> str:
     return "; ".join(f"{', '.join(labels)} ({why})" for why, labels in by_reason.items())
 
 
-def _unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
+def unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
     if unknown:
-        yield Unchecked(f"{what}: {_words(unknown)}")
+        yield Unchecked(f"{what}: {in_words(unknown)}")
 
 
 # What AWS has ------------------------------------------------------------------------------------
 
 
-def _stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
+def deployed_stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
     """Return the stack as the template means it, with the names that its resources have."""
     physical_ids = subject.resources | dict(names or {})
     return template.resolve(
@@ -304,64 +237,43 @@ def _stack(subject: Subject, names: Mapping[str, str] | None = None) -> template
     )
 
 
-def _intended(stack: template.Stack, role: str) -> dict[str, Document]:
-    """Return the policies that the template gives a role, by logical id."""
+def intended(stack: template.Stack, role: str) -> dict[str, Document]:
+    """Return the policies that the template gives a role, by their names."""
     found = stack.resources[role].properties["Policies"] if role else ()
     return {each["PolicyName"]: each["PolicyDocument"] for each in found}
 
 
-def _identity(subject: Subject, role_name: str) -> Iterator[tuple[str, Document]]:
-    """Yield the names and documents of a role's policies, inline and attached."""
-    role = {"RoleName": role_name}
-    for name in subject.pages("iam", "list_role_policies", "PolicyNames")(**role):
-        found = subject.call("iam", "get_role_policy", PolicyName=name, **role)
-        yield name, found["PolicyDocument"]
-    attached = subject.pages("iam", "list_attached_role_policies", "AttachedPolicies")
-    for policy in attached(**role):
-        yield policy["PolicyArn"], _managed(subject, policy["PolicyArn"])
-
-
-def _managed(subject: Subject, arn: str) -> Document:
-    version = subject.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    found = subject.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
-    document: Document = found["PolicyVersion"]["Document"]
-    return document
-
-
-def _key(subject: Subject, stack: template.Stack) -> Document:
-    """Return the policy of the key, or what stands for one that cannot be read."""
-    arn = stack.outputs["KeyArn"]
-    if arn.split(":")[4] == stack.account_id:
-        # That it cannot be read is said of the key.
-        with contextlib.suppress(AccessError):
-            return _key_policy(subject, arn)
-    return _open_to(stack.account_id)
-
-
-def _open_to(account_id: str) -> Document:
+def open_to(account_id: str) -> Document:
     """Return what stands for a policy that cannot be read: it leaves all to IAM."""
     statement = {"Effect": "Allow", "Principal": {"AWS": account_id}, "Action": "*"}
     return {"Statement": statement | {"Resource": "*"}}
 
 
-def _key_policy(reader: Reader, arn: str) -> Document:
+def key_policy(reader: Reader, arn: str) -> tuple[Place, Document]:
+    """Return the policy of a key, and its commands."""
     found = reader.call("kms", "get_key_policy", KeyId=arn, PolicyName="default")
-    policy: Document = json.loads(found["Policy"])
-    return policy
+    return place_of_key(reader.aws, arn), json.loads(found["Policy"])
 
 
-def _bucket_policy(subject: Subject) -> Document | None:
+def bucket_policy(reader: Reader, name: str) -> tuple[Place, Document | None]:
+    """Return the policy of a bucket, None if it has none, and its commands."""
+    place = place_of_bucket(reader.aws, name)
     try:
-        found = subject.call("s3", "get_bucket_policy", Bucket=subject.bucket)
+        found = reader.call("s3", "get_bucket_policy", Bucket=name)
     except AccessError as error:
         if code(error) != "NoSuchBucketPolicy":
             raise
-        return None
-    policy: Document = json.loads(found["Policy"])
-    return policy
+        none = json.dumps({"Version": "2012-10-17", "Statement": []})
+        return place._replace(get=printed(none)), None
+    return place, json.loads(found["Policy"])
 
 
-def _organization(reader: Reader, policies: Any) -> str | None:
+def printed(text: str) -> str:
+    """Return the command that prints a text."""
+    return commands.joined(["printf", "%s", text])
+
+
+def find_organization(reader: Reader, policies: Any) -> str | None:
     """Return the id of the account's organization; None if unreadable, or if no policy asks."""
     if "aws:principalorgid" not in json.dumps(policies).lower():
         return None
@@ -372,7 +284,8 @@ def _organization(reader: Reader, policies: Any) -> str | None:
     return None
 
 
-def _asked(request: Request, organization: str | None) -> Request:
+def asked(request: Request, organization: str | None) -> Request:
+    """Return a request as a member of an organization makes it."""
     if organization is None or request.is_of_service:
         return request
     return replace(request, context={**request.context, "aws:PrincipalOrgID": organization})

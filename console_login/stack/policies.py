@@ -147,7 +147,9 @@ def evaluate(
         each for name, policy in identity.items() for each in _read(request, name, policy)
     ]
     by_boundary = _read(request, BOUNDARY, boundary) if boundary else []
-    by_resource = _read(request, RESOURCE, resource_policy or {"Statement": []})
+    by_resource = _read(
+        request, RESOURCE, resource_policy or {"Statement": []}, has_boundary=boundary is not None
+    )
     every = [*by_identity, *by_boundary, *by_resource]
 
     denials = [each for each in every if each.effect == "Deny"]
@@ -199,13 +201,16 @@ class _Match:
         return _any([self.to_principal, self.to_account])
 
 
-def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
+def _read(
+    request: Request, policy_name: str, policy: Document, *, has_boundary: bool = False
+) -> list[_Match]:
     return [
         replace(
             _match(
                 request,
                 f"{statement.get('Sid', f'statement {number}')} of {policy_name}",
                 statement,
+                has_boundary=has_boundary,
             ),
             policy=policy_name,
         )
@@ -213,7 +218,7 @@ def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
     ]
 
 
-def _match(request: Request, name: str, statement: Document) -> _Match:
+def _match(request: Request, name: str, statement: Document, *, has_boundary: bool) -> _Match:
     effect = statement["Effect"]
     notes: list[str] = []
     is_about = _all(
@@ -224,7 +229,7 @@ def _match(request: Request, name: str, statement: Document) -> _Match:
     )
     if is_about is None:
         notes.append("Resource")
-    to_principal, to_account = _principals(request, statement)
+    to_principal, to_account = _principals(request, statement, has_boundary=has_boundary)
     if None in (to_principal, to_account):
         notes.append("principal")
     if is_about is False or _any([to_principal, to_account]) is False:
@@ -258,9 +263,15 @@ def _resource(pattern: str, arn: str) -> Maybe:
     return None if _like(pattern, arn) else False
 
 
-def _principals(request: Request, statement: Document) -> tuple[Maybe, Maybe]:
+def _principals(
+    request: Request, statement: Document, *, has_boundary: bool
+) -> tuple[Maybe, Maybe]:
     """Whether a statement names a request's principal, and whether it names its account."""
     if "NotPrincipal" in statement:
+        # AWS documents that such a Deny denies whoever has a permissions boundary, named or not:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+        if has_boundary and statement["Effect"] == "Deny":
+            return True, False
         to_principal, to_account = _named(request, statement["NotPrincipal"])
         # AWS looks for the account first: an exception of a role alone may not be one.
         is_alone = to_principal and not to_account and not request.is_of_service

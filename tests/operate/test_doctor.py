@@ -398,7 +398,7 @@ def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> No
         ("filter_log_events", {"delivery"}),
         (
             "describe_stack_resources",
-            {"subscription filter", "key policy", "stream"} | ROLES,
+            {"subscription filter", "key policy", "stream", "trail"} | ROLES,
         ),
         ("describe_key", {"key policy"}),
         ("get_function_configuration", {"function"}),

@@ -60,9 +60,8 @@ def test_what_is_deployed_is_well(subject: Subject) -> None:
     for check in ("role of the filter", "role of the stream", "role of the function", "key policy"):
         every = list(CHECKS[check](subject))
         # What it looked at, and nothing else.
-        (said,) = every
-        assert isinstance(said, str)
-        assert "requests" in said
+        assert {type(each) for each in every} == {str}
+        assert any("requests" in each for each in every)
 
 
 # Roles -------------------------------------------------------------------------------------------

@@ -179,6 +179,27 @@ def test_a_boundary_must_allow_too_and_may_deny() -> None:
     assert of_role(PUT, boundary=[PUT, PUT | {"Effect": "Deny"}]) == DENIED
 
 
+@pytest.mark.parametrize(
+    ("verdict", "who", "excepted"),
+    [
+        (DENIED, ROLE, [ROLE, ACCOUNT]),
+        (DENIED, ROLE, [ROLE]),
+        (DENIED, ROLE, [ACCOUNT]),
+        (DENIED, ROLE, [OTHER]),
+        # A service has no boundary.
+        (ALLOWED, LOGS, []),
+    ],
+)
+def test_an_exception_from_a_deny_is_none_for_who_has_a_boundary(
+    verdict: Verdict, who: str, excepted: list[str]
+) -> None:
+    request = Request(who, "kms:Decrypt", KEY, ACCOUNT)
+    key = {"Statement": excepting(*excepted, Service=LOGS)}
+    every = {"Statement": EVERY_KEY}
+    limit = every if who == ROLE else None
+    assert evaluate(request, {"p": every}, key, limit).verdict == verdict
+
+
 def test_a_bucket_may_allow_what_iam_does_not_within_an_account() -> None:
     statement = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": "s3:*", "Resource": "*"}
     for account, verdict in ((ACCOUNT, ALLOWED), (OTHER, DENIED)):
