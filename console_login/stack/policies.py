@@ -137,7 +137,12 @@ def evaluate(
         each for name, policy in identity.items() for each in _read(request, name, policy)
     ]
     by_boundary = _read(request, "the permissions boundary", boundary) if boundary else []
-    by_resource = _read(request, "the resource's policy", resource_policy or {"Statement": []})
+    by_resource = _read(
+        request,
+        "the resource's policy",
+        resource_policy or {"Statement": []},
+        is_bounded=boundary is not None,
+    )
     every = [*by_identity, *by_boundary, *by_resource]
 
     denials = [each for each in every if each.effect == "Deny"]
@@ -152,7 +157,14 @@ def evaluate(
         to_account = _any(each.to_account for each in by_resource if each.effect == "Allow")
         by_iam = _any(each.matches for each in by_identity if each.effect == "Allow")
         if boundary:
-            by_iam = _all([by_iam, _any(e.matches for e in by_boundary if e.effect == "Allow")])
+            within = _any(each.matches for each in by_boundary if each.effect == "Allow")
+            by_iam = _all([by_iam, within])
+            # It limits also what the resource's policy gives to a role's ARN.
+            to_principal = _any(
+                _all([each.to_principal, within]) if each.is_to_arn else each.to_principal
+                for each in by_resource
+                if each.effect == "Allow"
+            )
         if request.principal_account != request.account:
             is_allowed = _all([by_iam, _any([to_principal, to_account])])
         # A key and a role leave to IAM only what their policy says.
@@ -173,6 +185,7 @@ def evaluate(
 class _Match:
     """How a statement matches a request: by its principal itself, or by its account alone.
 
+    is_to_arn: whether it names the principal by its ARN, and not as everyone or as a session.
     note: the condition that fails, or what is not known.
     """
 
@@ -181,22 +194,28 @@ class _Match:
     to_principal: Maybe = False
     to_account: Maybe = False
     note: str = ""
+    is_to_arn: bool = False
 
     @property
     def matches(self) -> Maybe:
         return _any([self.to_principal, self.to_account])
 
 
-def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
+def _read(
+    request: Request, policy_name: str, policy: Document, *, is_bounded: bool = False
+) -> list[_Match]:
     return [
         _match(
-            request, f"{statement.get('Sid', f'statement {number}')} of {policy_name}", statement
+            request,
+            f"{statement.get('Sid', f'statement {number}')} of {policy_name}",
+            statement,
+            is_bounded=is_bounded,
         )
         for number, statement in enumerate(as_list(policy["Statement"]), 1)
     ]
 
 
-def _match(request: Request, name: str, statement: Document) -> _Match:
+def _match(request: Request, name: str, statement: Document, *, is_bounded: bool) -> _Match:
     effect = statement["Effect"]
     notes: list[str] = []
     is_about = _all(
@@ -207,7 +226,7 @@ def _match(request: Request, name: str, statement: Document) -> _Match:
     )
     if is_about is None:
         notes.append("Resource")
-    to_principal, to_account = _principals(request, statement)
+    to_principal, to_account = _principals(request, statement, is_bounded=is_bounded)
     if None in (to_principal, to_account):
         notes.append("principal")
     if is_about is False or _any([to_principal, to_account]) is False:
@@ -219,7 +238,10 @@ def _match(request: Request, name: str, statement: Document) -> _Match:
         )
     why = f"{name}: {', '.join(notes + [note] * bool(note))}"
     principal, account = (_all([each, is_about, holds]) for each in (to_principal, to_account))
-    return _Match(name, effect, principal, account, why)
+    principals = statement.get("Principal", "*")
+    aws = () if principals == "*" else as_list(principals.get("AWS", ()))
+    is_to_arn = request.who in aws and "*" not in aws
+    return _Match(name, effect, principal, account, why, is_to_arn)
 
 
 def _element(statement: Document, name: str, matches: Callable[[str], Maybe]) -> Maybe:
@@ -241,14 +263,23 @@ def _resource(pattern: str, arn: str) -> Maybe:
     return None if _like(pattern, arn) else False
 
 
-def _principals(request: Request, statement: Document) -> tuple[Maybe, Maybe]:
-    """Whether a statement names a request's principal, and whether it names its account."""
-    if "NotPrincipal" in statement:
-        to_principal, to_account = _named(request, statement["NotPrincipal"])
-        # AWS looks for the account first: an exception of a role alone may not be one.
-        is_alone = to_principal and not to_account and not request.is_of_service
-        return None if is_alone else _not(_any([to_principal, to_account])), False
-    return _named(request, statement["Principal"]) if "Principal" in statement else (True, False)
+def _principals(request: Request, statement: Document, *, is_bounded: bool) -> tuple[Maybe, Maybe]:
+    """Whether a statement names a request's principal, and whether it names its account.
+
+    is_bounded: whether the principal has a permissions boundary.
+    """
+    if "NotPrincipal" not in statement:
+        if "Principal" not in statement:
+            return True, False
+        return _named(request, statement["Principal"])
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+    to_principal, to_account = _named(request, statement["NotPrincipal"])
+    if is_bounded:
+        # Whomever it excepts.
+        return True, False
+    # AWS looks for the account first: an exception of a role alone may not be one.
+    is_alone = to_principal and not to_account and not request.is_of_service
+    return None if is_alone else _not(_any([to_principal, to_account])), False
 
 
 def _named(request: Request, principals: Any) -> tuple[Maybe, Maybe]:
