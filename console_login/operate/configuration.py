@@ -80,7 +80,7 @@ def _put_filter(subject: Subject, name: str) -> str:
 
 
 def check_stream(subject: Subject) -> Checked:
-    """Find whether the stream is active, with the stack's function as its only processor."""
+    """Find whether the stream is active, writes where and how it should, and with what it runs."""
     name = subject.stream_name
     described = subject.call("firehose", "describe_delivery_stream", DeliveryStreamName=name)[
         "DeliveryStreamDescription"
@@ -102,9 +102,31 @@ def check_stream(subject: Subject) -> Checked:
     processors = configuration.get("Processors", ()) if is_on else ()
     types = ", ".join(each["Type"] for each in processors)
     yield f"stream {name} is {status}; processors: {types or 'none'}"
-    for problem in _of_processors(subject, processors):
+    expected = _expected(subject)
+    # What is empty is left out of the description.
+    others = {key: value for key, value in expected.items() if s3.get(key, "") != value}
+    problems = [
+        f"the stream has {key} {json.dumps(s3.get(key, ''))}, and the stack's is"
+        f" {json.dumps(value)}"
+        for key, value in others.items()
+    ]
+    if of_processors := list(_of_processors(subject, processors)):
+        problems += of_processors
+        others["ProcessingConfiguration"] = _processing(subject)
+    for problem in problems:
         # A deploy would find nothing to change.
-        yield Finding(problem, [_update_destination(subject, described)])
+        yield Finding(problem, [_update_destination(subject, described, others)])
+
+
+def _expected(subject: Subject) -> dict[str, Any]:
+    """Return where the stream writes, and how, as DescribeDeliveryStream says it."""
+    keys = ("Prefix", "ErrorOutputPrefix", "CustomTimeZone", "CompressionFormat", "FileExtension")
+    return {
+        "BucketARN": f"arn:{subject.partition}:s3:::{subject.bucket}",
+        "RoleARN": subject.role_arn("DeliveryRole"),
+        **{key: subject.destination[key] for key in keys},
+        "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": subject.key_arn}},
+    }
 
 
 def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
@@ -129,8 +151,7 @@ def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
             yield f"the stream's function is {function}, and the stack's is {ours}"
 
 
-def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
-    """Return the command that gives the stream the processors of the template."""
+def _processing(subject: Subject) -> dict[str, Any]:
     arns = {
         "LambdaArn": subject.stack.outputs["TransformFunctionArn"],
         "RoleArn": subject.role_arn("DeliveryRole"),
@@ -140,11 +161,16 @@ def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
         each | {"ParameterValue": arns.get(each["ParameterName"], each["ParameterValue"])}
         for each in processor["Parameters"]
     ]
-    processing = {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
-    update = json.dumps({"ProcessingConfiguration": processing})
+    return {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
+
+
+def _update_destination(
+    subject: Subject, described: dict[str, Any], changes: dict[str, Any]
+) -> str:
+    """Return the command that gives the stream what the template says."""
     return subject.aws(
         *("firehose", "update-destination", "--delivery-stream-name", subject.stream_name),
         *("--current-delivery-stream-version-id", described["VersionId"]),
         *("--destination-id", described["Destinations"][0]["DestinationId"]),
-        *("--extended-s3-destination-update", update),
+        *("--extended-s3-destination-update", json.dumps(changes)),
     )

@@ -27,6 +27,13 @@ _MERGE = (
 )
 
 
+# By a key's state, what makes it enabled.
+_ENABLE = {
+    "Disabled": ("enable-key",),
+    "PendingDeletion": ("cancel-key-deletion", "enable-key"),
+}
+
+
 def check_filter_role(subject: Subject) -> Checked:
     """Find whether CloudWatch Logs may assume the filter's role, and put with it."""
     used = {each["roleArn"].rsplit("/", 1)[-1] for each in subject.our_filters if "roleArn" in each}
@@ -51,6 +58,17 @@ def check_key(subject: Subject) -> Checked:
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
     yield from of_key(subject, _stack(subject), words)
+    key = subject.call("kms", "describe_key", KeyId=subject.key_arn)["KeyMetadata"]
+    yield from of_state(subject, key, subject.drift)
+
+
+def of_state(reader: Reader, key: dict[str, Any], otherwise: list[str]) -> Checked:
+    """Find whether a key is enabled; otherwise: what to type where no command can enable it."""
+    arn, state = key["Arn"], key["KeyState"]
+    if state != "Enabled":
+        enable = [reader.aws("kms", each, "--key-id", arn) for each in _ENABLE.get(state, ())]
+        yield Finding(f"key {arn} is {state}", enable or otherwise)
+    yield f"key {arn} is {state}"
 
 
 def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:

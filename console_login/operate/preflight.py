@@ -404,26 +404,14 @@ def check_key(plan: Plan) -> Checked:
 
 
 def _of_metadata(plan: Plan, key: dict[str, Any]) -> Checked:
-    arn, state = key["Arn"], key["KeyState"]
+    arn = key["Arn"]
     another = [plan.aws("kms", "create-key"), plan.edit("ExistingKeyArn", "ARN")]
     kind = (key.get("KeySpec", "SYMMETRIC_DEFAULT"), key.get("KeyUsage", "ENCRYPT_DECRYPT"))
     if kind != ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"):
         yield Finding(f"key {arn} is of {' and '.join(kind)}: it must be symmetric", another)
     if key.get("KeyManager", "CUSTOMER") != "CUSTOMER":
         yield Finding(f"key {arn} is AWS's own: its policy cannot be changed", another)
-    enable = {
-        "Enabled": [],
-        "Disabled": ["enable-key"],
-        "PendingDeletion": ["cancel-key-deletion", "enable-key"],
-    }
-    if state not in enable:
-        yield Finding(f"key {arn} is {state}", another)
-    elif enable[state]:
-        yield Finding(
-            f"key {arn} is {state}",
-            [plan.aws("kms", command, "--key-id", arn) for command in enable[state]],
-        )
-    yield f"key {arn} is {state}"
+    yield from permissions.of_state(plan, key, another)
 
 
 def check_bucket(plan: Plan) -> Checked:

@@ -262,6 +262,44 @@ def test_the_stream_is_not_as_it_should_be(
     assert command[command.index("--destination-id") + 1] == "destinationId-000000000001"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("BucketARN", "arn:aws:s3:::amzn-s3-demo-bucket"),
+        ("RoleARN", "arn:aws:iam::111122223333:role/other"),
+        ("Prefix", "elsewhere/"),
+        ("ErrorOutputPrefix", ""),
+        ("CustomTimeZone", "UTC"),
+        ("CompressionFormat", "Snappy"),
+        ("FileExtension", ".log"),
+        ("EncryptionConfiguration", {"NoEncryptionConfig": "NoEncryption"}),
+    ],
+)
+def test_the_stream_writes_elsewhere_or_otherwise(key: str, value: Any, access: Access) -> None:
+    def change(stream: Any) -> None:
+        s3 = stream["Destinations"][0]["ExtendedS3DestinationDescription"]
+        ours.append(s3.pop(key))
+        if value:
+            s3[key] = value
+
+    ours: list[Any] = []
+    (finding,) = found_by("stream", OtherStream(access, change))
+    assert f"the stream has {key} {json.dumps(value)}, and the stack's is " in finding.problem
+    command = shlex.split(finding.remedy[0])
+    update = command[command.index("--extended-s3-destination-update") + 1]
+    assert json.loads(update) == {key: ours[0]}
+
+
+def test_two_findings_of_a_stream_have_one_command(access: Access) -> None:
+    def change(stream: Any) -> None:
+        native(stream)
+        stream["Destinations"][0]["ExtendedS3DestinationDescription"]["Prefix"] = "elsewhere/"
+
+    # The first changes the version that the second would name.
+    first, second = found_by("stream", OtherStream(access, change))
+    assert first.remedy == second.remedy
+
+
 def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> None:
     def version(stream: Any) -> None:
         for parameter in processing(stream)["Processors"][0]["Parameters"]:
@@ -284,13 +322,14 @@ def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> No
         ("get_role", ROLES),
         ("get_role_policy", ROLES),
         ("get_key_policy", {"key policy"}),
+        ("describe_key", {"key policy"}),
         ("describe_delivery_stream", {"stream"}),
         ("list_objects_v2", {"error objects", "delivery"}),
         ("describe_trails", {"trail"}),
         ("get_trail_status", {"trail"}),
         ("get_event_selectors", {"trail"}),
         ("filter_log_events", {"delivery"}),
-        ("describe_stack_resources", {"subscription filter", "key policy"} | ROLES),
+        ("describe_stack_resources", {"subscription filter", "key policy", "stream"} | ROLES),
     ],
 )
 def test_what_is_refused_ends_no_other_check(
