@@ -75,7 +75,7 @@ def _put_filter(subject: Subject, name: str) -> str:
 
 
 def check_stream(subject: Subject) -> Checked:
-    """Find whether the stream is active, with the stack's function as its only processor."""
+    """Find whether the stream is active, writes where and how it should, and with what it runs."""
     name = subject.stream_name
     described = subject.call("firehose", "describe_delivery_stream", DeliveryStreamName=name)[
         "DeliveryStreamDescription"

@@ -217,6 +217,8 @@ def check_alarms(subject: Subject) -> Checked:
                 f"{names[name]} sends nothing: its actions are disabled",
                 [subject.aws("cloudwatch", "enable-alarm-actions", "--alarm-names", name)],
             )
+        if not alarm.get("AlarmActions"):
+            yield Finding(f"{names[name]} sends nothing: it has no action", subject.drift)
     for name in sorted(set(names) - {each["AlarmName"] for each in found}):
         yield Finding(f"{names[name]} is gone: {name}", subject.drift)
     waiting = states.get("INSUFFICIENT_DATA", [])

@@ -165,7 +165,14 @@ def evaluate(
         to_account = _any(each.to_account for each in by_resource if each.effect == "Allow")
         by_iam = _any(each.matches for each in by_identity if each.effect == "Allow")
         if boundary:
-            by_iam = _all([by_iam, _any(e.matches for e in by_boundary if e.effect == "Allow")])
+            within = _any(each.matches for each in by_boundary if each.effect == "Allow")
+            by_iam = _all([by_iam, within])
+            # It limits also what the resource's policy gives to a role's ARN.
+            to_principal = _any(
+                _all([each.to_principal, within]) if each.is_to_arn else each.to_principal
+                for each in by_resource
+                if each.effect == "Allow"
+            )
         if request.principal_account != request.account:
             is_allowed = _all([by_iam, _any([to_principal, to_account])])
         # A key and a role leave to IAM only what their policy says.
@@ -186,6 +193,7 @@ def evaluate(
 class _Match:
     """How a statement matches a request: by its principal itself, or by its account alone.
 
+    is_to_arn: whether it names the principal by its ARN, and not as everyone or as a session.
     note: the condition that fails, or what is not known.
     """
 
@@ -195,6 +203,7 @@ class _Match:
     to_account: Maybe = False
     note: str = ""
     policy: str = ""
+    is_to_arn: bool = False
 
     @property
     def matches(self) -> Maybe:
@@ -241,7 +250,10 @@ def _match(request: Request, name: str, statement: Document, *, has_boundary: bo
         )
     why = f"{name}: {', '.join(notes + [note] * bool(note))}"
     principal, account = (_all([each, is_about, holds]) for each in (to_principal, to_account))
-    return _Match(name, effect, principal, account, why)
+    principals = statement.get("Principal", "*")
+    aws = () if principals == "*" else as_list(principals.get("AWS", ()))
+    is_to_arn = request.who in aws and "*" not in aws
+    return _Match(name, effect, principal, account, why, is_to_arn=is_to_arn)
 
 
 def _element(statement: Document, name: str, matches: Callable[[str], Maybe]) -> Maybe:

@@ -268,26 +268,48 @@ def test_the_stream_is_not_as_it_should_be(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("key", "value"),
     [
-        ("Prefix", "other/"),
         ("BucketARN", "arn:aws:s3:::amzn-s3-demo-bucket"),
-        ("CompressionFormat", "GZIP"),
+        ("RoleARN", "arn:aws:iam::111122223333:role/other"),
+        ("Prefix", "elsewhere/"),
+        ("ErrorOutputPrefix", ""),
+        ("CustomTimeZone", "UTC"),
+        ("CompressionFormat", "Snappy"),
+        ("FileExtension", ".log"),
         ("EncryptionConfiguration", {"NoEncryptionConfig": "NoEncryption"}),
     ],
 )
-def test_the_stream_writes_elsewhere(name: str, value: Any, access: Access) -> None:
+def test_the_stream_writes_elsewhere_or_otherwise(key: str, value: Any, access: Access) -> None:
     def change(stream: Any) -> None:
-        before.append(stream["Destinations"][0]["ExtendedS3DestinationDescription"].get(name))
-        stream["Destinations"][0]["ExtendedS3DestinationDescription"][name] = value
+        s3 = stream["Destinations"][0]["ExtendedS3DestinationDescription"]
+        ours.append(s3.pop(key))
+        if value:
+            s3[key] = value
 
-    before: list[Any] = []
+    ours: list[Any] = []
     (finding,) = found_by("stream", OtherStream(access, change))
-    assert f"has {name} {json.dumps(value)}, and the stack's is " in finding.problem
+    assert f"the stream has {key} {json.dumps(value)}, and the stack's is " in finding.problem
     command = shlex.split(finding.remedy[0])
     update = command[command.index("--extended-s3-destination-update") + 1]
-    assert json.loads(update) == {name: before[0]}
+    assert json.loads(update) == {key: ours[0]}
     assert " backfill " in finding.after[-1]
+
+
+def test_all_that_is_wrong_with_a_stream_has_one_command(access: Access) -> None:
+    def change(stream: Any) -> None:
+        native(stream)
+        stream["Destinations"][0]["ExtendedS3DestinationDescription"]["Prefix"] = "elsewhere/"
+
+    # Another one would name the version that the first has changed.
+    (finding,) = found_by("stream", OtherStream(access, change))
+    assert "the stream still has Firehose's paid processing on: " in finding.problem
+    assert '; the stream has Prefix "elsewhere/", ' in finding.problem
+    command, *others = finding.remedy
+    assert all(each.startswith("#") for each in others)
+    words = shlex.split(command)
+    update = json.loads(words[words.index("--extended-s3-destination-update") + 1])
+    assert update.keys() == {"ProcessingConfiguration", "Prefix"}
 
 
 def test_the_function_is_gone(access: Access) -> None:

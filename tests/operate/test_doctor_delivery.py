@@ -164,6 +164,8 @@ def test_what_is_too_much_to_count_is_said(access: Access, monkeypatch: pytest.M
 
 # Alarms ------------------------------------------------------------------------------------------
 
+TOPIC = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
+
 
 class Alarmed(Subject):
     """The stack, deployed with alarms: they exist in the endpoint, made as the template says."""
@@ -193,6 +195,7 @@ def alarmed(access: Access) -> Iterator[Alarmed]:
             Statistic="Sum",
             Threshold=1,
             ComparisonOperator="GreaterThanThreshold",
+            AlarmActions=[TOPIC],
         )
     yield subject
     cloudwatch.delete_alarms(AlarmNames=names)
@@ -227,6 +230,17 @@ def test_an_alarm_that_tells_nobody_is_a_finding(access: Access, alarmed: Alarme
     (finding,) = result_of("alarms", alarmed).findings
     assert "DataFreshnessAlarm sends nothing" in finding.problem
     assert finding.remedy[0].endswith(f" cloudwatch enable-alarm-actions --alarm-names {name}")
+
+
+def test_an_alarm_without_an_action_is_a_finding(access: Access, alarmed: Alarmed) -> None:
+    cloudwatch = access.client("cloudwatch")
+    name = f"{STACK}-DataFreshnessAlarm"
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    settings = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+    kept = {key: value for key, value in alarm.items() if key in settings}
+    cloudwatch.put_metric_alarm(**kept | {"AlarmActions": []})
+    (finding,) = result_of("alarms", alarmed).findings
+    assert finding.problem == "DataFreshnessAlarm sends nothing: it has no action"
 
 
 def test_an_alarm_that_was_deleted_is_a_finding(access: Access, alarmed: Alarmed) -> None:

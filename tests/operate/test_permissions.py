@@ -341,7 +341,17 @@ def test_a_trust_policy_as_owners_write_it(case: Any, access: Access, subject: S
 
 
 @cases("keys")
-def test_a_keys_policy_as_owners_write_it(case: Any, access: Access, subject: Subject) -> None:
+def test_a_keys_policy_as_owners_write_it(
+    case: Any, access: Access, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To moto any Deny denies DescribeKey to everyone.
+    described = subject.call("kms", "describe_key", KeyId=subject.key_arn)
+    call = subject.call
+
+    def calling(service: str, operation: str, **arguments: Any) -> Any:
+        return described if operation == "describe_key" else call(service, operation, **arguments)
+
+    monkeypatch.setattr(subject, "call", calling)
     named = VERDICTS["statements"]
     text = document(*(named[e] if isinstance(e, str) else e for e in case["statements"]))
     for role in ("Delivery", "Transform", "Subscription", "Trail"):
@@ -440,6 +450,27 @@ def test_the_policy_of_another_accounts_key_cannot_be_checked(subject: Subject) 
     (unchecked,) = existing(printed(), subject, **foreign)
     assert isinstance(unchecked, Unchecked)
     assert f"only account {OTHER_ACCOUNT} can read" in unchecked.why
+
+
+def test_a_key_that_is_not_enabled_is_a_finding(access: Access, subject: Subject) -> None:
+    kms = access.client("kms")
+    # moto knows no ARN here.
+    key_id = subject.key_arn.rsplit("/", 1)[1]
+    kms.disable_key(KeyId=key_id)
+    try:
+        (finding,) = found_by("key policy", subject)[0]
+        assert finding.problem == f"key {subject.key_arn} is Disabled"
+        (enable,) = finding.remedy
+        assert enable.endswith(f" kms enable-key --key-id {key_id}")
+        kms.schedule_key_deletion(KeyId=key_id)
+        (finding,) = found_by("key policy", subject)[0]
+        assert finding.problem == f"key {subject.key_arn} is PendingDeletion"
+        cancel, enable = finding.remedy
+        assert " kms cancel-key-deletion " in cancel
+        assert " kms enable-key " in enable
+    finally:
+        kms.cancel_key_deletion(KeyId=key_id)
+        kms.enable_key(KeyId=key_id)
 
 
 def test_the_organization_of_the_account_is_looked_up(subject: Subject) -> None:
