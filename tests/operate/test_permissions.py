@@ -59,8 +59,9 @@ def found_by(check: str, subject: Subject) -> tuple[list[Finding], list[str]]:
 def test_what_is_deployed_is_well(subject: Subject) -> None:
     for check in ("role of the filter", "role of the stream", "role of the function", "key policy"):
         every = list(CHECKS[check](subject))
-        # What it looked at, and nothing else.
-        (said,) = every
+        # What it looked at, and nothing else; the key's state comes first.
+        *others, said = every
+        assert [str(each).endswith(" is Enabled") for each in others] == [True] * len(others)
         assert isinstance(said, str)
         assert "requests" in said
 
