@@ -3,8 +3,10 @@
 import copy
 import json
 import shlex
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +160,19 @@ def test_what_cloudtrail_is_refused_is_a_finding(
     assert words in finding.problem
     assert any(remedy in line for line in finding.remedy)
     assert all(shlex.split(line, comments=True) or line.startswith("#") for line in finding.remedy)
+
+
+def test_a_bucket_without_a_policy_gets_one(tmp_path: Path) -> None:
+    deployed = Deployed()
+    deployed.refuses["get_bucket_policy"] = refused("GetBucketPolicy", "NoSuchBucketPolicy")
+    (finding,) = (each for each in found(deployed) if isinstance(each, Finding))
+    *lines, put = finding.remedy
+    # None of them asks AWS, which has nothing to print.
+    for line in lines:
+        subprocess.run(["sh", "-ec", line], cwd=tmp_path, check=True)
+    assert " put-bucket-policy " in put
+    assert put.endswith(" file://policy.json")
+    assert json.loads((tmp_path / "policy.json").read_text()) == deployed.bucket
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,29 @@ def test_a_permissions_boundary_must_allow_too(access: Access, subject: Subject)
     assert finding.remedy[-1] == f"# the permissions boundary of the role must allow {actions}, too"
 
 
+def test_a_deny_that_excepts_a_role_with_a_boundary_is_the_keys(
+    access: Access, subject: Subject
+) -> None:
+    iam, kms = access.client("iam"), access.client("kms")
+    role = {"RoleName": subject.resources["DeliveryRole"]}
+    arn = iam.create_policy(PolicyName="all", PolicyDocument=allowing("*", "*"))["Policy"]["Arn"]
+    before = kms.get_key_policy(KeyId=subject.key_arn, PolicyName="default")["Policy"]
+    policy = json.loads(before)
+    deny = {"Sid": "Others", "Effect": "Deny", "NotPrincipal": {"AWS": [ACCOUNT]}}
+    policy["Statement"].append(deny | {"Action": "kms:GenerateDataKey", "Resource": "*"})
+    iam.put_role_permissions_boundary(**role, PermissionsBoundary=arn)
+    try:
+        with key(access, subject, json.dumps(policy)):
+            ((finding,), _) = found_by("role of the stream", subject)
+    finally:
+        iam.delete_role_permissions_boundary(**role)
+    assert "(denied by Others of the resource's policy)" in finding.problem
+    get, edit, put = finding.remedy
+    assert f" get-key-policy --key-id {subject.key_arn} " in get
+    assert edit.endswith(" the Deny: Others of the resource's policy")
+    assert f" put-key-policy --key-id {subject.key_arn} " in put
+
+
 def test_the_role_that_the_filter_has_is_looked_at(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     iam = access.client("iam")

@@ -213,6 +213,8 @@ def test_an_exception_from_a_deny_is_none_for_who_has_a_boundary(
         (UNKNOWN, to({"AWS": SESSION}), "s3:*"),
         # This denies whoever has a boundary.
         (DENIED, excepting(ROLE, ACCOUNT), "kms:*"),
+        # An Allow that excepts the role gives it nothing.
+        (DENIED, EVERY_KEY | {"NotPrincipal": {"AWS": [ROLE, ACCOUNT]}}, "kms:*"),
     ],
 )
 def test_a_boundary_limits_what_a_keys_policy_gives(
