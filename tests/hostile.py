@@ -202,6 +202,11 @@ IN_ENVELOPES: dict[str, Kind] = {
     "log events with null": (log_events(b'{"message":null}'), D | F),
     "log events with numbers": (log_events(b'{"message":1}'), D | F),
     "log events with objects that name": (log_events(b'{"message":{"a":"ConsoleLogin"}}'), F),
+    # In ASCII each of these letters would be an escape, and be read again.
+    "log events with arrays of DEL": (
+        log_events(b'{"message":["' + b"\x7f" * 16_500 + b'"]}'),
+        D,
+    ),
     "log events that are arrays": (log_events(b"[]"), F),
     "empty messages": (messages(""), D),
     "two letters": (messages("xy"), D),

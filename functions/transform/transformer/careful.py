@@ -9,7 +9,7 @@ from typing import Any
 
 from transformer import envelope
 from transformer.budget import AnswerBudget
-from transformer.cloudtrail import MAX_LOG_EVENT_BYTES, Selection, json_object
+from transformer.cloudtrail import MAX_LOG_EVENT_BYTES, Selection, encode, json_object
 from transformer.outcome import Outcome, Reason, RecordError
 
 # Of lines and of opening braces: 64 MiB of them would take half a minute, and fill the memory. Real
@@ -104,7 +104,7 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
                 odd += 1
                 if odd > MAX_DAMAGED:
                     raise RecordError(Reason.UNDECODABLE)
-                if selection.is_named_in(json.dumps(message).encode()):
+                if selection.is_named_in(encode(json.dumps(message, ensure_ascii=False))):
                     raise RecordError(Reason.MALFORMED_EVENT)
             continue
         outcome.reason = Reason.NO_MATCH
