@@ -55,14 +55,14 @@ _PARAMETERS = {
 
 
 def run(*command: str | Path, **environment: str) -> None:
-    """Run a program; UserError with the last thing that it says where it fails."""
+    """Run a program; UserError with what it says first where it fails."""
     # hatchling and cyclonedx-py would date what they write by it.
     variables = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
     done = subprocess.run(
         command, cwd=ROOT, env=variables | environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = " ".join(done.stderr.split())[-600:] or "it says nothing"
+        said = " ".join(done.stderr.split())[:600] or "it says nothing"
         raise UserError(f"{command[0]} has failed with exit status {done.returncode}: {said}")
 
 
@@ -106,8 +106,9 @@ def plain(document: dict[str, Any], zips: Mapping[str, str]) -> dict[str, Any]:
     groups = document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     groups.insert(0, {"Label": {"default": "The function's code"}, "Parameters": [*_PARAMETERS]})
     document["Parameters"] = _PARAMETERS | document["Parameters"]
-    document["Mappings"] = {"Zips": {key: {"Name": name} for key, name in zips.items()}}
-    name = {"Fn::FindInMap": ["Zips", {"Ref": "Architecture"}, "Name"]}
+    # No mapping: its keys take no underscore.
+    document["Conditions"]["FunctionIsArm64"] = {"Fn::Equals": [{"Ref": "Architecture"}, "arm64"]}
+    name = {"Fn::If": ["FunctionIsArm64", zips["arm64"], zips["x86_64"]]}
     key = {"Fn::Sub": ["${CodePrefix}${Zip}", {"Zip": name}]}
     return template.expand(document, {}, code={"Bucket": {"Ref": "CodeBucket"}, "Key": key})
 
