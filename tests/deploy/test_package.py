@@ -50,9 +50,3 @@ def test_a_package_makes_what_sam_makes(
     assert said.count("finding") == cloud.command("doctor", "--stack", pipeline).stdout.count(
         "finding"
     )
-
-
-def test_a_zip_that_is_not_there_fails_the_function_alone(cloud: Cloud, package: Any) -> None:
-    place = {"CodeBucket": BUCKET, "CodePrefix": "elsewhere/"}
-    assert cloud.deploy("codeless", package, Name="codeless", **place) == "ROLLBACK_COMPLETE"
-    assert set(cloud.failures("codeless")) == {"TransformFunction"}
