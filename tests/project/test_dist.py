@@ -206,6 +206,8 @@ def test_a_zip_holds_named_code_and_locked_packages_alone(architecture: str, dis
     assert {each.date_time for each in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {each.external_attr >> 16 for each in entries} == {0o100644}
     assert {each.compress_type for each in entries} == {zipfile.ZIP_STORED}
+    # They say who has installed, and with which Python.
+    assert not {Path(name).name for name in names} & {"INSTALLER", "RECORD", "REQUESTED"}
     code = ROOT / "functions" / "transform"
     ours = {path.relative_to(code).as_posix() for path in code.rglob("*.py")}
     top = {name.split("/")[0] for name in names}
