@@ -19,9 +19,10 @@ DEV_LOCK = ROOT / "requirements-dev.txt"
 DEPLOY_LOCK = ROOT / "tests" / "deploy" / "requirements.txt"
 MUTATION_LOCK = ROOT / "tests" / "mutation" / "requirements.txt"
 SCAN_LOCK = ROOT / ".ci" / "scan.txt"
+SBOM_LOCK = ROOT / ".ci" / "sbom.txt"
 UV_LOCK = ROOT / ".ci" / "uv.txt"
-LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK, SCAN_LOCK, UV_LOCK]
-IDS = ["function", "dev", "deploy", "mutation", "scan", "uv"]
+LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK, SCAN_LOCK, SBOM_LOCK, UV_LOCK]
+IDS = ["function", "dev", "deploy", "mutation", "scan", "sbom", "uv"]
 DEV_GROUPS = {name: GROUPS[name] for name in ("function", "dev")}
 ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
 
@@ -49,6 +50,7 @@ def canonical(name: str) -> str:
         (DEPLOY_LOCK, {"deploy": GROUPS["deploy"]}),
         (MUTATION_LOCK, {"mutation": GROUPS["mutation"]}),
         (SCAN_LOCK, {"scan": GROUPS["scan"]}),
+        (SBOM_LOCK, {"sbom": GROUPS["sbom"]}),
         (UV_LOCK, {"bootstrap": GROUPS["bootstrap"]}),
     ],
     ids=IDS,
