@@ -160,7 +160,7 @@ def way(colours: Mapping[str, str]) -> Iterator[str]:
     yield words(
         895,
         y + 82,
-        "failed records, with their source",
+        "failed, with their source",
         colours["dim"],
         ' font-size="12" text-anchor="end"',
     )
@@ -177,7 +177,7 @@ FORMAT = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
 <title>What make demo prints</title>
 <style>
-.{unique_id}-matrix {{ font: {char_height}px/{line_height}px monospace; }}
+.{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; }}
 .{unique_id}-title {{ font-family: sans-serif; font-size: 18px; font-weight: bold; }}
 {styles}
 </style>
