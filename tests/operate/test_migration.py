@@ -8,7 +8,6 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto_endpoint import serving_moto

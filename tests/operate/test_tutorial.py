@@ -1,6 +1,7 @@
 """Every command of docs/tutorial.md, against moto: what a console tutorial has made, and ours."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,14 @@ from console_login.stack.place import ACCOUNT_ID, REGION
 DAY = "2026/11/24"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:blueprint"
 ROLES = {"filter": "my-filter-role", "stream": "my-stream-role", "function": "my-function-role"}
+POLICY = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "firehose:PutRecord", "Resource": "*"}],
+    }
+)
 PROCESSORS = {
     "without processing": None,
-    "decompression": {"Type": "Decompression"},
     "blueprint": {
         "Type": "Lambda",
         "Parameters": [
@@ -40,9 +46,9 @@ def prepare(started: state.State, processor: Any) -> None:
     s3, firehose, iam = (state.client(each) for each in ("s3", "firehose", "iam"))
     for name in ROLES.values():
         iam.create_role(RoleName=name, Path="/service-role/", AssumeRolePolicyDocument="{}")
-        policy = iam.create_policy(PolicyName=f"{name}-policy", PolicyDocument="{}")["Policy"]
+        policy = iam.create_policy(PolicyName=f"{name}-policy", PolicyDocument=POLICY)["Policy"]
         iam.attach_role_policy(RoleName=name, PolicyArn=policy["Arn"])
-        iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument="{}")
+        iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=POLICY)
     location = {"LocationConstraint": REGION}
     s3.create_bucket(Bucket="amzn-s3-demo-bucket", CreateBucketConfiguration=location)
     processors = [processor] if processor else []
@@ -75,9 +81,9 @@ def prepare(started: state.State, processor: Any) -> None:
         Role=role("function"),
         Code={"ZipFile": code.getvalue()},
     )
-    # As decompression leaves them, one after the other; or without it, each in gzip.
-    texts = [envelope([TOKYO]).encode(), envelope([OSAKA]).encode()]
-    body = b"".join(texts if processor else map(gz, map(bytes.decode, texts)))
+    # As the blueprint leaves them when nobody changes it, or as CloudWatch Logs sends them.
+    texts = [envelope([TOKYO]), envelope([OSAKA])]
+    body = b"".join(texts if processor else map(gz, texts))
     key = f"consolelogin/{DAY}/my-stream-1"
     s3.put_object(Bucket="amzn-s3-demo-bucket", Key=key, Body=body)
     started.put(f"sign-ins/{DAY}/console-login-firehose-1.json", f"{OSAKA}\n{TOKYO}\n".encode())
