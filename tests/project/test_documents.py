@@ -117,8 +117,10 @@ def test_a_japanese_document_leads_to_japanese_ones(translated: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_a_readme_is_read_in_a_few_minutes(readme: Path) -> None:
-    assert len(readme.read_text().splitlines()) <= 160
-    assert max(map(len, FENCE.sub("", readme.read_text()).splitlines())) < 250
+    lines = readme.read_text().splitlines()
+    assert len(lines) <= 160
+    # Else few lines would say nothing about the length.
+    assert max(map(len, lines)) < 250
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
