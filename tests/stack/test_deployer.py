@@ -212,4 +212,3 @@ def test_a_deploy_from_ci_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given["fail_on_empty_changeset"] is False
     assert given["guided"] is False
     assert given["stack_name"] == "console-login-firehose"
-
