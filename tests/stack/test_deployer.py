@@ -34,7 +34,7 @@ NOT_NEEDED = {
     "glue": tuple(f"{each}Connection" for each in ("Create", "Delete", "Get", "Pass", "Update")),
     "kms": ("CreateGrant", "RevokeGrant"),
     "iam": (
-        # Managed policies and boundaries: with them, a deployer could give more than these roles have.
+        # Managed policies and boundaries: the roles here have none.
         *("AttachRolePolicy", "DetachRolePolicy"),
         *("PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary"),
         "CreateServiceLinkedRole",
