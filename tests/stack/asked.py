@@ -56,6 +56,11 @@ class Asked:
         for policy in self.stack.of_type("AWS::SNS::TopicPolicy").values():
             for arn in policy.properties["Topics"]:
                 self.resources[arn] = policy.properties["PolicyDocument"]
+        for destination in self.stack.of_type("AWS::Logs::Destination").values():
+            arn = self.stack.outputs["DestinationArn"]
+            self.resources[arn] = json.loads(destination.properties["DestinationPolicy"])
+            # Its own account allows it everything: the destination decides.
+            self.identities[requests.MEMBERS_DEPLOYER] = EVERYTHING
         for key in self.stack.of_type("AWS::KMS::Key").values():
             self.resources[self.key_arn] = key.properties["KeyPolicy"]
 
