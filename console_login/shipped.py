@@ -13,4 +13,5 @@ CHECKOUT = None if _CARRIED.is_dir() else _PACKAGE.parent
 _ROOT = CHECKOUT or _CARRIED
 
 TEMPLATE = _ROOT / "template.yaml"
+TRAIL = _ROOT / "trail.yaml"
 CODE_URI = _ROOT / "functions" / "transform"

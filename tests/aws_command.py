@@ -47,7 +47,7 @@ def main(
         case "s3", "cp":
             lines = _copy(client, folder, *arguments)
         case _:
-            lines = _call(client, operation.replace("-", "_"), dict(_options(arguments)))
+            lines = _call(client, folder, operation.replace("-", "_"), dict(_options(arguments)))
     for line in lines:
         output.write(f"{line}\n")
 
@@ -80,14 +80,16 @@ def _copy(client: Any, start: Path, flag: str, source: str, folder: str) -> Iter
         yield f"download: s3://{bucket}/{each['Key']} to {path}"
 
 
-def _call(client: Any, method: str, options: dict[str, list[str]]) -> Iterator[str]:
+def _call(client: Any, folder: Path, method: str, options: dict[str, list[str]]) -> Iterator[str]:
     shape = client.meta.service_model.operation_model(
         client.meta.method_to_api_mapping[method]
     ).input_shape
     query, output = (options.pop(name, [""])[0] for name in ("query", "output"))
     members = {xform_name(name, "-"): name for name in shape.members}
     parameters = {
-        members[option]: _value(shape.members[members[option]], texts)
+        members[option]: _value(
+            shape.members[members[option]], [_text(folder, each) for each in texts]
+        )
         for option, texts in options.items()
     }
     if client.can_paginate(method):
@@ -119,8 +121,17 @@ def _options(arguments: Any) -> Iterator[tuple[str, list[str]]]:
             texts.append(argument)
 
 
+def _text(folder: Path, text: str) -> str:
+    return (folder / text[7:]).read_text() if text.startswith("file://") else text
+
+
 def _value(shape: Shape, texts: list[str]) -> Any:
+    if shape.type_name == "boolean":
+        assert not texts
+        return True
     if shape.type_name == "list":
+        if texts[0].startswith("["):
+            return json.loads(texts[0])
         return [_value(shape.member, [text]) for text in texts]  # type: ignore[attr-defined]
     (text,) = texts
     if shape.type_name in ("integer", "long"):

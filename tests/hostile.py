@@ -222,7 +222,7 @@ IN_ENVELOPES: dict[str, Kind] = {
     "damaged sign-ins": (messages('{"eventName":"ConsoleLogin"'), F),
     "names alone": (messages("ConsoleLogin"), F),
     "strings that name": (messages('"ConsoleLogin"'), F),
-    "objects that name": (messages('{"a":"ConsoleLogin"}'), D),
+    "objects that name": (messages('{"a":"ConsoleLogin"}'), D | F),
     "objects that nearly hold one": (
         messages('{"d":{"eventName":"X"},"a":"ConsoleLogin"}'),
         D,

@@ -33,7 +33,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
     """
     from console_login.operate import commands
     from console_login.operate.access import Access
-    from console_login.operate.permissions import merge
+    from console_login.operate.permissions import changes, place_of_key
     from console_login.stack import key_policy as policies
     from console_login.stack import template
 
@@ -47,7 +47,8 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
     )
     click.echo(json.dumps(policy, indent=2))
     aws = functools.partial(commands.aws, Access(region=region))
-    lines = merge(aws, given.get("ExistingKeyArn") or "KEY_ARN")
+    place = place_of_key(aws, given.get("ExistingKeyArn") or "KEY_ARN")
+    lines = changes(place, appends=True)
     click.echo(
         "Append these statements to Statement of the key's policy; do not replace it."
         " With them in statements.json:",

@@ -390,12 +390,22 @@ def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadabl
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(
-        each
-        for each in path.rglob("*")
+
+    def refuse(error: OSError) -> None:
+        raise SourceError.of(Path(error.filename), error) from error
+
+    files = []
+    for folder, folders, names in path.walk(on_error=refuse):
         # Hidden ones are the system's.
-        if each.is_file() and not any(part[0] == "." for part in each.relative_to(path).parts)
-    )
+        folders[:] = [name for name in folders if name[0] != "."]
+        files += [folder / name for name in names if name[0] != "."]
+    for each in files:
+        # Left out, it would look as if nothing were in it.
+        if not each.is_file():
+            raise SourceError(
+                f"{each}: not a file, but a pipe, a broken link or a link to a folder: remove it,"
+                " or name what it stands for"
+            )
     if not files:
         raise SourceError(f"{path}: there is no file in it: copy some into it, or name another")
-    return files
+    return sorted(files)

@@ -3,7 +3,7 @@
 A check yields in any order: a text for what it looked at, a Finding, or an Unchecked.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 
 # Asked for what is said to be there.
 _GONE = frozenset(
-    {"404", "NoSuchBucket", "NoSuchEntity", "NotFoundException", "ResourceNotFoundException"}
+    {"404", "NoSuchBucket", "NoSuchEntity", "NotFound", "NotFoundException"}
+    | {"ResourceNotFound", "ResourceNotFoundException"}
 )
 
 
@@ -25,10 +26,12 @@ class Finding:
     """Something wrong, and lines for a shell in the order to run them.
 
     remedy: commands to paste; a line that begins with # says what no command can do.
+    after: those that send what is missing: they must wait until all that is wrong is repaired.
     """
 
     problem: str
     remedy: list[str]
+    after: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def is_well(results: Iterable[Result]) -> bool:
     return all(result.status == OK for result in results)
 
 
-def words(results: Iterable[Result]) -> list[str]:
+def words(results: Sequence[Result]) -> list[str]:
     """Return results in lines: a check each, and under it what is wrong and what to type."""
     lines = []
     for result in results:
@@ -117,6 +120,11 @@ def words(results: Iterable[Result]) -> list[str]:
             lines += [f"    {line}" for line in finding.remedy]
         if result.findings:
             lines += [f"  {UNCHECKED}: {why}" for why in result.unchecked]
+    findings = [each for result in results for each in result.findings]
+    # Each once, however many ask for it.
+    if after := dict.fromkeys(line for each in findings for line in each.after):
+        lines.append("when all of this is repaired, send what is missing")
+        lines += [f"    {line}" for line in after]
     return list(shown(lines))
 
 

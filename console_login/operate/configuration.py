@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from console_login.operate.checks import Checked, Finding
+from console_login.operate.checks import Checked, Finding, Unchecked
 from console_login.operate.subject import Subject
 
 _DECOMPRESSION = ("Decompression", "CloudWatchLogProcessing")
@@ -19,15 +19,10 @@ def check_filter(subject: Subject) -> Checked:
     if not ours:
         others = ", ".join(each["filterName"] for each in subject.filters)
         also = f"; what it has goes elsewhere: {others}" if others else ""
-        hours = f"{subject.hours}h"
         yield Finding(
             f"log group {subject.log_group} has no subscription filter to the stream{also}",
-            [
-                _put_filter(subject, subject.resources["SubscriptionFilter"]),
-                "# --start: a time before the filter was gone",
-                subject.command("backfill", "--start", hours, "--dry-run"),
-                subject.command("backfill", "--start", hours, "--yes"),
-            ],
+            [_put_filter(subject, subject.resources["SubscriptionFilter"])],
+            subject.backfill(),
         )
         return
     if len(ours) > 1:
@@ -51,19 +46,19 @@ def _of_filter(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
     name, role_arn, pattern = (
         found.get(key, "") for key in ("filterName", "roleArn", "filterPattern")
     )
-    remedy = [_put_filter(subject, name)]
+    remedy = [_put_filter(subject, name)], subject.backfill()
     if pattern != subject.pattern:
         names = subject.stack.parameters["EventNames"]
         yield Finding(
             f"filter {name} has the pattern {_shown(pattern)}; EventNames {names} means"
             f" {_shown(subject.pattern)}",
-            remedy,
+            *remedy,
         )
     if role_arn != (ours := subject.role_arn("SubscriptionRole")):
-        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", remedy)
+        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", *remedy)
     for key in _NARROWER:
         if value := found.get(key):
-            yield Finding(f"filter {name} has {key} {value}, which leaves events out", remedy)
+            yield Finding(f"filter {name} has {key} {value}, which leaves events out", *remedy)
 
 
 def _shown(pattern: str) -> str:
@@ -80,7 +75,7 @@ def _put_filter(subject: Subject, name: str) -> str:
 
 
 def check_stream(subject: Subject) -> Checked:
-    """Find whether the stream is active, with the stack's function as its only processor."""
+    """Find whether the stream is active, writes where and how it should, and with what it runs."""
     name = subject.stream_name
     described = subject.call("firehose", "describe_delivery_stream", DeliveryStreamName=name)[
         "DeliveryStreamDescription"
@@ -102,9 +97,41 @@ def check_stream(subject: Subject) -> Checked:
     processors = configuration.get("Processors", ()) if is_on else ()
     types = ", ".join(each["Type"] for each in processors)
     yield f"stream {name} is {status}; processors: {types or 'none'}"
-    for problem in _of_processors(subject, processors):
-        # A deploy would find nothing to change.
-        yield Finding(problem, [_update_destination(subject, described)])
+    problems = list(_of_processors(subject, processors))
+    update = {"ProcessingConfiguration": _processing(subject)} if problems else {}
+    elsewhere = _elsewhere(subject, s3)
+    problems += [
+        f"the stream has {key} {json.dumps(s3.get(key, ''))}, and the stack's is"
+        f" {json.dumps(value)}"
+        for key, value in elsewhere.items()
+    ]
+    if not problems:
+        return
+    stays = ["# what it has written elsewhere stays there"] if elsewhere else []
+    # One command: it names the stream's version, which it changes. A deploy would change nothing.
+    yield Finding(
+        "; ".join(problems),
+        [_update_destination(subject, described, update | elsewhere), *stays],
+        subject.backfill() if elsewhere else [],
+    )
+
+
+def _elsewhere(subject: Subject, s3: dict[str, Any]) -> dict[str, Any]:
+    """Return what of the destination's settings is another, as the template has it.
+
+    The other checks look where the template writes, as its role and key may.
+    """
+    keys = ("Prefix", "ErrorOutputPrefix", "CustomTimeZone", "CompressionFormat", "FileExtension")
+    wanted = {
+        **{key: subject.destination[key] for key in keys},
+        "BucketARN": f"arn:{subject.partition}:s3:::{subject.bucket}",
+        "RoleARN": subject.role_arn("DeliveryRole"),
+        "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": subject.key_arn}},
+    }
+    # Without these two, sign-ins come to the same place: MiniStack's description has neither.
+    unsaid = {key: wanted[key] for key in ("CustomTimeZone", "FileExtension")}
+    described = unsaid | s3
+    return {key: value for key, value in wanted.items() if described.get(key) != value}
 
 
 def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
@@ -129,8 +156,8 @@ def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
             yield f"the stream's function is {function}, and the stack's is {ours}"
 
 
-def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
-    """Return the command that gives the stream the processors of the template."""
+def _processing(subject: Subject) -> dict[str, Any]:
+    """Return the processors of the template, with the names that they have in AWS."""
     arns = {
         "LambdaArn": subject.stack.outputs["TransformFunctionArn"],
         "RoleArn": subject.role_arn("DeliveryRole"),
@@ -140,11 +167,49 @@ def _update_destination(subject: Subject, described: dict[str, Any]) -> str:
         each | {"ParameterValue": arns.get(each["ParameterName"], each["ParameterValue"])}
         for each in processor["Parameters"]
     ]
-    processing = {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
-    update = json.dumps({"ProcessingConfiguration": processing})
+    return {"Enabled": True, "Processors": [processor | {"Parameters": parameters}]}
+
+
+def _update_destination(subject: Subject, described: dict[str, Any], update: dict[str, Any]) -> str:
+    """Return the command that changes settings of the stream's destination."""
     return subject.aws(
         *("firehose", "update-destination", "--delivery-stream-name", subject.stream_name),
         *("--current-delivery-stream-version-id", described["VersionId"]),
         *("--destination-id", described["Destinations"][0]["DestinationId"]),
-        *("--extended-s3-destination-update", update),
+        *("--extended-s3-destination-update", json.dumps(update)),
     )
+
+
+def check_function(subject: Subject) -> Checked:
+    """Find whether the function can run, and selects what the stack's parameter says."""
+    arn = subject.stack.outputs["TransformFunctionArn"]
+    found = subject.call("lambda", "get_function_configuration", FunctionName=arn)
+    name = ("--function-name", arn)
+    environment = found.get("Environment", {})
+    variables = environment.get("Variables", {})
+    selected = variables.get("EVENT_NAMES", "")
+    wanted = str(subject.stack.parameters["EventNames"])
+    state = found.get("State", "Active")
+    yield f"function {arn} is {state}, EVENT_NAMES {selected or 'is empty'}"
+    # One that was idle for long is Inactive until the next invocation.
+    if state not in ("Active", "Inactive"):
+        reason = found.get("StateReason", "")
+        yield Finding(f"function {arn} is {state} {reason}".rstrip(), subject.drift)
+    if "Error" in environment:
+        why = environment["Error"].get("Message", "")
+        yield Unchecked(f"EVENT_NAMES of function {arn}: {why}")
+    elif selected != wanted:
+        update = json.dumps({"Variables": variables | {"EVENT_NAMES": wanted}})
+        words = ("lambda", "update-function-configuration", *name, "--environment", update)
+        yield Finding(
+            f"function {arn} has EVENT_NAMES {selected or '(none)'}, and the stack's EventNames is"
+            f" {wanted}: what only one of them names is dropped",
+            [subject.aws(*words)],
+            subject.backfill(),
+        )
+    reserved = subject.call("lambda", "get_function_concurrency", FunctionName=arn)
+    if reserved.get("ReservedConcurrentExecutions") == 0:
+        yield Finding(
+            f"function {arn} cannot be invoked: its reserved concurrency is 0",
+            [subject.aws("lambda", "delete-function-concurrency", *name)],
+        )

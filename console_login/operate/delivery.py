@@ -62,6 +62,8 @@ def check_errors(subject: Subject) -> Checked:
                 "logs", "tail", f"/aws/lambda/{subject.stream_name}-transform", "--since", "1d"
             ),
             subject.command("redrive", "--dry-run"),
+        ],
+        [
             subject.command("redrive", "--yes"),
             f"# what it does not send: read it, then {settle}",
         ],
@@ -94,7 +96,6 @@ def check_delivery(subject: Subject) -> Checked:
     if event is None:
         return
     log_group = f"/aws/kinesisfirehose/{subject.stream_name}"
-    start = f"{subject.hours}h"
     yield Finding(
         f"the log group has an event of {_utc(event['timestamp'] / 1000)} that matches, and no"
         f" object has come since: {last}",
@@ -102,10 +103,9 @@ def check_delivery(subject: Subject) -> Checked:
             "# why the stream cannot write, then whether the filter cannot put",
             subject.aws("logs", "tail", log_group, "--since", "1d"),
             *(_metric(subject, name) for name in ("DeliveryErrors", "DeliveryThrottling")),
-            "# once the cause is fixed, if Firehose has given up (after 24 hours)",
-            subject.command("backfill", "--start", start, "--dry-run"),
-            subject.command("backfill", "--start", start, "--yes"),
         ],
+        # Firehose sends it by itself for 24 hours: a copy is harmless.
+        subject.backfill(),
     )
 
 
@@ -217,6 +217,8 @@ def check_alarms(subject: Subject) -> Checked:
                 f"{names[name]} sends nothing: its actions are disabled",
                 [subject.aws("cloudwatch", "enable-alarm-actions", "--alarm-names", name)],
             )
+        if not alarm.get("AlarmActions"):
+            yield Finding(f"{names[name]} sends nothing: it has no action", subject.drift)
     for name in sorted(set(names) - {each["AlarmName"] for each in found}):
         yield Finding(f"{names[name]} is gone: {name}", subject.drift)
     waiting = states.get("INSUFFICIENT_DATA", [])

@@ -3,18 +3,19 @@
 import time
 from collections.abc import Callable
 
-from console_login.operate import checks, trail
+from console_login.operate import checks, trail, trail_permissions
 from console_login.operate.access import Access
 from console_login.operate.checks import Checked, Result
-from console_login.operate.configuration import check_filter, check_stream
+from console_login.operate.configuration import check_filter, check_function, check_stream
 from console_login.operate.delivery import check_alarms, check_delivery, check_errors
-from console_login.operate.permissions import (
+from console_login.operate.permissions import check_key
+from console_login.operate.role_permissions import (
     check_filter_role,
     check_function_role,
-    check_key,
     check_stream_role,
 )
 from console_login.operate.subject import Subject
+from console_login.operate.topics import check_topics
 
 
 def examine(
@@ -30,9 +31,13 @@ def examine(
 
 
 def check_trail(subject: Subject) -> Checked:
-    """Find whether a trail of all Regions sends its sign-ins to the log group."""
-    return trail.check(
-        subject, subject.log_group_arn, subject.stack.parameters["EventNames"], subject.now
+    """Find whether a trail of all Regions sends its sign-ins to the log group, and may."""
+    yield from trail.check(
+        subject,
+        subject.log_group_arn,
+        subject.stack.parameters["EventNames"],
+        subject.now,
+        lambda each: trail_permissions.of_trail(subject, each),
     )
 
 
@@ -43,8 +48,10 @@ CHECKS: dict[str, Callable[[Subject], Checked]] = {
     "role of the function": check_function_role,
     "key policy": check_key,
     "stream": check_stream,
+    "function": check_function,
     "error objects": check_errors,
     "trail": check_trail,
     "delivery": check_delivery,
     "alarms": check_alarms,
+    "alarm topics": check_topics,
 }

@@ -1,24 +1,24 @@
-"""Checks of what the deployed roles and the key's policy allow, by the requests that must pass.
+"""What the policies of keys, buckets and topics refuse, by the requests that must pass.
 
-Not read: the organization's policies (service and resource control policies), grants of the key.
+Not read: the organization's policies (service and resource control policies), grants of a key.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from console_login.operate import commands
 from console_login.operate.access import AccessError
-from console_login.operate.checks import Checked, Finding, Unchecked, code
+from console_login.operate.checks import Checked, Finding, Unchecked, code, is_gone
 from console_login.operate.subject import Reader, Subject
 from console_login.stack import requests, template
 from console_login.stack.policies import Answer, Document, Request, Verdict, evaluate
 from console_login.stack.requests import Need
 
-# The key's policy has one statement or a list of them; a Sid that it has already is left out.
-_MERGE = (
+# A policy has one statement or a list of them; a Sid that it has already is left out.
+_APPEND = (
     'import json; old = json.load(open("policy.json")); new = json.load(open("statements.json"));'
     ' has = old["Statement"]; has = has if isinstance(has, list) else [has];'
     ' ids = {each.get("Sid") for each in has};'
@@ -27,30 +27,52 @@ _MERGE = (
 )
 
 
-def check_filter_role(subject: Subject) -> Checked:
-    """Find whether CloudWatch Logs may assume the filter's role, and put with it."""
-    used = {each["roleArn"].rsplit("/", 1)[-1] for each in subject.our_filters if "roleArn" in each}
-    for name in sorted(used or {subject.resources["SubscriptionRole"]}):
-        yield from _of_role(subject, "SubscriptionRole", name)
+class Place(NamedTuple):
+    """The commands that print a policy, and that put policy.json in its place."""
 
-
-def check_stream_role(subject: Subject) -> Checked:
-    """Find whether Firehose may invoke the function, write objects and log what it cannot write."""
-    yield from _of_role(subject, "DeliveryRole", subject.resources["DeliveryRole"])
-
-
-def check_function_role(subject: Subject) -> Checked:
-    """Find whether the function may log and put back."""
-    yield from _of_role(subject, "TransformRole", subject.resources["TransformRole"])
+    get: str
+    put: str
 
 
 def check_key(subject: Subject) -> Checked:
-    """Find which requests to the key its policy refuses."""
+    """Find whether the key is enabled, and which requests to it its policy refuses."""
+    arn = subject.key_arn
+    try:
+        key = subject.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]
+    except AccessError as error:
+        if is_gone(error):
+            raise
+        yield Unchecked(f"whether key {arn} is enabled: {error}")
+    else:
+        lost = "# what the key has encrypted is lost with it: enter another key in samconfig.toml"
+        yield from of_key_state(subject, key, [lost, "make deploy"])
     words = ["--stack", subject.stack.name, "--region", subject.region]
     words += ["--account", subject.account_id]
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
-    yield from of_key(subject, _stack(subject), words)
+    yield from of_key(subject, deployed_stack(subject), words)
+
+
+def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> Checked:
+    """Find whether a key is enabled.
+
+    key: the metadata that DescribeKey answers.
+    another: what to type where the key cannot be enabled.
+    """
+    arn, state = key["Arn"], key["KeyState"]
+    enable = {
+        "Enabled": [],
+        "Disabled": ["enable-key"],
+        "PendingDeletion": ["cancel-key-deletion", "enable-key"],
+    }
+    if state not in enable:
+        yield Finding(f"key {arn} is {state}", another)
+    elif enable[state]:
+        yield Finding(
+            f"key {arn} is {state}",
+            [reader.aws("kms", command, "--key-id", key["KeyId"]) for command in enable[state]],
+        )
+    yield f"key {arn} is {state}"
 
 
 def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
@@ -67,157 +89,115 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
             f" this prints: {command}"
         )
         return
-    policy = _key_policy(reader, arn)
-    organization = _organization(reader, policy)
-    answers = []
-    for need in requests.of_pipeline(stack):
-        if need.request.resource == arn:
-            asked = _asked(need.request, organization)
-            answers.append((need, evaluate(asked, _intended(stack, need.role), policy)))
-    yield f"{len(answers)} requests to key {arn}"
-    denied, unknown = _sorted(answers)
-    if denied:
-        yield Finding(
-            f"the policy of key {arn} refuses what is needed: {_words(denied)}",
-            [f"{command} > statements.json", *merge(reader.aws, arn)],
-        )
-    yield from _unchecked(f"the policy of key {arn}", unknown)
+    needs = [need for need in requests.of_pipeline(stack) if need.request.resource == arn]
+    policy = key_policy(reader, arn)
+    yield from of_resource(reader, stack, f"key {arn}", needs, policy, command)
 
 
-def merge(aws: Callable[..., str], key_arn: str) -> list[str]:
-    """Return commands that append what is in statements.json to the policy of a key."""
-    key = ("--key-id", key_arn, "--policy-name", "default")
-    return [
-        aws("kms", "get-key-policy", *key, "--query", "Policy", "--output", "text")
-        + " > policy.json",
-        commands.joined(["python3", "-c", _MERGE]),
-        aws("kms", "put-key-policy", *key, "--policy", "file://policy.json"),
-    ]
+def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
+    """Find which requests of Firehose the policy of an existing bucket of this account refuses."""
+    name = stack.outputs["BucketName"]
+    needs = [need for need in requests.of_pipeline(stack) if need.request.action[:3] == "s3:"]
+    policy = bucket_policy(reader, name)
+    yield from of_resource(
+        reader, stack, f"bucket {name}", needs, policy, needed="what Firehose needs"
+    )
 
 
-def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
-    """Find what a role may not do, and who may not assume it."""
-    stack = _stack(subject, {logical_id: name})
-    role = subject.call("iam", "get_role", RoleName=name)["Role"]
-    trust = role["AssumeRolePolicyDocument"]
-    identity = dict(_identity(subject, name))
-    boundary_arn = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-    boundary = _managed(subject, boundary_arn) if boundary_arn else None
-    key = _key(subject, stack)
-    bucket: Document | None = _open_to(subject.account_id)
-    if owner := stack.parameters["ExistingBucketOwner"]:
-        if logical_id == "DeliveryRole":
-            yield Unchecked(
-                f"the policy of bucket {subject.bucket}, which only account {owner} can read"
-            )
-    else:
-        bucket = _bucket_policy(subject)
-    organization = _organization(subject, [identity, boundary, key, bucket])
-    intended = _intended(stack, logical_id)
-    assuming, doing = [], []
-    for need in requests.of_pipeline(stack):
-        if need.role != logical_id:
-            continue
-        request = _asked(need.request, organization)
-        service = _service(request)
-        if service == "sts":
-            assuming.append((need, evaluate(request, {}, trust)))
-            continue
-        policy = {"kms": key, "s3": bucket}.get(service)
-        # What the key refuses to the template's own policies is said of the key.
-        if service == "kms" and evaluate(request, intended, key).verdict != Verdict.ALLOWED:
-            continue
-        doing.append((need, evaluate(request, identity, policy, boundary)))
-    yield f"role {name}: {len(doing)} requests, and who may assume it"
-
-    denied, unknown = _sorted(assuming)
-    if denied:
-        wanted = stack.resources[logical_id].properties["AssumeRolePolicyDocument"]
-        words = ("iam", "update-assume-role-policy", "--role-name", name, "--policy-document")
-        yield Finding(
-            f"role {name} cannot be assumed: {_words(denied)}",
-            [subject.aws(*words, json.dumps(wanted))],
-        )
-    yield from _unchecked(f"who may assume role {name}", unknown)
-    denied, unknown = _sorted(doing)
-    if denied:
-        requested = [need.request for need, answer in doing if answer in denied.values()]
-        yield Finding(
-            f"role {name} may not do what is needed: {_words(denied)}",
-            list(_repairs(subject, name, intended, requested, denied)),
-        )
-    yield from _unchecked(f"what role {name} may do", unknown)
-    yield from _abused(subject, stack, logical_id, identity, boundary, {"kms": key, "s3": bucket})
-
-
-def _abused(
-    subject: Subject,
+def of_resource(
+    reader: Reader,
     stack: template.Stack,
-    logical_id: str,
-    identity: Mapping[str, Document],
-    boundary: Document | None,
-    resources: Mapping[str, Document | None],
+    what: str,
+    needs: list[Need],
+    policy: tuple[Place, Document | None],
+    printing: str = "",
+    needed: str = "what is needed",
 ) -> Checked:
-    """Find what a role may do that serves an attacker alone."""
-    name = stack.resources[logical_id].physical_id
+    """Find which requests the policy of a resource refuses to services, and to the stack's roles.
+
+    The roles are taken to have the policies of the template: what they have is said of them.
+    printing: the command that prints the statements that the policy must have.
+    needed: what it refuses, in words.
+    """
+    place, document = policy
+    organization = find_organization(reader, document)
     answers = [
-        (need, evaluate(need.request, identity, resources.get(_service(need.request)), boundary))
-        for need in requests.of_attacker(stack)
-        if need.role == logical_id
+        (need, evaluate(asked(need.request, organization), intended(stack, need.role), document))
+        for need in needs
     ]
-    allowed = [need.request for need, answer in answers if answer.verdict == Verdict.ALLOWED]
-    if allowed:
-        role, intended = ("--role-name", name), _intended(stack, logical_id)
-        remedy = []
-        for policy, document in identity.items():
-            if not any(_allows(request, {policy: document}) for request in allowed):
-                continue
-            if policy in intended:
-                words = ["put-role-policy", *role, "--policy-name", policy]
-                words += ["--policy-document", json.dumps(intended[policy])]
-            elif policy.startswith("arn:"):
-                words = ["detach-role-policy", *role, "--policy-arn", policy]
-            else:
-                words = ["delete-role-policy", *role, "--policy-name", policy]
-            remedy.append(subject.aws("iam", *words))
-        actions = ", ".join(sorted({request.action for request in allowed}))
+    yield f"{len(answers)} requests to {what}"
+    denied, unknown = denied_and_unknown(answers)
+    if denied:
         yield Finding(
-            f"role {name} may do what nothing here needs: {actions}",
-            remedy or ["# the policy of the key or the bucket allows it: narrow that policy"],
+            f"the policy of {what} refuses {needed}: {in_words(denied)}",
+            repairs(place, denied.values(), printing),
         )
-    unknown = {need.label: answer for need, answer in answers if answer.verdict == Verdict.UNKNOWN}
-    yield from _unchecked(f"what role {name} may do beyond its task", unknown)
+    yield from unchecked(f"the policy of {what}", unknown)
 
 
-def _service(request: Request) -> str:
-    return request.action.split(":")[0]
+# Repairs -----------------------------------------------------------------------------------------
 
 
-def _repairs(
-    subject: Subject,
-    name: str,
-    intended: Mapping[str, Document],
-    refused: list[Request],
-    denied: Mapping[str, Answer],
-) -> Iterator[str]:
-    """Yield what gives a role the policies of the template that it lacks."""
-    role = ("--role-name", name)
-    if explicit := {each.why for each in denied.values() if each.is_explicit}:
-        yield f"# remove the Deny, or narrow it: {'; '.join(sorted(explicit))}"
-        yield subject.aws("iam", "list-role-policies", *role)
-        yield subject.aws("iam", "list-attached-role-policies", *role)
-    for policy_name, policy in intended.items():
-        if any(_allows(each, {policy_name: policy}) for each in refused):
-            words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
-            yield subject.aws(*words, "--policy-document", json.dumps(policy))
+def repairs(place: Place, denied: Collection[Answer], printing: str = "") -> list[str]:
+    """Return the commands that make a policy allow what it denies.
+
+    printing: as in `of_resource`.
+    """
+    # A statement that is appended has no effect on a Deny.
+    is_lacking = bool(printing) and any(not each.is_explicit for each in denied)
+    names = [name for each in denials(denied).values() for name in each]
+    first = [f"{printing} > statements.json"] if is_lacking else []
+    return [*first, *changes(place, names, appends=is_lacking)]
 
 
-def _allows(request: Request, identity: Mapping[str, Document]) -> bool:
-    policy = _open_to(request.principal_account)
-    return evaluate(request, identity, policy).verdict == Verdict.ALLOWED
+def changes(place: Place, names: Collection[str] = (), *, appends: bool = False) -> list[str]:
+    """Return the commands that change a policy.
+
+    names: the statements that deny. A Deny is somebody's decision: no command removes it.
+    appends: whether to append what is in statements.json.
+    """
+    return [
+        f"{place.get} > policy.json",
+        *([commands.joined(["python3", "-c", _APPEND])] if appends else []),
+        *([f"# in policy.json, remove or narrow the Deny: {', '.join(names)}"] if names else []),
+        place.put,
+    ]
 
 
-def _sorted(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+def denials(denied: Collection[Answer]) -> dict[str, list[str]]:
+    """Return the names of statements that deny, by their policy."""
+    found: dict[str, list[str]] = {}
+    for answer in denied:
+        for policy, name in answer.denials:
+            if name not in (names := found.setdefault(policy, [])):
+                names.append(name)
+    return found
+
+
+def place_of_key(aws: Callable[..., str], arn: str) -> Place:
+    """Return the commands of a key's policy; aws: makes an `aws` command of words."""
+    key = ("--key-id", arn, "--policy-name", "default")
+    return Place(
+        aws("kms", "get-key-policy", *key, "--query", "Policy", "--output", "text"),
+        aws("kms", "put-key-policy", *key, "--policy", "file://policy.json"),
+    )
+
+
+def place_of_bucket(aws: Callable[..., str], name: str) -> Place:
+    """Return the commands of a bucket's policy."""
+    bucket = ("--bucket", name)
+    return Place(
+        aws("s3api", "get-bucket-policy", *bucket, "--query", "Policy", "--output", "text"),
+        aws("s3api", "put-bucket-policy", *bucket, "--policy", "file://policy.json"),
+    )
+
+
+# Answers -----------------------------------------------------------------------------------------
+
+
+def denied_and_unknown(
+    answers: list[tuple[Need, Answer]],
+) -> tuple[dict[str, Answer], dict[str, Answer]]:
     """Return by label what is denied, and what is not known."""
     by_label: dict[str, list[Answer]] = {}
     for need, answer in answers:
@@ -233,7 +213,7 @@ def _sorted(answers: list[tuple[Need, Answer]]) -> tuple[dict[str, Answer], dict
     return denied, unknown
 
 
-def _words(answers: Mapping[str, Answer]) -> str:
+def in_words(answers: Mapping[str, Answer]) -> str:
     """Return requests in words, those with the same reason together."""
     by_reason: dict[str, list[str]] = {}
     for label, answer in answers.items():
@@ -241,15 +221,15 @@ def _words(answers: Mapping[str, Answer]) -> str:
     return "; ".join(f"{', '.join(labels)} ({why})" for why, labels in by_reason.items())
 
 
-def _unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
+def unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
     if unknown:
-        yield Unchecked(f"{what}: {_words(unknown)}")
+        yield Unchecked(f"{what}: {in_words(unknown)}")
 
 
 # What AWS has ------------------------------------------------------------------------------------
 
 
-def _stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
+def deployed_stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
     """Return the stack as the template means it, with the names that its resources have."""
     physical_ids = subject.resources | dict(names or {})
     return template.resolve(
@@ -257,64 +237,43 @@ def _stack(subject: Subject, names: Mapping[str, str] | None = None) -> template
     )
 
 
-def _intended(stack: template.Stack, role: str) -> dict[str, Document]:
-    """Return the policies that the template gives a role, by logical id."""
+def intended(stack: template.Stack, role: str) -> dict[str, Document]:
+    """Return the policies that the template gives a role, by their names."""
     found = stack.resources[role].properties["Policies"] if role else ()
     return {each["PolicyName"]: each["PolicyDocument"] for each in found}
 
 
-def _identity(subject: Subject, role_name: str) -> Iterator[tuple[str, Document]]:
-    """Yield the names and documents of a role's policies, inline and attached."""
-    role = {"RoleName": role_name}
-    for name in subject.pages("iam", "list_role_policies", "PolicyNames")(**role):
-        found = subject.call("iam", "get_role_policy", PolicyName=name, **role)
-        yield name, found["PolicyDocument"]
-    attached = subject.pages("iam", "list_attached_role_policies", "AttachedPolicies")
-    for policy in attached(**role):
-        yield policy["PolicyArn"], _managed(subject, policy["PolicyArn"])
-
-
-def _managed(subject: Subject, arn: str) -> Document:
-    version = subject.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    found = subject.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
-    document: Document = found["PolicyVersion"]["Document"]
-    return document
-
-
-def _key(subject: Subject, stack: template.Stack) -> Document:
-    """Return the policy of the key, or what stands for one that cannot be read."""
-    arn = stack.outputs["KeyArn"]
-    if arn.split(":")[4] == stack.account_id:
-        # That it cannot be read is said of the key.
-        with contextlib.suppress(AccessError):
-            return _key_policy(subject, arn)
-    return _open_to(stack.account_id)
-
-
-def _open_to(account_id: str) -> Document:
+def open_to(account_id: str) -> Document:
     """Return what stands for a policy that cannot be read: it leaves all to IAM."""
     statement = {"Effect": "Allow", "Principal": {"AWS": account_id}, "Action": "*"}
     return {"Statement": statement | {"Resource": "*"}}
 
 
-def _key_policy(reader: Reader, arn: str) -> Document:
+def key_policy(reader: Reader, arn: str) -> tuple[Place, Document]:
+    """Return the policy of a key, and its commands."""
     found = reader.call("kms", "get_key_policy", KeyId=arn, PolicyName="default")
-    policy: Document = json.loads(found["Policy"])
-    return policy
+    return place_of_key(reader.aws, arn), json.loads(found["Policy"])
 
 
-def _bucket_policy(subject: Subject) -> Document | None:
+def bucket_policy(reader: Reader, name: str) -> tuple[Place, Document | None]:
+    """Return the policy of a bucket, None if it has none, and its commands."""
+    place = place_of_bucket(reader.aws, name)
     try:
-        found = subject.call("s3", "get_bucket_policy", Bucket=subject.bucket)
+        found = reader.call("s3", "get_bucket_policy", Bucket=name)
     except AccessError as error:
         if code(error) != "NoSuchBucketPolicy":
             raise
-        return None
-    policy: Document = json.loads(found["Policy"])
-    return policy
+        none = json.dumps({"Version": "2012-10-17", "Statement": []})
+        return place._replace(get=printed(none)), None
+    return place, json.loads(found["Policy"])
 
 
-def _organization(reader: Reader, policies: Any) -> str | None:
+def printed(text: str) -> str:
+    """Return the command that prints a text."""
+    return commands.joined(["printf", "%s", text])
+
+
+def find_organization(reader: Reader, policies: Any) -> str | None:
     """Return the id of the account's organization; None if unreadable, or if no policy asks."""
     if "aws:principalorgid" not in json.dumps(policies).lower():
         return None
@@ -325,7 +284,8 @@ def _organization(reader: Reader, policies: Any) -> str | None:
     return None
 
 
-def _asked(request: Request, organization: str | None) -> Request:
+def asked(request: Request, organization: str | None) -> Request:
+    """Return a request as a member of an organization makes it."""
     if organization is None or request.is_of_service:
         return request
     return replace(request, context={**request.context, "aws:PrincipalOrgID": organization})

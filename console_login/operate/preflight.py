@@ -64,9 +64,12 @@ class Plan(Reader):
 
     @functools.cached_property
     def stack(self) -> Stack:
-        """The stack as it would be deployed, with the names that its roles have, or could have."""
+        """The stack as it would be deployed, with the names of its roles and key, as far as known.
+
+        Its roles have names such as they could have where they do not exist yet.
+        """
         names = future_names(self.document, self.settings.stack_name)
-        own = {each: self.own[each] for each in names if each in self.own}
+        own = {each: self.own[each] for each in (*names, "EncryptionKey") if each in self.own}
         return template.resolve(
             self.document, self.settings.parameters, physical_ids=names | own, **self.where
         )
@@ -290,6 +293,12 @@ _NAMED: Mapping[str, tuple[str, Callable[[Reader, str], bool], tuple[str, ...]]]
         _is_log_group,
         ("logs", "delete-log-group", "--log-group-name"),
     ),
+    # Their names are an account's, whatever the Region.
+    "AWS::CloudWatch::Dashboard": (
+        "dashboard",
+        _described("cloudwatch", "get_dashboard", "DashboardName"),
+        ("cloudwatch", "delete-dashboards", "--dashboard-names"),
+    ),
     "AWS::KMS::Alias": (
         "key alias",
         _described("kms", "describe_key", "KeyId"),
@@ -404,26 +413,14 @@ def check_key(plan: Plan) -> Checked:
 
 
 def _of_metadata(plan: Plan, key: dict[str, Any]) -> Checked:
-    arn, state = key["Arn"], key["KeyState"]
+    arn = key["Arn"]
     another = [plan.aws("kms", "create-key"), plan.edit("ExistingKeyArn", "ARN")]
     kind = (key.get("KeySpec", "SYMMETRIC_DEFAULT"), key.get("KeyUsage", "ENCRYPT_DECRYPT"))
     if kind != ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"):
         yield Finding(f"key {arn} is of {' and '.join(kind)}: it must be symmetric", another)
     if key.get("KeyManager", "CUSTOMER") != "CUSTOMER":
         yield Finding(f"key {arn} is AWS's own: its policy cannot be changed", another)
-    enable = {
-        "Enabled": [],
-        "Disabled": ["enable-key"],
-        "PendingDeletion": ["cancel-key-deletion", "enable-key"],
-    }
-    if state not in enable:
-        yield Finding(f"key {arn} is {state}", another)
-    elif enable[state]:
-        yield Finding(
-            f"key {arn} is {state}",
-            [plan.aws("kms", command, "--key-id", arn) for command in enable[state]],
-        )
-    yield f"key {arn} is {state}"
+    yield from permissions.of_key_state(plan, key, another)
 
 
 def check_bucket(plan: Plan) -> Checked:
@@ -457,8 +454,10 @@ def check_bucket(plan: Plan) -> Checked:
             [plan.edit("ExistingBucketName", "NAME"), *own],
         )
     yield f"bucket {name} of account {owner}, in {found}"
-    if given and given != plan.where["account_id"]:
-        yield Unchecked(f"the policy of bucket {name}, which account {given} must have changed")
+    if owner == plan.where["account_id"]:
+        yield from permissions.of_bucket(plan, plan.stack)
+    else:
+        yield Unchecked(f"the policy of bucket {name}, which account {owner} must have changed")
 
 
 _OF_FILES: dict[str, Callable[[Plan], Checked]] = {

@@ -136,6 +136,15 @@ class Subject(Reader):
         """Return a command of this command line on the stack, to paste."""
         return commands.console_login(self.access, name, "--stack", self.stack.name, *words)
 
+    def backfill(self) -> list[str]:
+        """Return the commands that show, then send again, what the window may have lost."""
+        start = ("backfill", "--start", f"{self.hours}h")
+        return [
+            "# --start: a time before the fault began",
+            self.command(*start, "--dry-run"),
+            self.command(*start, "--yes"),
+        ]
+
     @property
     def drift(self) -> list[str]:
         """Commands that show what was changed by hand: deploying again repairs nothing of it."""

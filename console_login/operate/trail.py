@@ -41,12 +41,19 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-def check(reader: Reader, log_group_arn: str, event_names: str, now: float) -> Checked:
+def check(
+    reader: Reader,
+    log_group_arn: str,
+    event_names: str,
+    now: float,
+    more: Callable[[dict[str, Any]], Checked] = lambda _: (),
+) -> Checked:
     """Find whether a trail of all Regions sends its sign-ins to a log group.
 
     log_group_arn: without `:*`.
     event_names: as in EventNames.
     now: in seconds since the epoch.
+    more: what else is found of a trail of the log group's account.
     """
     trails = reader.call("cloudtrail", "describe_trails")["trailList"]
     behind = [
@@ -57,7 +64,14 @@ def check(reader: Reader, log_group_arn: str, event_names: str, now: float) -> C
     if not behind:
         yield from _without_trail(reader, log_group_arn, trails, now)
         return
-    found = [list(_of_trail(reader, each, log_group_arn, event_names)) for each in behind]
+    account_id = log_group_arn.split(":")[4]
+    found = [
+        [
+            *_of_trail(reader, each, log_group_arn, event_names),
+            *(more(each) if each["TrailARN"].split(":")[4] == account_id else ()),
+        ]
+        for each in behind
+    ]
     for each in found:
         # One that is in order sends everything, whatever others do.
         if all(isinstance(one, str) for one in each):
@@ -180,7 +194,7 @@ def _of_selectors(
     if missing := [name for name, verdict in verdicts.items() if verdict is False]:
         yield Finding(
             f"trail {arn} does not record {', '.join(missing)}: its event selectors leave"
-            " management write events out, or these",
+            " management write events out, or events of these names",
             fix("put-event-selectors", "--trail-name", arn, *_with_write_events(selectors)),
         )
     if unknown := [name for name, verdict in verdicts.items() if verdict is None]:

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -31,12 +31,17 @@ class Verdict(StrEnum):
 class Answer:
     """A verdict, and why it is so where it is not ALLOWED.
 
-    is_explicit: whether a Deny has denied.
+    denials: of a Deny that has denied, the policy's name and the statement's.
     """
 
     verdict: Verdict
     why: str = ""
-    is_explicit: bool = False
+    denials: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether a Deny has denied."""
+        return bool(self.denials)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,11 @@ _ABSENT_FOR_ROLES = (
 )
 
 
+# What the policies beside those of the role or user are called in answers.
+BOUNDARY = "the permissions boundary"
+RESOURCE = "the resource's policy"
+
+
 def evaluate(
     request: Request,
     identity: Mapping[str, Document],
@@ -136,14 +146,17 @@ def evaluate(
     by_identity = [
         each for name, policy in identity.items() for each in _read(request, name, policy)
     ]
-    by_boundary = _read(request, "the permissions boundary", boundary) if boundary else []
-    by_resource = _read(request, "the resource's policy", resource_policy or {"Statement": []})
+    by_boundary = _read(request, BOUNDARY, boundary) if boundary else []
+    by_resource = _read(
+        request, RESOURCE, resource_policy or {"Statement": []}, has_boundary=boundary is not None
+    )
     every = [*by_identity, *by_boundary, *by_resource]
 
     denials = [each for each in every if each.effect == "Deny"]
-    certain = [each.name for each in denials if each.matches]
+    certain = tuple((each.policy, each.name) for each in denials if each.matches)
     if certain:
-        return Answer(Verdict.DENIED, f"denied by {', '.join(certain)}", is_explicit=True)
+        why = f"denied by {', '.join(name for _, name in certain)}"
+        return Answer(Verdict.DENIED, why, certain)
 
     to_principal = _any(each.to_principal for each in by_resource if each.effect == "Allow")
     if request.is_of_service:
@@ -152,7 +165,14 @@ def evaluate(
         to_account = _any(each.to_account for each in by_resource if each.effect == "Allow")
         by_iam = _any(each.matches for each in by_identity if each.effect == "Allow")
         if boundary:
-            by_iam = _all([by_iam, _any(e.matches for e in by_boundary if e.effect == "Allow")])
+            within = _any(each.matches for each in by_boundary if each.effect == "Allow")
+            by_iam = _all([by_iam, within])
+            # It limits also what the resource's policy gives to a role's ARN.
+            to_principal = _any(
+                _all([each.to_principal, within]) if each.is_to_arn else each.to_principal
+                for each in by_resource
+                if each.effect == "Allow"
+            )
         if request.principal_account != request.account:
             is_allowed = _all([by_iam, _any([to_principal, to_account])])
         # A key and a role leave to IAM only what their policy says.
@@ -173,6 +193,7 @@ def evaluate(
 class _Match:
     """How a statement matches a request: by its principal itself, or by its account alone.
 
+    is_to_arn: whether it names the principal by its ARN, and not as everyone or as a session.
     note: the condition that fails, or what is not known.
     """
 
@@ -181,22 +202,32 @@ class _Match:
     to_principal: Maybe = False
     to_account: Maybe = False
     note: str = ""
+    policy: str = ""
+    is_to_arn: bool = False
 
     @property
     def matches(self) -> Maybe:
         return _any([self.to_principal, self.to_account])
 
 
-def _read(request: Request, policy_name: str, policy: Document) -> list[_Match]:
+def _read(
+    request: Request, policy_name: str, policy: Document, *, has_boundary: bool = False
+) -> list[_Match]:
     return [
-        _match(
-            request, f"{statement.get('Sid', f'statement {number}')} of {policy_name}", statement
+        replace(
+            _match(
+                request,
+                f"{statement.get('Sid', f'statement {number}')} of {policy_name}",
+                statement,
+                has_boundary=has_boundary,
+            ),
+            policy=policy_name,
         )
         for number, statement in enumerate(as_list(policy["Statement"]), 1)
     ]
 
 
-def _match(request: Request, name: str, statement: Document) -> _Match:
+def _match(request: Request, name: str, statement: Document, *, has_boundary: bool) -> _Match:
     effect = statement["Effect"]
     notes: list[str] = []
     is_about = _all(
@@ -207,7 +238,7 @@ def _match(request: Request, name: str, statement: Document) -> _Match:
     )
     if is_about is None:
         notes.append("Resource")
-    to_principal, to_account = _principals(request, statement)
+    to_principal, to_account = _principals(request, statement, has_boundary=has_boundary)
     if None in (to_principal, to_account):
         notes.append("principal")
     if is_about is False or _any([to_principal, to_account]) is False:
@@ -219,7 +250,10 @@ def _match(request: Request, name: str, statement: Document) -> _Match:
         )
     why = f"{name}: {', '.join(notes + [note] * bool(note))}"
     principal, account = (_all([each, is_about, holds]) for each in (to_principal, to_account))
-    return _Match(name, effect, principal, account, why)
+    principals = statement.get("Principal", "*")
+    aws = () if principals == "*" else as_list(principals.get("AWS", ()))
+    is_to_arn = request.who in aws and "*" not in aws
+    return _Match(name, effect, principal, account, why, is_to_arn=is_to_arn)
 
 
 def _element(statement: Document, name: str, matches: Callable[[str], Maybe]) -> Maybe:
@@ -241,9 +275,15 @@ def _resource(pattern: str, arn: str) -> Maybe:
     return None if _like(pattern, arn) else False
 
 
-def _principals(request: Request, statement: Document) -> tuple[Maybe, Maybe]:
+def _principals(
+    request: Request, statement: Document, *, has_boundary: bool
+) -> tuple[Maybe, Maybe]:
     """Whether a statement names a request's principal, and whether it names its account."""
     if "NotPrincipal" in statement:
+        # AWS documents that such a Deny denies whoever has a permissions boundary, named or not:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+        if has_boundary and statement["Effect"] == "Deny":
+            return True, False
         to_principal, to_account = _named(request, statement["NotPrincipal"])
         # AWS looks for the account first: an exception of a role alone may not be one.
         is_alone = to_principal and not to_account and not request.is_of_service

@@ -15,6 +15,8 @@ from console_login.stack.policies import Request
 
 _SSE = "s3:x-amz-server-side-encryption"
 
+_CLOUDWATCH = "cloudwatch.amazonaws.com"
+
 # What a writer of an encrypted log group does with its key, through CloudWatch Logs.
 _LOG_WRITER = ("GenerateDataKey", "Decrypt")
 # What CloudWatch Logs itself does.
@@ -118,6 +120,19 @@ def of_attacker(stack: template.Stack) -> list[Need]:
     return list(_of_attacker(_Place(stack, stack.outputs["KeyArn"])))
 
 
+def of_topic(stack: template.Stack, topic_arn: str, key_arn: str) -> list[Need]:
+    """Return the requests of a stack's alarms to a topic of its account.
+
+    key_arn: the key that encrypts the topic; empty: none does.
+    """
+    place = _Place(stack, key_arn)
+    return [
+        need
+        for logical_id, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()
+        for need in _of_alarm(place, alarm.physical_id, topic_arn, f"by {logical_id}")
+    ]
+
+
 def of_trail(stack: template.Stack) -> list[Need]:
     """Return the requests of a stack of trail.yaml."""
     place = _Place(stack, "")
@@ -173,10 +188,9 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
             yield place.of_role(
                 "DeliveryRole", f"s3:{action}", arn, context, label=label, account=owner
             )
-        # Parts of an upload carry no header.
-        yield place.of_role(
-            "DeliveryRole", "s3:PutObject", arn, here, label="of a part", account=owner
-        )
+        # Parts of an upload carry no header, and whether a policy then sees that of the upload is
+        # not documented.
+        yield place.of_role("DeliveryRole", "s3:PutObject", arn, here, label=label, account=owner)
         if owner:
             yield place.of_role(
                 "DeliveryRole", "s3:PutObjectAcl", arn, here | acl, label=label, account=owner
@@ -197,17 +211,27 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
     }.items():
         yield from place.writer_of_encrypted_log(role, group)
         yield from place.logs_encrypts(group)
-    alarm = place.arn("cloudwatch", f"alarm:{stack.name}-RecordsFailedAlarm")
-    source = {"aws:SourceArn": alarm, "aws:SourceAccount": stack.account_id}
-    topic = place.arn("sns", f"{stack.name}-AlarmTopic")
-    for action in ("GenerateDataKey", "Decrypt"):
+    alarm = f"{stack.name}-RecordsFailedAlarm"
+    topics = {each.physical_id for each in stack.of_type("AWS::SNS::Topic").values()}
+    # A topic may come later: its key must be ready.
+    for topic in topics or {place.arn("sns", f"{stack.name}-AlarmTopic")}:
+        for need in _of_alarm(place, alarm, topic, ""):
+            if topics or need.request.resource == place.key_arn:
+                yield need
+
+
+def _of_alarm(place: _Place, alarm: str, topic: str, label: str) -> Iterator[Need]:
+    """Yield what CloudWatch does with a topic, and with its key if it has one, for an alarm."""
+    here = {"aws:SourceAccount": place.stack.account_id}
+    source = here | {"aws:SourceArn": place.arn("cloudwatch", f"alarm:{alarm}")}
+    # Undocumented; the policy that SNS gives every new topic asks for it, and lets alarms publish.
+    asked = source | {"aws:SourceOwner": place.stack.account_id}
+    request = Request(_CLOUDWATCH, "sns:Publish", topic, place.stack.account_id, asked)
+    yield Need(f"{_CLOUDWATCH}: sns:Publish {label}".rstrip(), request)
+    if place.key_arn:
         context = source | {"kms:EncryptionContext:aws:sns:topicArn": topic}
-        yield place.key("cloudwatch.amazonaws.com", action, context, "for an encrypted topic")
-    for each in stack.of_type("AWS::SNS::Topic").values():
-        request = Request(
-            "cloudwatch.amazonaws.com", "sns:Publish", each.physical_id, stack.account_id, source
-        )
-        yield Need("cloudwatch.amazonaws.com: sns:Publish", request)
+        for action in ("GenerateDataKey", "Decrypt"):
+            yield place.key(_CLOUDWATCH, action, context, label or "for an encrypted topic")
 
 
 # Forge lines, hide or remove them, stop what is delivered, read names, gain rights.

@@ -63,6 +63,9 @@ _ARNS = {
 _REFERENCES = {"AWS::SNS::Topic": "sns:{region}:{account}:{name}"}
 
 # `${Name}` and `${Name.Attribute}`; `${!Literal}` stands for `${Literal}`.
+_NUMBERS = ("Number", "List<Number>")
+# CloudFormation documents no other form, such as with an exponent.
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
@@ -189,6 +192,11 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
         raise TemplateError(f"parameter {name}: type {type_} is not resolved here")
     is_list = type_ == "CommaDelimitedList" or type_.startswith("List<")
     items = [item.strip() for item in text.split(",")] if is_list else [text]
+    if type_ in _NUMBERS and not all(map(_NUMBER.fullmatch, items)):
+        raise TemplateError(
+            f"parameter {name}: {text!r} is not a number as it is read here: write digits, and a"
+            " dot before a fraction"
+        )
     if not all(_is_allowed(declaration, item) for item in items):
         why = declaration.get("ConstraintDescription")
         allowed = ", ".join(str(value) for value in declaration.get("AllowedValues", ()))
@@ -212,10 +220,8 @@ def _is_allowed(declaration: Mapping[str, Any], value: str) -> bool:
     longest, shortest = declaration.get("MaxLength", length), declaration.get("MinLength", length)
     if not int(shortest) <= length <= int(longest):
         return False
-    if declaration["Type"] not in ("Number", "List<Number>"):
+    if declaration["Type"] not in _NUMBERS:
         return True
-    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
-        return False
     number = float(value)
     lowest, highest = declaration.get("MinValue", number), declaration.get("MaxValue", number)
     return float(lowest) <= number <= float(highest)

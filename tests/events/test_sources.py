@@ -281,6 +281,40 @@ def test_a_folder_is_read_whole_in_order(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "broken link", "link to a folder"])
+def test_what_a_folder_has_beside_files_is_not_passed_over(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f"{TOKYO}\n")
+    path = tmp_path / "b.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        target = tmp_path if kind == "link to a folder" else tmp_path / "none"
+        path.symlink_to(target)
+    with pytest.raises(SourceError, match=r"b\.jsonl: not a file, but"):
+        read(tmp_path)
+    path.unlink()
+    path.symlink_to(tmp_path / "a.jsonl")
+    assert read(tmp_path) == [TOKYO, TOKYO]
+
+
+def test_a_folder_that_may_not_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_text(f"{TOKYO}\n")
+    (tmp_path / "sub").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        # To root everything is open.
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(SourceError, match=r"sub: Permission denied"):
+        read(tmp_path)
+
+
 def test_the_projects_own_sources_are_read() -> None:
     paths = sorted((EVENTS / "src").glob("*.jsonl"))
     assert len(list(Sources(paths))) > 20

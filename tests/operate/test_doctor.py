@@ -103,7 +103,8 @@ def test_the_filter_is_missing(access: Access) -> None:
         finding = only_finding(access, "subscription filter")
     assert "has no subscription filter to the stream" in finding.problem
     # To be copied as it is.
-    put, _, look, send = finding.remedy
+    (put,) = finding.remedy
+    _, look, send = finding.after
     assert put.endswith(f" --role-arn arn:aws:iam::111122223333:role/{ROLE}")
     assert """--filter-pattern '{ ($.eventName = "ConsoleLogin") }'""" in put
     backfill = f"console-login backfill --stack {STACK} --start 24h"
@@ -117,7 +118,11 @@ def test_the_filter_has_another_pattern(access: Access) -> None:
         access.client("logs").put_subscription_filter(**settings | {"filterPattern": other})
         finding = only_finding(access, "subscription filter")
     assert f"has the pattern {other}; EventNames ConsoleLogin means" in finding.problem
-    assert " logs put-subscription-filter " in finding.remedy[0]
+    # What the other pattern left out comes with a backfill alone.
+    (put,), (_, look, send) = finding.remedy, finding.after
+    assert " logs put-subscription-filter " in put
+    assert " backfill --stack " in look
+    assert " --yes " in send
 
 
 def test_the_filter_has_another_role(access: Access) -> None:
@@ -169,7 +174,7 @@ def test_a_name_from_aws_is_quoted_in_commands_and_escaped_in_texts(access: Acce
     result = result_of("subscription filter", subject)
     for line in checks.words([result]):
         assert line.isprintable()
-    (remedy,) = result.findings[0].remedy
+    remedy = result.findings[0].remedy[0]
     bash = f"set -- {remedy}; for each; do printf '%s\\0' \"$each\"; done"
     typed = subprocess.run(["bash", "-c", bash], check=True, capture_output=True, text=True)
     assert hostile in typed.stdout.split("\0")
@@ -181,7 +186,7 @@ def test_commands_have_the_region_and_the_profile_that_were_given(access: Access
     object.__setattr__(given, "profile", "my profile")
     with without_filter(access):
         (finding,) = found_by("subscription filter", given)
-    for line in finding.remedy:
+    for line in finding.remedy + finding.after:
         words = shlex.split(line, comments=True)
         if words:
             assert words[words.index("--region") + 1] == REGION
@@ -262,6 +267,129 @@ def test_the_stream_is_not_as_it_should_be(
     assert command[command.index("--destination-id") + 1] == "destinationId-000000000001"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("BucketARN", "arn:aws:s3:::amzn-s3-demo-bucket"),
+        ("RoleARN", "arn:aws:iam::111122223333:role/other"),
+        ("Prefix", "elsewhere/"),
+        ("ErrorOutputPrefix", ""),
+        ("CustomTimeZone", "UTC"),
+        ("CompressionFormat", "Snappy"),
+        ("FileExtension", ".log"),
+        ("EncryptionConfiguration", {"NoEncryptionConfig": "NoEncryption"}),
+    ],
+)
+def test_the_stream_writes_elsewhere_or_otherwise(key: str, value: Any, access: Access) -> None:
+    def change(stream: Any) -> None:
+        s3 = stream["Destinations"][0]["ExtendedS3DestinationDescription"]
+        ours.append(s3.pop(key))
+        if value:
+            s3[key] = value
+
+    ours: list[Any] = []
+    (finding,) = found_by("stream", OtherStream(access, change))
+    assert f"the stream has {key} {json.dumps(value)}, and the stack's is " in finding.problem
+    command = shlex.split(finding.remedy[0])
+    update = command[command.index("--extended-s3-destination-update") + 1]
+    assert json.loads(update) == {key: ours[0]}
+    assert " backfill " in finding.after[-1]
+
+
+def test_all_that_is_wrong_with_a_stream_has_one_command(access: Access) -> None:
+    def change(stream: Any) -> None:
+        native(stream)
+        stream["Destinations"][0]["ExtendedS3DestinationDescription"]["Prefix"] = "elsewhere/"
+
+    # Another one would name the version that the first has changed.
+    (finding,) = found_by("stream", OtherStream(access, change))
+    assert "the stream still has Firehose's paid processing on: " in finding.problem
+    assert '; the stream has Prefix "elsewhere/", ' in finding.problem
+    command, *others = finding.remedy
+    assert all(each.startswith("#") for each in others)
+    words = shlex.split(command)
+    update = json.loads(words[words.index("--extended-s3-destination-update") + 1])
+    assert update.keys() == {"ProcessingConfiguration", "Prefix"}
+
+
+def test_the_function_is_gone(access: Access) -> None:
+    lambda_ = access.client("lambda")
+    name = f"{STACK}-transform"
+    names = ("FunctionName", "Runtime", "Role", "Handler", "Environment")
+    found = lambda_.get_function_configuration(FunctionName=name)
+    found["Environment"].pop("Error", None)
+    lambda_.delete_function(FunctionName=name)
+    try:
+        (finding,) = found_by("function", access)
+    finally:
+        lambda_.create_function(
+            Code={"ZipFile": b"PK\x05\x06" + bytes(18)}, **{each: found[each] for each in names}
+        )
+    assert "GetFunctionConfiguration: ResourceNotFoundException" in finding.problem
+    assert " detect-stack-drift " in finding.remedy[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        ({"State": "Failed", "StateReason": "no role"}, FINDING, "is Failed no role"),
+        ({"Environment": {"Error": {"Message": "no key"}}}, UNCHECKED, "no key"),
+        ({"Environment": {}}, FINDING, "has EVENT_NAMES (none), and "),
+    ],
+)
+def test_the_function_cannot_run(answer: Any, status: str, words: str, access: Access) -> None:
+    subject = Subject(access, STACK, 24, time.time())
+    call = subject.call
+
+    def changed(service: str, operation: str, **arguments: Any) -> Any:
+        found = call(service, operation, **arguments)
+        return found | answer if operation == "get_function_configuration" else found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "call", changed)
+        result = result_of("function", subject)
+    assert result.status == status
+    assert words in json.dumps(checks.report(STACK, [result]), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("state", "operations"),
+    [
+        ("Disabled", ["enable-key"]),
+        ("PendingDeletion", ["cancel-key-deletion", "enable-key"]),
+        ("Unavailable", []),
+    ],
+)
+def test_the_key_is_not_enabled(state: str, operations: list[str], access: Access) -> None:
+    subject = Subject(access, STACK, 24, time.time())
+    call = subject.call
+
+    def changed(service: str, operation: str, **arguments: Any) -> Any:
+        found = call(service, operation, **arguments)
+        if operation == "describe_key":
+            found["KeyMetadata"]["KeyState"] = state
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "call", changed)
+        (finding,) = result_of("key policy", subject).findings
+    assert finding.problem.endswith(f" is {state}")
+    if operations:
+        assert [shlex.split(line)[-3] for line in finding.remedy] == operations
+    else:
+        assert finding.remedy[-1] == "make deploy"
+
+
+def test_what_sends_is_named_once_and_last(access: Access) -> None:
+    with without_filter(access):
+        results = list(examined(access).values())
+    twice = [*results, *results]
+    lines = checks.words(twice)
+    after = lines.index("when all of this is repaired, send what is missing")
+    assert sum(" backfill " in line for line in lines[:after]) == 0
+    assert [" --dry-run " in line for line in lines[after + 2 :]] == [True, False]
+
+
 def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> None:
     def version(stream: Any) -> None:
         for parameter in processing(stream)["Processors"][0]["Parameters"]:
@@ -290,7 +418,13 @@ def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> No
         ("get_trail_status", {"trail"}),
         ("get_event_selectors", {"trail"}),
         ("filter_log_events", {"delivery"}),
-        ("describe_stack_resources", {"subscription filter", "key policy"} | ROLES),
+        (
+            "describe_stack_resources",
+            {"subscription filter", "key policy", "stream", "trail"} | ROLES,
+        ),
+        ("describe_key", {"key policy"}),
+        ("get_function_configuration", {"function"}),
+        ("get_function_concurrency", {"function"}),
     ],
 )
 def test_what_is_refused_ends_no_other_check(

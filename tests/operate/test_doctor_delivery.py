@@ -51,7 +51,7 @@ def test_an_error_object_waits(access: Access, error_object: Callable[[str], Non
     finding = only_finding(access, "error objects")
     folder = f"s3://{BUCKET}/consolelogin/processing-failed/"
     assert f"1 error object waits under {folder}, from 20" in finding.problem
-    why, look, send, settle = finding.remedy
+    (why, look), (send, settle) = finding.remedy, finding.after
     assert f" logs tail /aws/lambda/{STREAM}-transform " in why
     assert look.startswith(f"console-login redrive --stack {STACK} --dry-run ")
     assert send.startswith(f"console-login redrive --stack {STACK} --yes ")
@@ -115,9 +115,7 @@ def test_events_are_seen_and_no_object_follows(
     finding = only_finding(access, "delivery", now=later)
     assert "there is none of 24 hours" in finding.problem
     assert " logs tail /aws/kinesisfirehose/console-login-firehose " in finding.remedy[1]
-    assert finding.remedy[-1].startswith(
-        f"console-login backfill --stack {STACK} --start 24h --yes"
-    )
+    assert finding.after[-1].startswith(f"console-login backfill --stack {STACK} --start 24h --yes")
     # Longer ago than was asked for, or before the filter.
     assert examined(access, now=later + 2 * HOUR, hours=1)["delivery"].status == OK
     with without_filter(access):
@@ -166,6 +164,8 @@ def test_what_is_too_much_to_count_is_said(access: Access, monkeypatch: pytest.M
 
 # Alarms ------------------------------------------------------------------------------------------
 
+TOPIC = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
+
 
 class Alarmed(Subject):
     """The stack, deployed with alarms: they exist in the endpoint, made as the template says."""
@@ -195,6 +195,7 @@ def alarmed(access: Access) -> Iterator[Alarmed]:
             Statistic="Sum",
             Threshold=1,
             ComparisonOperator="GreaterThanThreshold",
+            AlarmActions=[TOPIC],
         )
     yield subject
     cloudwatch.delete_alarms(AlarmNames=names)
@@ -229,6 +230,17 @@ def test_an_alarm_that_tells_nobody_is_a_finding(access: Access, alarmed: Alarme
     (finding,) = result_of("alarms", alarmed).findings
     assert "DataFreshnessAlarm sends nothing" in finding.problem
     assert finding.remedy[0].endswith(f" cloudwatch enable-alarm-actions --alarm-names {name}")
+
+
+def test_an_alarm_without_an_action_is_a_finding(access: Access, alarmed: Alarmed) -> None:
+    cloudwatch = access.client("cloudwatch")
+    name = f"{STACK}-DataFreshnessAlarm"
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    settings = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+    kept = {key: value for key, value in alarm.items() if key in settings}
+    cloudwatch.put_metric_alarm(**kept | {"AlarmActions": []})
+    (finding,) = result_of("alarms", alarmed).findings
+    assert finding.problem == "DataFreshnessAlarm sends nothing: it has no action"
 
 
 def test_an_alarm_that_was_deleted_is_a_finding(access: Access, alarmed: Alarmed) -> None:

@@ -4,10 +4,8 @@ moto keeps a stream's configuration and processes nothing. CloudFormation's outp
 knows nothing here, are answered by the local pipeline's endpoint.
 """
 
-import io
 import json
 import threading
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,16 +88,6 @@ def prepare(started: state.State) -> None:
         filterPattern="",
         destinationArn=arn["DeliveryStreamDescription"]["DeliveryStreamARN"],
         roleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/old",
-    )
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("app.py", "")
-    state.client("lambda").create_function(
-        FunctionName=FUNCTION,
-        Runtime="python3.13",
-        Handler="app.lambda_handler",
-        Role=f"arn:aws:iam::{ACCOUNT_ID}:role/{FUNCTION_ROLE}",
-        Code={"ZipFile": code.getvalue()},
     )
     s3.put_object(
         Bucket="amzn-s3-demo-bucket",

@@ -59,8 +59,9 @@ def found_by(check: str, subject: Subject) -> tuple[list[Finding], list[str]]:
 def test_what_is_deployed_is_well(subject: Subject) -> None:
     for check in ("role of the filter", "role of the stream", "role of the function", "key policy"):
         every = list(CHECKS[check](subject))
-        # What it looked at, and nothing else.
-        (said,) = every
+        # What it looked at, and nothing else; the key's state comes first.
+        *others, said = every
+        assert [str(each).endswith(" is Enabled") for each in others] == [True] * len(others)
         assert isinstance(said, str)
         assert "requests" in said
 
@@ -150,14 +151,37 @@ def test_the_filters_role_cannot_put(
     (finding,) = findings
     assert finding.problem.startswith(f"role {ROLE} may not do what is needed: ")
     assert words in finding.problem
-    put = shlex.split(finding.remedy[-1])
+    if words.startswith("denied"):
+        # Putting the template's policy again does not help against a Deny.
+        get, edit, put, delete = finding.remedy
+        place = f" --role-name {ROLE} --policy-name Other"
+        assert f" get-role-policy{place} " in get
+        assert edit == "# in policy.json, remove or narrow the Deny: statement 1 of Other"
+        assert f" put-role-policy{place} --policy-document file://policy.json" in put
+        assert delete.startswith("# ")
+        assert delete.endswith(f" delete-role-policy{place}")
+        return
+    (remedy,) = finding.remedy
+    put = shlex.split(remedy)
     assert put[put.index("iam") :][:6] == [
         *("iam", "put-role-policy", "--role-name", ROLE),
         *("--policy-name", "PutIntoStream"),
     ]
     assert STREAM_ARN in put[-1]
-    # Putting the policy again does not help against a Deny.
-    assert finding.remedy[0].startswith("# remove the Deny") is words.startswith("denied")
+
+
+def test_a_managed_policy_denies(access: Access, subject: Subject) -> None:
+    iam = access.client("iam")
+    text = allowing("firehose:*", "*", Effect="Deny")
+    arn = iam.create_policy(PolicyName="guard", PolicyDocument=text)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=ROLE, PolicyArn=arn)
+    try:
+        ((finding,), _) = found_by("role of the filter", subject)
+    finally:
+        iam.detach_role_policy(RoleName=ROLE, PolicyArn=arn)
+    why, detach = finding.remedy
+    assert why.startswith(f"# statement 1 of {arn}: narrow it")
+    assert detach.endswith(f" detach-role-policy --role-name {ROLE} --policy-arn {arn}")
 
 
 def test_what_cannot_be_evaluated_is_not_well(access: Access, subject: Subject) -> None:
@@ -178,6 +202,31 @@ def test_a_permissions_boundary_must_allow_too(access: Access, subject: Subject)
     finally:
         iam.delete_role_permissions_boundary(RoleName=ROLE)
     assert NEITHER in finding.problem
+    actions = "firehose:PutRecord, firehose:PutRecordBatch"
+    assert finding.remedy[-1] == f"# the permissions boundary of the role must allow {actions}, too"
+
+
+def test_a_deny_that_excepts_a_role_with_a_boundary_is_the_keys(
+    access: Access, subject: Subject
+) -> None:
+    iam, kms = access.client("iam"), access.client("kms")
+    role = {"RoleName": subject.resources["DeliveryRole"]}
+    arn = iam.create_policy(PolicyName="all", PolicyDocument=allowing("*", "*"))["Policy"]["Arn"]
+    before = kms.get_key_policy(KeyId=subject.key_arn, PolicyName="default")["Policy"]
+    policy = json.loads(before)
+    deny = {"Sid": "Others", "Effect": "Deny", "NotPrincipal": {"AWS": [ACCOUNT]}}
+    policy["Statement"].append(deny | {"Action": "kms:GenerateDataKey", "Resource": "*"})
+    iam.put_role_permissions_boundary(**role, PermissionsBoundary=arn)
+    try:
+        with key(access, subject, json.dumps(policy)):
+            ((finding,), _) = found_by("role of the stream", subject)
+    finally:
+        iam.delete_role_permissions_boundary(**role)
+    assert "(denied by Others of the resource's policy)" in finding.problem
+    get, edit, put = finding.remedy
+    assert f" get-key-policy --key-id {subject.key_arn} " in get
+    assert edit.endswith(" the Deny: Others of the resource's policy")
+    assert f" put-key-policy --key-id {subject.key_arn} " in put
 
 
 def test_the_role_that_the_filter_has_is_looked_at(access: Access) -> None:
@@ -248,6 +297,13 @@ def test_the_buckets_policy_refuses_firehose(
     finally:
         s3.delete_bucket_policy(Bucket=subject.bucket)
     assert (bool(findings), unchecked) == (is_finding, [])
+    for finding in findings:
+        get, edit, put = finding.remedy
+        assert f" get-bucket-policy --bucket {subject.bucket} " in get
+        assert edit.endswith(": statement 1 of the resource's policy")
+        assert put.endswith(
+            f" put-bucket-policy --bucket {subject.bucket} --policy file://policy.json"
+        )
 
 
 def test_the_role_is_not_trusted_to_its_service(access: Access, subject: Subject) -> None:
@@ -341,7 +397,17 @@ def test_a_trust_policy_as_owners_write_it(case: Any, access: Access, subject: S
 
 
 @cases("keys")
-def test_a_keys_policy_as_owners_write_it(case: Any, access: Access, subject: Subject) -> None:
+def test_a_keys_policy_as_owners_write_it(
+    case: Any, access: Access, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To moto any Deny denies DescribeKey to everyone.
+    described = subject.call("kms", "describe_key", KeyId=subject.key_arn)
+    call = subject.call
+
+    def calling(service: str, operation: str, **arguments: Any) -> Any:
+        return described if operation == "describe_key" else call(service, operation, **arguments)
+
+    monkeypatch.setattr(subject, "call", calling)
     named = VERDICTS["statements"]
     text = document(*(named[e] if isinstance(e, str) else e for e in case["statements"]))
     for role in ("Delivery", "Transform", "Subscription", "Trail"):
@@ -442,6 +508,27 @@ def test_the_policy_of_another_accounts_key_cannot_be_checked(subject: Subject) 
     assert f"only account {OTHER_ACCOUNT} can read" in unchecked.why
 
 
+def test_a_key_that_is_not_enabled_is_a_finding(access: Access, subject: Subject) -> None:
+    kms = access.client("kms")
+    # moto knows no ARN here.
+    key_id = subject.key_arn.rsplit("/", 1)[1]
+    kms.disable_key(KeyId=key_id)
+    try:
+        (finding,) = found_by("key policy", subject)[0]
+        assert finding.problem == f"key {subject.key_arn} is Disabled"
+        (enable,) = finding.remedy
+        assert enable.endswith(f" kms enable-key --key-id {key_id}")
+        kms.schedule_key_deletion(KeyId=key_id)
+        (finding,) = found_by("key policy", subject)[0]
+        assert finding.problem == f"key {subject.key_arn} is PendingDeletion"
+        cancel, enable = finding.remedy
+        assert " kms cancel-key-deletion " in cancel
+        assert " kms enable-key " in enable
+    finally:
+        kms.cancel_key_deletion(KeyId=key_id)
+        kms.enable_key(KeyId=key_id)
+
+
 def test_the_organization_of_the_account_is_looked_up(subject: Subject) -> None:
     deny = {
         "Effect": "Deny",
@@ -479,6 +566,23 @@ def test_the_organization_of_the_account_is_looked_up(subject: Subject) -> None:
     assert said("o-abcdefghij") == [str]
     assert said("o-other") == [str, Finding]
     assert said("") == [str, Unchecked]
+
+
+@pytest.mark.parametrize("lacks", [(), ("RolesThroughS3",)])
+def test_no_statement_is_appended_against_a_deny(lacks: Any, subject: Subject) -> None:
+    deny = {"Sid": "Never", "Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt"}
+    policy = printed()
+    kept = [each for each in policy["Statement"] if each["Sid"] not in lacks]
+    policy["Statement"] = [*kept, deny | {"Resource": "*"}]
+    (finding,) = (each for each in existing(policy, subject) if isinstance(each, Finding))
+    *others, edit, put = finding.remedy
+    assert edit == "# in policy.json, remove or narrow the Deny: Never of the resource's policy"
+    assert " put-key-policy " in put
+    # What is lacking beside it is appended all the same.
+    names = ["key-policy", "get-key-policy", "python3"] if lacks else ["get-key-policy"]
+    assert len(others) == len(names)
+    for line, name in zip(others, names, strict=True):
+        assert name in line
 
 
 @pytest.mark.parametrize("is_one_statement", [True, False])

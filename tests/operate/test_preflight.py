@@ -615,6 +615,87 @@ def test_a_bucket_that_is_refused_could_not_be_checked(world: World, tmp_path: P
     assert "if ExistingBucketOwner is missing" in result.unchecked[0]
 
 
+def guarded(policy: Any) -> None:
+    """Make a bucket with a policy of one Deny."""
+    bucket("amzn-s3-demo-bucket")
+    arn = "arn:aws:s3:::amzn-s3-demo-bucket"
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"{arn}/*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [deny | policy]})
+    client("s3").put_bucket_policy(Bucket="amzn-s3-demo-bucket", Policy=text)
+
+
+def unless(operator: str, key: str, value: Any) -> dict[str, Any]:
+    return {"Condition": {operator: {key: value}}}
+
+
+SSE = "s3:x-amz-server-side-encryption"
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [
+        ({"Action": "s3:*", **unless("Bool", "aws:SecureTransport", "false")}, OK),
+        (unless("ArnNotLike", "aws:PrincipalArn", f"arn:aws:iam::*:role/{STACK}-*"), OK),
+        ({"Action": "s3:DeleteObject"}, OK),
+        ({}, FINDING),
+        ({"Resource": "arn:aws:s3:::amzn-s3-demo-bucket/consolelogin/*"}, FINDING),
+        (unless("ArnNotLike", "aws:PrincipalArn", "arn:aws:iam::*:role/admin"), FINDING),
+        (unless("StringNotEquals", SSE, "AES256"), FINDING),
+        (unless("StringNotEqualsIfExists", f"{SSE}-aws-kms-key-id", KEY_ARN), FINDING),
+        # Whether a part of an upload counts as encrypted, and from where Firehose writes.
+        (unless("Null", SSE, "true"), UNCHECKED),
+        (unless("NotIpAddress", "aws:SourceIp", "203.0.113.0/24"), UNCHECKED),
+    ],
+)
+def test_an_existing_buckets_policy_must_let_firehose_write(
+    policy: Any, status: str, world: World, tmp_path: Path
+) -> None:
+    guarded(policy)
+    result = examined(world, with_bucket(tmp_path, "amzn-s3-demo-bucket"))["bucket"]
+    assert result.status == status
+    if status == FINDING:
+        (finding,) = result.findings
+        assert "refuses what Firehose needs: DeliveryRole: s3:PutObject of lines" in finding.problem
+        get, remove, put = finding.remedy
+        assert " s3api get-bucket-policy " in get
+        assert remove.startswith("# in policy.json, remove or narrow the Deny: statement 1 of ")
+        assert put.endswith(" --policy file://policy.json")
+
+
+def test_a_bucket_that_wants_the_key_of_the_deployed_stack_is_well(
+    world: World, tmp_path: Path
+) -> None:
+    deployed(world)
+    key = KEY_ARN.rsplit("/")[-1]
+    world.stacks.resources["EncryptionKey"] = key
+    other = {"StringNotLike": {f"{SSE}-aws-kms-key-id": f"*/{key}"}}
+    guarded({"Condition": other | {"Null": {f"{SSE}-aws-kms-key-id": "false"}}})
+    result = examined(world, with_bucket(tmp_path, "amzn-s3-demo-bucket"))["bucket"]
+    assert (result.status, result.findings) == (OK, [])
+
+
+def test_a_buckets_policy_that_is_refused_could_not_be_checked(
+    world: World, tmp_path: Path
+) -> None:
+    bucket("amzn-s3-demo-bucket")
+    world.answers["get_bucket_policy"] = refused
+    result = examined(world, with_bucket(tmp_path, "amzn-s3-demo-bucket"))["bucket"]
+    assert result.status == UNCHECKED
+
+
+def test_a_dashboard_of_that_name_is_a_finding(world: World, tmp_path: Path) -> None:
+    path = config(tmp_path, line("Dashboard", "true"))
+    assert examined(world, path)["names"].status == OK
+    name = f"{NAME}-{REGION}"
+    client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}')
+    finding = only_finding(world, "names", path)
+    assert finding.problem.startswith(f"dashboard {name} is there already")
+    assert commands(finding)[-1][-3:] == ["delete-dashboards", "--dashboard-names", name]
+    deployed(world, Dashboard="true")
+    world.stacks.resources["OperationsDashboard"] = name
+    assert examined(world, path)["names"].status == OK
+
+
 def test_another_accounts_buckets_policy_could_not_be_checked(world: World, tmp_path: Path) -> None:
     bucket("amzn-s3-demo-bucket")
     path = with_bucket(tmp_path, "amzn-s3-demo-bucket", OTHER_ACCOUNT)

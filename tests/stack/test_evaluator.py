@@ -80,6 +80,7 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         (DENIED, excepting(f"{ROLE}y"), None, {}),
         (ALLOWED, excepting(ROLE, ACCOUNT), None, {}),
         (UNKNOWN, excepting(ROLE), None, {}),
+        (ALLOWED, excepting(ACCOUNT), None, {}),
         (DENIED, excepting(ROLE, ACCOUNT), None, {"who": LOGS}),
         (ALLOWED, excepting(Service=LOGS), None, {"who": LOGS}),
     ],
@@ -177,6 +178,52 @@ def test_a_boundary_must_allow_too_and_may_deny() -> None:
     assert of_role(PUT, boundary=PUT) == ALLOWED
     assert of_role(PUT, boundary=PUT | {"Action": "s3:*"}) == DENIED
     assert of_role(PUT, boundary=[PUT, PUT | {"Effect": "Deny"}]) == DENIED
+
+
+@pytest.mark.parametrize(
+    ("verdict", "who", "excepted"),
+    [
+        (DENIED, ROLE, [ROLE, ACCOUNT]),
+        (DENIED, ROLE, [ROLE]),
+        (DENIED, ROLE, [ACCOUNT]),
+        (DENIED, ROLE, [OTHER]),
+        # A service has no boundary.
+        (ALLOWED, LOGS, []),
+    ],
+)
+def test_an_exception_from_a_deny_is_none_for_who_has_a_boundary(
+    verdict: Verdict, who: str, excepted: list[str]
+) -> None:
+    request = Request(who, "kms:Decrypt", KEY, ACCOUNT)
+    key = {"Statement": excepting(*excepted, Service=LOGS)}
+    every = {"Statement": EVERY_KEY}
+    limit = every if who == ROLE else None
+    assert evaluate(request, {"p": every}, key, limit).verdict == verdict
+
+
+# docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+@pytest.mark.parametrize(
+    ("verdict", "statements", "action"),
+    [
+        (DENIED, to({"AWS": ROLE}), "s3:*"),
+        (ALLOWED, to({"AWS": ROLE}), "kms:*"),
+        # Not by the role's ARN.
+        (ALLOWED, to({"AWS": [ROLE, "*"]}), "s3:*"),
+        (ALLOWED, to("*"), "s3:*"),
+        (UNKNOWN, to({"AWS": SESSION}), "s3:*"),
+        # This denies whoever has a boundary.
+        (DENIED, excepting(ROLE, ACCOUNT), "kms:*"),
+        # An Allow that excepts the role gives it nothing.
+        (DENIED, EVERY_KEY | {"NotPrincipal": {"AWS": [ROLE, ACCOUNT]}}, "kms:*"),
+    ],
+)
+def test_a_boundary_limits_what_a_keys_policy_gives(
+    verdict: Verdict, statements: Any, action: str
+) -> None:
+    boundary = {"Statement": {"Effect": "Allow", "Action": action, "Resource": "*"}}
+    request = Request(ROLE, "kms:Decrypt", KEY, ACCOUNT)
+    found = evaluate(request, {}, {"Statement": statements}, boundary)
+    assert found.verdict == verdict
 
 
 def test_a_bucket_may_allow_what_iam_does_not_within_an_account() -> None:

@@ -378,6 +378,7 @@ def test_what_is_too_long_to_be_searched_counts_for_no_text(text: str) -> None:
     names = frozenset({"ConsoleLogin", "a", "b", "c", "d"})
     large = [text.replace("example-user", "x" * 6 * 1024 * 1024)] * 3
     assert fate(envelope([TOKYO, *large]), names) == (*delivered(TOKYO), large)
+    assert fate(envelope([TOKYO, *["x" * 1024 * 1024] * 16]), names) == UNDECODABLE
 
 
 def test_a_thousand_messages_that_are_no_strings_are_passed_over_and_more_are_not() -> None:

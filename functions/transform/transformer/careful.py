@@ -58,7 +58,7 @@ def deliver(
             damaged += error.reason is Reason.MALFORMED_EVENT
             if damaged > MAX_DAMAGED:
                 raise
-            line = None if error.reason is Reason.TOO_LARGE else b""
+            line = b""
         if line == b"" and len(message) <= MAX_LOG_EVENT_BYTES:
             text_bytes += _SHORT_TEXT_BYTES + len(message)
             if text_bytes > _MAX_TEXT_BYTES:
