@@ -33,11 +33,13 @@ def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> N
     CloudTrail events, or in a .json one envelope; .b64 the data of a record in base64; any other
     suffix the bytes of a record.
     """
+    from console_login import private
     from console_login.events import pack as packing
 
     event = packing.pack(list(sources), plain=plain, lines=lines)
     try:
-        output.write_text(json.dumps(event, indent=2) + "\n", encoding="utf-8")
+        with private.file(output) as file:
+            file.write(f"{json.dumps(event, indent=2)}\n".encode())
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror}") from error
 

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
+from console_login import private
 from console_login.counts import counted
 from console_login.errors import UserError
 from console_login.events.sources import Sources
@@ -131,7 +132,7 @@ def _pipeline(
 
 def _log(path: Path | None) -> IO[str]:
     try:
-        return (path or Path(os.devnull)).open("w", encoding="utf-8")
+        return io.TextIOWrapper(private.file(path or Path(os.devnull)), encoding="utf-8")
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
 
@@ -293,7 +294,8 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
                 raise OptionError(
                     f"--out {folder}: {key} would lie outside: change the parameter Prefix"
                 )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pipeline.state.get(key))
+            private.folder(path.parent)
+            with private.file(path) as file:
+                file.write(pipeline.state.get(key))
     except OSError as error:
         raise OptionError(f"--out {error.filename or folder}: {error.strerror}") from error
