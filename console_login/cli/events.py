@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from console_login import shown
 from console_login.cli import options
 
 
@@ -54,9 +55,8 @@ def unpack(event: Path) -> None:
     from console_login.events import pack as packing
 
     for record_id, form, lines in packing.unpack(packing.read_event(event), event):
-        click.secho(f"{record_id}  {form}", bold=True)
-        for line in lines:
-            options.print_raw(line)
+        click.secho(shown.text(f"{record_id}  {form}"), bold=True)
+        shown.say_raw(lines)
 
 
 @click.command(
@@ -84,7 +84,7 @@ def transform(event: Path, as_json: bool) -> None:
     except function.FunctionError as error:
         raise function.FunctionError(f"{event}: {error}") from error
     if as_json:
-        click.echo(json.dumps(response))
+        click.echo(shown.document(response, indent=None))
         return
     from rich.console import Console
     from rich.table import Table
@@ -97,9 +97,8 @@ def transform(event: Path, as_json: bool) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for outcome in outcomes:
         counts = (outcome.events_in, outcome.events_delivered, outcome.bytes_out)
-        columns = (outcome.record_id, outcome.result, outcome.reason.value)
+        columns = (shown.text(outcome.record_id), outcome.result, outcome.reason.value)
         table.add_row(*columns, *(f"{count:,}" for count in counts))
     Console(markup=False, highlight=False).print(table)
     for outcome in outcomes:
-        for line in function.lines_of(outcome):
-            options.print_raw(line)
+        shown.say_raw(function.lines_of(outcome))
