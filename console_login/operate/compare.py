@@ -206,9 +206,7 @@ def words(comparison: Comparison) -> Iterator[str]:
         if side.unreadable_count:
             yield f"{heading} has {counted(side.unreadable_count, 'line')} not understood:"
         for place, reason in side.unreadable:
-            # A name may hold what a terminal obeys.
-            shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in place)
-            yield f"  {shown}: {reason}"
+            yield f"  {place}: {reason}"
         if side.unreadable_count > MAX_NAMED:
             yield f"  and {side.unreadable_count - MAX_NAMED:,} more"
     if not comparison.old.events | comparison.new.events:

@@ -522,6 +522,11 @@ class Drain:
     def doctor(self) -> str:
         return self._command("doctor")
 
+    def tail_delivery_log(self) -> str:
+        """Return the command that shows Firehose's errors, built here: an output is only text."""
+        group = f"/aws/kinesisfirehose/{self.stream_name}"
+        return commands.aws(self.access, "logs", "tail", group, "--since", "1d", "--follow")
+
     def sam_delete(self) -> str:
         return commands.sam(self.access, "delete", "--stack-name", self.stack.name)
 

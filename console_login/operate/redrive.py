@@ -287,7 +287,7 @@ class Redrive:
                 if each.key == key:
                     return each
                 break
-        raise OptionError(f"--settle {ascii(key)[1:-1]}: there is no such object under {place}")
+        raise OptionError(f"--settle {key}: there is no such object under {place}")
 
     def _judged(self, listed: ListedObject, sent: Lines) -> list[PlannedRecord | JunkLine]:
         """Judge the whole object before any of it counts: what is damaged late is damaged."""
@@ -343,7 +343,7 @@ class Redrive:
                 error_objects.check_unchanged(self._s3, self._target.bucket, each)
                 before = self._memory.settle(each.key, datetime.now(UTC))
             except (ObjectError, TagError) as error:
-                raise OptionError(f"--settle {ascii(each.key)[1:-1]}: {error}") from error
+                raise OptionError(f"--settle {each.key}: {error}") from error
             yield Settled(each.key, before)
 
     def _check(self, key: str) -> None:

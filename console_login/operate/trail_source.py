@@ -89,7 +89,7 @@ class Trail:
         match = _URL.fullmatch(url.rstrip("/") + "/")
         if match is None or not url.isprintable():
             raise BackfillError(
-                f"--from {ascii(url)[1:-1]}: name the folder AWSLogs of a trail's bucket, such as"
+                f"--from {url}: name the folder AWSLogs of a trail's bucket, such as"
                 " s3://BUCKET/AWSLogs/, or in it an organization's or an account's; a day is for"
                 " --start and --end"
             )
