@@ -7,6 +7,7 @@ from console_login.operate import checks, trail
 from console_login.operate.access import Access
 from console_login.operate.checks import Checked, Result
 from console_login.operate.configuration import check_filter, check_stream
+from console_login.operate.copies import check_copies
 from console_login.operate.delivery import check_alarms, check_delivery, check_errors
 from console_login.operate.permissions import (
     check_filter_role,
@@ -46,5 +47,6 @@ CHECKS: dict[str, Callable[[Subject], Checked]] = {
     "error objects": check_errors,
     "trail": check_trail,
     "delivery": check_delivery,
+    "copies": check_copies,
     "alarms": check_alarms,
 }
