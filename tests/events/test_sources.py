@@ -273,9 +273,9 @@ def test_what_is_all_but_events_is_given_up(tmp_path: Path) -> None:
 def test_an_escaped_event_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
     # Escaped, it has none of the characters that the values of a document are counted by.
     path = tmp_path / "x.json"
-    inside = r"{\"eventName\":\"X\",\"a\":[0" + r"\u002c0" * 6_000_000 + "]}"
+    inside = r"{\"eventName\":\"X\",\"a\":[0" + r"\u002c\"éa\"" * 5_300_000 + "]}"
     path.write_text(f'{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":"{inside}"}}]}}')
-    done = bounded(path)
+    done = bounded(path, 384)
     assert done.stdout == "1\n", done.stderr
     assert "line 1 event 1 the event is larger than the 1,048,576 bytes" in done.stderr
 
@@ -390,8 +390,8 @@ print(count)
 """
 
 
-def bounded(path: Path) -> subprocess.CompletedProcess[str]:
-    limit = 512 * 1024 * 1024
+def bounded(path: Path, mebibytes: int = 512) -> subprocess.CompletedProcess[str]:
+    limit = mebibytes * 1024 * 1024
     return subprocess.run(
         [sys.executable, "-c", READ, str(path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
