@@ -84,7 +84,7 @@ def test_what_was_written_before_the_window_is_not_read(access: Access, put: Any
         ("no event", "1 line without an eventID"),
         ('{"eventID":"\\u001b[2J"}', "1 line without an eventID"),
         (b"[" * 100_000, "1 line without an eventID"),
-        (gzip.compress(b"x" * 100)[:-9], "/odd: its gzip is damaged"),
+        (gzip.compress(b"x" * 100, mtime=0)[:-9], "/odd: its gzip is damaged"),
         (b"x" * 5 * 1024 * 1024, "/odd: a line is too long"),
     ],
 )
