@@ -197,13 +197,13 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
         raise TemplateError(f"parameter {name}: type {type_} is not resolved here")
     is_list = type_ == "CommaDelimitedList" or type_.startswith("List<")
     items = [item.strip() for item in text.split(",")] if is_list else [text]
+    why = declaration.get("ConstraintDescription")
     if type_ in _NUMBERS and not all(map(_NUMBER.fullmatch, items)):
         raise TemplateError(
             f"parameter {name}: {text!r} is not a number as it is read here: write digits, and a"
-            " dot before a fraction"
+            f" dot before a fraction{f'; {why}' if why else ''}"
         )
     if not all(_is_allowed(declaration, item) for item in items):
-        why = declaration.get("ConstraintDescription")
         allowed = ", ".join(str(value) for value in declaration.get("AllowedValues", ()))
         raise TemplateError(f"parameter {name}: {text!r} {why or f'must be one of {allowed}'}")
     return items if is_list else text
