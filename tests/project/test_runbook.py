@@ -2,6 +2,8 @@
 
 At the start a record has failed, and a sign-in has passed the log group while the filter was gone:
 what the runbook says to type must bring both into the bucket.
+
+The Japanese runbook is held to the English one, section by section.
 """
 
 import base64
@@ -9,7 +11,7 @@ import json
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jmespath
 from serving import BUCKET, GROUP, Endpoint, serving
@@ -17,7 +19,11 @@ from shell import blocks, impatient, run
 from stacks import stack
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
-BLOCKS = blocks(ROOT / "docs" / "operations.md")
+from console_login.cli import cli
+
+RUNBOOK = ROOT / "docs" / "operations.md"
+JAPANESE = ROOT / "docs" / "operations.ja.md"
+BLOCKS = blocks(RUNBOOK)
 FAILED = "consolelogin/processing-failed/2026/11/24/failed-1"
 WORK_GROUP = "console-login"
 SAVED = {
@@ -128,3 +134,90 @@ def prepare(endpoint: Endpoint) -> None:
     logs.put_subscription_filter(**{key: found[key] for key in given})
     message = {"timestamp": int(time.time() * 1000), "message": TOKYO}
     logs.put_log_events(logGroupName=GROUP, logStreamName="trail", logEvents=[message])
+
+
+# The two languages ------------------------------------------------------------------------------
+
+
+class Section(NamedTuple):
+    """A section of a runbook: the heading's level and text, its code blocks, and all other text."""
+
+    level: str
+    heading: str
+    fences: list[str]
+    prose: str
+
+    def code(self) -> set[str]:
+        return set(re.findall(r"`([^`\n]+)`", self.prose))
+
+    def first_cells(self) -> list[list[str]]:
+        """Return the code in the first cell of each row of the tables."""
+        rows = re.findall(r"^\| ([^|]*)\|", self.prose, re.MULTILINE)
+        return [re.findall(r"`([^`]+)`", row) for row in rows]
+
+    def links(self, anchors: dict[str, int]) -> list[str]:
+        """Return the targets in any order, the document's own ones as numbers of headings."""
+        found = re.findall(r"\]\(([^)]+)\)", self.prose)
+        # The READMEs have headings of their own language.
+        found = [re.sub(r"^(\.\./README)(\.ja)?\.md#.*", r"\1", each) for each in found]
+        return sorted(
+            str(anchors[each.removeprefix("#")]) if each.startswith("#") else each for each in found
+        )
+
+
+def sections(path: Path) -> list[Section]:
+    fence = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+    text = path.read_text()
+    fences = fence.findall(text)
+    found = re.split(r"^(#+) (.+)$", fence.sub("@fence", text), flags=re.MULTILINE)[1:]
+    return [
+        Section(level, heading, [fences.pop(0) for _ in range(prose.count("@fence"))], prose)
+        for level, heading, prose in zip(found[::3], found[1::3], found[2::3], strict=True)
+    ]
+
+
+def numbers(document: list[Section]) -> dict[str, int]:
+    headings = [re.sub(r"[^\w\- ]", "", each.heading.lower()) for each in document]
+    return {heading.replace(" ", "-"): number for number, heading in enumerate(headings)}
+
+
+def test_the_japanese_runbook_is_in_step() -> None:
+    english, japanese = sections(RUNBOOK), sections(JAPANESE)
+    assert [each.level for each in english] == [each.level for each in japanese]
+    assert len(numbers(english)) == len(numbers(japanese)) == len(english)
+    for ours, theirs in zip(english[1:], japanese[1:], strict=True):
+        where = f"{ours.heading}: {theirs.heading}"
+        assert ours.fences == theirs.fences, where
+        # Where English has a verb, Japanese may name the command.
+        assert ours.code() <= theirs.code() <= ours.code() | set(cli.commands), where
+        assert ours.first_cells() == theirs.first_cells(), where
+        assert ours.links(numbers(english)) == theirs.links(numbers(japanese)), where
+        # Lists have as many items, and an alarm has its name in both languages.
+        items = [len(re.findall(r"^(?:- |\d\. )", each.prose, re.M)) for each in (ours, theirs)]
+        assert items[0] == items[1], where
+        names = [
+            set(re.findall(r"[A-Z][A-Za-z]+Alarm(?![A-Za-z])", each.prose))
+            for each in (ours, theirs)
+        ]
+        assert names[0] == names[1], where
+        if ours.heading.endswith("Alarm"):
+            assert ours.heading == theirs.heading
+    assert "(operations.ja.md)" in english[0].prose
+    assert "(operations.md)" in japanese[0].prose
+    assert english[0].fences == japanese[0].fences
+
+
+def test_the_japanese_table_names_the_same_resources_for_each_parameter() -> None:
+    for ours, theirs in zip(sections(RUNBOOK), sections(JAPANESE), strict=True):
+        cells = [
+            [
+                row.strip("|").split(" | ")
+                for row in each.prose.splitlines()
+                if row.startswith("| `")
+            ]
+            for each in (ours, theirs)
+        ]
+        for row, its in zip(*cells, strict=True):
+            assert len(row) == len(its)
+            if len(row) == 4:
+                assert re.findall("`[^`]+`", row[1]) == re.findall("`[^`]+`", its[1]), row[0]
