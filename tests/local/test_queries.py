@@ -18,7 +18,7 @@ import duckdb
 import pytest
 import sqlglot
 from stacks import ATHENA, ATHENA_COMBINATIONS, DOCUMENT, only, stack
-from support import TOKYO
+from support import ROOT, TOKYO
 
 from console_login.local import moto_state as state
 from console_login.local import pipeline as local
@@ -135,12 +135,17 @@ def connected(resolved: Stack, folder: Path, compression: str) -> Any:
             database.execute(insert, [day, str(path), DELIMITER])
 
     def query(name: str, *parameters: str) -> list[tuple[Any, ...]]:
-        text = saved()[name]
+        text = (saved() | {"last-day.sql": PASTED})[name]
         (statement,) = sqlglot.transpile(text, read="athena", write="duckdb")
         rows: list[tuple[Any, ...]] = database.execute(statement, list(parameters)).fetchall()
         return rows
 
     return query
+
+
+# The SQL that the runbook has to paste.
+RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
+PASTED = RUNBOOK.split("cat > last-day.sql <<'END'\n")[1].split("\nEND\n")[0]
 
 
 def saved() -> dict[str, str]:
@@ -239,6 +244,24 @@ def test_distinct_events(athena: Any) -> None:
     # Those without an id are told apart by their lines.
     assert set(recent) <= set(lines)
     assert len(lines) == len(set(lines))
+
+
+def test_the_runbooks_sql_counts_the_last_days_sign_ins(tmp_path: Path) -> None:
+    events = [
+        sign_in(0.2, **ALICE, sourceIPAddress="192.0.2.1"),
+        sign_in(0.1, **ALICE, sourceIPAddress="192.0.2.1"),
+        sign_in(0.9, **ALICE, **FAILURE, sourceIPAddress="198.51.100.7"),
+        sign_in(1.1, **ALICE, sourceIPAddress="203.0.113.9"),
+        sign_in(0.1, **ALICE, eventName="CheckMfa", sourceIPAddress="203.0.113.10"),
+    ]
+    first, last, failure, *_ = map(event_time, events)
+    assert queries(events, tmp_path)("last-day.sql") == [
+        ("alice", "192.0.2.1", "Success", "Yes", 2, first, last),
+        ("alice", "198.51.100.7", "Failure", "Yes", 1, failure, failure),
+    ]
+    days = re.findall(r"interval '(\d+)' day", PASTED)
+    assert days == ["2", "1"]
+    assert ";" not in PASTED
 
 
 def test_differing_lines(athena: Any) -> None:

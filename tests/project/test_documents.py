@@ -86,7 +86,8 @@ def test_the_parameters_table_is_the_templates(name: str) -> None:
 def test_what_the_readme_leads_to_is_in_both_languages() -> None:
     names = {path.name for path in TRANSLATED}
     assert names >= {
-        f"{each}.ja.md" for each in ("README", "deploy", "function", "local", "tutorial")
+        f"{each}.ja.md"
+        for each in ("README", "deploy", "function", "local", "operations", "tutorial")
     }
 
 

@@ -2,6 +2,8 @@
 
 At the start a record has failed, and a sign-in has passed the log group while the filter was gone:
 what the runbook says to type must bring both into the bucket.
+
+The Japanese runbook is held to the English one, section by section.
 """
 
 import base64
@@ -9,13 +11,25 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import jmespath
 from serving import BUCKET, GROUP, Endpoint, serving
 from shell import blocks, impatient, run
+from stacks import stack
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
-BLOCKS = blocks(ROOT / "docs" / "operations.md")
+from console_login.cli import cli
+
+RUNBOOK = ROOT / "docs" / "operations.md"
+JAPANESE = ROOT / "docs" / "operations.ja.md"
+BLOCKS = blocks(RUNBOOK)
 FAILED = "consolelogin/processing-failed/2026/11/24/failed-1"
+WORK_GROUP = "console-login"
+SAVED = {
+    each.properties["Name"]: each
+    for each in stack("queries").of_type("AWS::Athena::NamedQuery").values()
+}
 
 
 def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_path: Path) -> None:
@@ -37,6 +51,7 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
         logs = endpoint.client("logs")
         filters = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
         assert filters == []
+        ran = executions(endpoint)
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
     # What was on its way has arrived, and when the filter is deleted by hand as well.
     (number,) = (number for number, each in enumerate(printed) if "is safe" in each)
@@ -45,13 +60,58 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
     assert by_hand.splitlines()[-1].split() == ["0", "missing"]
     # The first doctor finds what is prepared.
     assert "1 error object waits" in printed[2]
+    # The commands among the outputs are whole, a line each.
+    (commands,) = (each for each in printed if each.count("--region ap-northeast-1") > 3)
+    assert [line.split()[0] for line in commands.splitlines()] == ["aws"] * 5
+    # Each query ran on the table's database, and the one with a `?` had its value.
+    assert [each["Query"] for each in ran] == [
+        SAVED["last-sign-ins"].properties["QueryString"].strip(),
+        SAVED["user-history"].properties["QueryString"].strip(),
+        (tmp_path / "last-day.sql").read_text().strip(),
+    ]
+    assert {each["QueryExecutionContext"]["Database"] for each in ran} == {"sign-ins-database"}
+    assert [each.get("ExecutionParameters") for each in ran] == [None, ["'alice'"], None]
+    (listed,) = (each for each in printed if "last-sign-ins\t" in each)
+    assert len(listed.splitlines()) == len(SAVED)
+
+
+def test_a_row_of_a_result_is_one_line() -> None:
+    (block,) = (each for each in BLOCKS if "get-query-results" in each)
+    expression = re.search(r'--query "(ResultSet.*)"', block)
+    assert expression
+    # A null value has no VarCharValue; a value's control characters stay escaped in JSON.
+    rows = [
+        {"Data": [{"VarCharValue": "user_name"}, {"VarCharValue": "error"}]},
+        {"Data": [{"VarCharValue": "alice\x1b[2J"}, {}]},
+    ]
+    found = jmespath.search(expression[1], {"ResultSet": {"Rows": rows}})
+    assert found == ["user_name | error", "alice\x1b[2J | -"]
+    assert "--output json" in block
+
+
+def executions(endpoint: Endpoint) -> list[dict[str, Any]]:
+    """Return what Athena was asked to run, in order."""
+    athena = endpoint.client("athena")
+    ids = athena.list_query_executions(WorkGroup=WORK_GROUP)["QueryExecutionIds"]
+    found = [athena.get_query_execution(QueryExecutionId=each)["QueryExecution"] for each in ids]
+    return sorted(found, key=lambda each: each["Status"]["SubmissionDateTime"])
 
 
 def prepare(endpoint: Endpoint) -> None:
     """Let one sign-in fail as Firehose leaves it, and another pass while there is no filter.
 
-    Then the first comes once more, through the filter.
+    Then the first comes once more, through the filter. Athena has the saved queries, but no table.
     """
+    athena = endpoint.client("athena")
+    athena.create_work_group(Name=WORK_GROUP)
+    for name, each in SAVED.items():
+        athena.create_named_query(
+            Name=name,
+            Description=each.properties["Description"],
+            Database="sign-ins-database",
+            QueryString=each.properties["QueryString"],
+            WorkGroup=WORK_GROUP,
+        )
     source = base64.b64encode(gz(envelope([TOKYO]))).decode()
     line = {
         "attemptsMade": 4,
@@ -74,3 +134,94 @@ def prepare(endpoint: Endpoint) -> None:
     logs.put_subscription_filter(**{key: found[key] for key in given})
     message = {"timestamp": int(time.time() * 1000), "message": TOKYO}
     logs.put_log_events(logGroupName=GROUP, logStreamName="trail", logEvents=[message])
+
+
+# The two languages ------------------------------------------------------------------------------
+
+
+class Section(NamedTuple):
+    """A section of a runbook: the heading's level and text, its code blocks, and all other text."""
+
+    level: str
+    heading: str
+    fences: list[str]
+    prose: str
+
+    def code(self) -> set[str]:
+        return set(re.findall(r"`([^`\n]+)`", self.prose))
+
+    def first_cells(self) -> list[list[str]]:
+        """Return the code in the first cell of each row of the tables."""
+        rows = re.findall(r"^\| ([^|]*)\|", self.prose, re.MULTILINE)
+        return [re.findall(r"`([^`]+)`", row) for row in rows]
+
+    def links(self, document: Path) -> list[tuple[str, int]]:
+        """Return the targets, sorted: the English document, the heading's number (-1: none)."""
+        found = re.findall(r"\]\(([^)]+\.md)?(?:#([^)]+))?\)", self.prose)
+        return sorted(
+            (
+                (name or document.name).replace(".ja.md", ".md"),
+                numbers(sections(document.parent / (name or document.name)))[anchor]
+                if anchor
+                else -1,
+            )
+            for name, anchor in found
+        )
+
+
+def sections(path: Path) -> list[Section]:
+    fence = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+    text = path.read_text()
+    fences = fence.findall(text)
+    found = re.split(r"^(#+) (.+)$", fence.sub("@fence", text), flags=re.MULTILINE)[1:]
+    return [
+        Section(level, heading, [fences.pop(0) for _ in range(prose.count("@fence"))], prose)
+        for level, heading, prose in zip(found[::3], found[1::3], found[2::3], strict=True)
+    ]
+
+
+def numbers(document: list[Section]) -> dict[str, int]:
+    headings = [re.sub(r"[^\w\- ]", "", each.heading.lower()) for each in document]
+    return {heading.replace(" ", "-"): number for number, heading in enumerate(headings)}
+
+
+def test_the_japanese_runbook_is_in_step() -> None:
+    english, japanese = sections(RUNBOOK), sections(JAPANESE)
+    assert [each.level for each in english] == [each.level for each in japanese]
+    assert len(numbers(english)) == len(numbers(japanese)) == len(english)
+    for ours, theirs in zip(english[1:], japanese[1:], strict=True):
+        where = f"{ours.heading}: {theirs.heading}"
+        assert ours.fences == theirs.fences, where
+        # Where English has a verb, Japanese may name the command.
+        assert ours.code() <= theirs.code() <= ours.code() | set(cli.commands), where
+        assert ours.first_cells() == theirs.first_cells(), where
+        assert ours.links(RUNBOOK) == theirs.links(JAPANESE), where
+        # Lists have as many items, and an alarm has its name in both languages.
+        items = [len(re.findall(r"^(?:- |\d\. )", each.prose, re.M)) for each in (ours, theirs)]
+        assert items[0] == items[1], where
+        names = [
+            set(re.findall(r"[A-Z][A-Za-z]+Alarm(?![A-Za-z])", each.prose))
+            for each in (ours, theirs)
+        ]
+        assert names[0] == names[1], where
+        if ours.heading.endswith("Alarm"):
+            assert ours.heading == theirs.heading
+    assert "(operations.ja.md)" in english[0].prose
+    assert "(operations.md)" in japanese[0].prose
+    assert english[0].fences == japanese[0].fences
+
+
+def test_the_japanese_table_names_the_same_resources_for_each_parameter() -> None:
+    for ours, theirs in zip(sections(RUNBOOK), sections(JAPANESE), strict=True):
+        cells = [
+            [
+                row.strip("|").split(" | ")
+                for row in each.prose.splitlines()
+                if row.startswith("| `")
+            ]
+            for each in (ours, theirs)
+        ]
+        for row, its in zip(*cells, strict=True):
+            assert len(row) == len(its)
+            if len(row) == 4:
+                assert re.findall("`[^`]+`", row[1]) == re.findall("`[^`]+`", its[1]), row[0]

@@ -168,7 +168,7 @@ GROUPS = {
         if resource.get("Condition") == "SignInAlarmsAreWanted"
         and resource["Type"] == "AWS::CloudWatch::Alarm"
     },
-    "their filters": {
+    "filters of the sign-in alarms": {
         each
         for each, resource in DOCUMENT["Resources"].items()
         if resource.get("Condition") == "SignInAlarmsAreWanted"
