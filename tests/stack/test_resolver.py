@@ -162,8 +162,8 @@ def test_conditions(condition: Any, expected: bool) -> None:
         ({"Ref": "AWS::StackId"}, "AWS::StackId is not resolved here"),
         ({"Ref": "AWS::NotificationARNs"}, "AWS::NotificationARNs is not resolved here"),
         ({"Ref": ["Flag"]}, "Ref is not resolved here with"),
-        ({"Ref": "Flag", "x": 1}, "Ref stands beside other keys"),
-        ({"x": 1, "Fn::Sub": "y"}, "Fn::Sub stands beside other keys"),
+        ({"Ref": "Flag", "x": 1}, "Ref must be the only key"),
+        ({"x": 1, "Fn::Sub": "y"}, "Fn::Sub must be the only key"),
         ({"Fn::GetAtt": "Role"}, "Fn::GetAtt is not resolved here with 'Role'"),
         ({"Fn::GetAtt": ["Role"]}, "Fn::GetAtt is not resolved here with"),
         ({"Fn::GetAtt": ["Role", {"Ref": "Flag"}]}, "Fn::GetAtt is not resolved here with"),
@@ -210,7 +210,7 @@ def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> 
         ({"Fn::Or": [{"Condition": "IsFlag"}]}, "not a condition"),
         ({"Fn::Or": [{"Condition": "IsFlag"}] * 11}, "not a condition"),
         ({"Fn::Not": [{"Condition": "IsFlag"}] * 2}, "not a condition"),
-        ({"Fn::Not": ["true"]}, "not a condition that is resolved here: 'true'"),
+        ({"Fn::Not": ["true"]}, "not a condition that is supported here: 'true'"),
         ({"Fn::And": [{"Condition": "IsFlag"}, {"Condition": "Nothing"}]}, "no condition Nothing"),
         (
             {"Fn::Or": [{"Fn::Equals": ["a", "a"]}, {"Condition": "Nothing"}]},
@@ -223,8 +223,8 @@ def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> 
         ({"Fn::Contains": [["a"], "a"]}, "not a condition that is resolved here"),
         (True, "not a condition"),
         ({"Condition": ["IsFlag"]}, "not a condition"),
-        ({"Condition": "Tried"}, "condition Tried needs itself"),
-        ({"Fn::Not": [{"Condition": "Tried"}]}, "condition Tried needs itself"),
+        ({"Condition": "Tried"}, "condition Tried depends on itself"),
+        ({"Fn::Not": [{"Condition": "Tried"}]}, "condition Tried depends on itself"),
     ],
 )
 def test_what_is_no_condition_is_refused(condition: Any, words: str) -> None:
