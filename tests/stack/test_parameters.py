@@ -241,7 +241,7 @@ def test_the_trails_lines_are_taken_by_the_pipeline() -> None:
     ("parameters", "words"),
     [
         ({"BucketName": "arn:aws:s3:::x"}, "not its ARN"),
-        ({"BucketName": ""}, "must be a bucket's name"),
+        ({"BucketName": ""}, "must be the name of a bucket"),
         ({"ResultKeyArn": "alias/x"}, "ARN of a key"),
         ({"ResultKeyArn": ""}, "ARN of a key"),
         ({"Prefix": "x"}, "ends in a slash"),
