@@ -1,36 +1,36 @@
-# `make` lists what there is. Everything is installed inside this checkout.
+# `make` lists the targets. Everything is installed inside this checkout.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 VENV := .venv
 READY := $(VENV)/.ready
-# MiniStack pins botocore: in an environment of its own.
+# MiniStack pins botocore, so it has a separate environment.
 MINISTACK := .cache/ministack
-# mutmut wants a click that SAM's command line does not take: so does it.
+# mutmut needs a version of click that the SAM CLI does not accept, so it has one too.
 MUTMUT := .cache/mutmut
 SCAN := .cache/scan
 SBOM := .cache/sbom
-# Of which functions `make mutants` makes mutants, such as 'transformer.codec.*'; all by default.
+# The functions that `make mutants` changes, such as 'transformer.codec.*' (default: all).
 MUTANTS ?=
-# The machine's uv, or else one of the checkout's own.
+# The machine's uv, or one installed in this checkout if the machine has none.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EVENT ?= events/article.json
 ARCHITECTURE ?= arm64
-# Of a release: refused unless it is pyproject.toml's version.
+# The tag of a release. It must match the version in pyproject.toml.
 TAG ?=
-# This machine's, for its containers; the template's parameter decides at build and at invoke.
+# This machine's architecture, for its containers. Passed as the template's parameter Architecture.
 MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 
-# sam build looks for python3.13 on PATH: the environment's comes first.
+# sam build looks for python3.13 on PATH and must find the environment's first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# No tool writes outside the checkout (uv's cache aside), and none calls home.
+# No tool writes outside the checkout (except uv's cache) or sends telemetry.
 export UV_PYTHON_INSTALL_DIR := $(CURDIR)/.uv/python
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A region for the linters' and SAM's translation; nothing here calls AWS but `make deploy...`.
+# The Region that the linters and SAM use to expand templates. Only `make deploy...` calls AWS.
 LOCAL_AWS := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-ap-northeast-1}
 
 .PHONY: help
@@ -57,7 +57,7 @@ demo: setup ## Run the whole pipeline on the tutorial's sign-ins among other eve
 	@console-login local events/src/tokyo.jsonl events/src/osaka.jsonl --generate 100 --sign-ins 0
 
 .PHONY: soak
-soak: setup ## Run a million events through the pipeline, count each of them out, and drain bursts
+soak: setup ## Run a million events through the pipeline, account for each one, and drain bursts
 	@$(VENV)/bin/python benchmarks/soak.py
 	@$(VENV)/bin/python benchmarks/put_back.py
 
@@ -67,18 +67,18 @@ test: ## Run the linters and every test, without AWS and without Docker
 	@$(MAKE) --no-print-directory lint
 	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
 
-# `uv tool run` checks no hashes, `uv pip sync` does.
+# `uv tool run` checks no hashes; `uv pip sync` does.
 $(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(MINISTACK)
 	@$(UV) pip sync --quiet --require-hashes --python $(MINISTACK)/bin/python $< || \
-	  { echo "MiniStack cannot be installed: no template was deployed, nothing was tested." >&2; exit 1; }
+	  { echo "MiniStack cannot be installed. No template was deployed and nothing was tested." >&2; exit 1; }
 	@touch $@
 
 .PHONY: deploy-test
 deploy-test: setup $(MINISTACK)/.ready ## Deploy the templates on MiniStack, an emulator of AWS on 127.0.0.1, and test them there
 	@$(VENV)/bin/pytest tests/deploy || { echo "MiniStack's log: .cache/ministack.log" >&2; exit 1; }
 
-# The checkout's environment stands behind it: the tests find the libraries of the lock.
+# A .pth file adds the checkout's environment, so that the tests find the locked libraries.
 $(MUTMUT)/.ready: tests/mutation/requirements.txt $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(MUTMUT)
 	@$(UV) pip sync --quiet --require-hashes --python $(MUTMUT)/bin/python $<
@@ -114,7 +114,7 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
-deploy: setup ## Build, check and deploy the pipeline with your AWS credentials; asks before it changes anything
+deploy: setup ## Build, check and deploy the pipeline with your AWS credentials; asks before any change
 	sam build
 	console-login preflight
 	sam deploy
@@ -138,7 +138,7 @@ scan: setup $(SCAN)/.ready ## Check the templates with checkov, and the CI workf
 	$(SCAN)/bin/zizmor --offline --persona pedantic .github
 
 .PHONY: audit
-audit: setup $(SCAN)/.ready ## Ask the advisory database about every locked package; fails where it cannot be asked
+audit: setup $(SCAN)/.ready ## Look up every locked package in PyPI's advisory database; fails if that is unreachable
 	@$(VENV)/bin/python .ci/audit.py $(SCAN)/bin/pip-audit
 
 .PHONY: package
@@ -152,20 +152,20 @@ $(SBOM)/.ready: .ci/sbom.txt $(READY)
 	@touch $@
 
 .PHONY: release
-release: setup $(SBOM)/.ready ## Write what a release has into dist/: the package, the wheel, an SBOM and SHA256SUMS
+release: setup $(SBOM)/.ready ## Write a release into dist/: the package, the wheel, an SBOM and SHA256SUMS
 	@$(VENV)/bin/python .ci/dist.py --uv $(UV) --out dist --sbom $(SBOM)/bin/cyclonedx-py --tag '$(TAG)'
 	@cat dist/SHA256SUMS
 
 .PHONY: judge
-judge: setup ## Let a foreign simulator of IAM (Node) answer the requests that the tests ask of the policies
+judge: setup ## Check the tests' IAM requests against an independent policy simulator (Node)
 	@$(VENV)/bin/python tests/judge/judge.py
 
 .PHONY: bench
-bench: setup ## Time the handler against other transformers, in one run
+bench: setup ## Compare the handler's speed with other transformers, in one run
 	@$(VENV)/bin/python benchmarks/transform.py
 
 .PHONY: cost
-cost: setup ## Regenerate docs/cost.md and docs/cost.svg: what a month costs, here and natively
+cost: setup ## Regenerate docs/cost.md and docs/cost.svg: the monthly cost of this pipeline and of native delivery
 	@$(VENV)/bin/python benchmarks/cost.py --write docs/cost.md
 
 .PHONY: pictures
@@ -184,7 +184,7 @@ events: setup ## Pack events/*.json again from events/src
 	@sh events/pack.sh events
 
 .PHONY: lock
-lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again into the lock files
+lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml again and write the lock files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group dev --group function \
 	  --output-file requirements-dev.txt pyproject.toml
@@ -208,6 +208,6 @@ lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml ag
 	  --output-file .ci/uv.txt
 
 .PHONY: clean
-clean: ## Remove everything that make has made
+clean: ## Remove everything that make created
 	rm -rf $(VENV) .uv .cache .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

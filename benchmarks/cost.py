@@ -1,7 +1,7 @@
-"""Compare a month's bill: Firehose's own decompression and extraction, or this pipeline.
+"""Compare the monthly bill of Firehose's own decompression and extraction with this pipeline's.
 
-With --write this makes docs/cost.md and its plot (`make cost`); with other options, the bill of
-your own scenario. Amounts are USD a month at list prices.
+--write writes docs/cost.md and its plot (`make cost`). The other options print the bill of your
+own scenario. Amounts are USD a month at list prices.
 """
 
 import argparse
@@ -24,11 +24,11 @@ SECONDS_PER_MONTH = p.HOURS_PER_MONTH * 3600
 
 @dataclass(frozen=True)
 class Scenario:
-    """A month of a trail's events; None stands for the usual value.
+    """A month of a trail's events; None means the usual value.
 
-    `share` is that of the selected events. With `upstream_filter` only these reach the stream, on
-    both sides; without, the function selects, and native extraction stores every event. `metrics`:
-    whether alarms or a dashboard read the function's metrics; without, it sends none.
+    `share` is the share of selected events. With `upstream_filter` only these reach the stream, on
+    both sides. Without it the function selects them, and native extraction stores every event.
+    `metrics` says whether alarms or a dashboard read the function's metrics; if not, it sends none.
     """
 
     events_per_day: float
@@ -49,7 +49,7 @@ class Scenario:
 
     @property
     def shape(self) -> str:
-        """Whose measured throughput counts; between the measured shapes, the slower one."""
+        """The shape whose measured throughput applies; between two shapes, the slower one."""
         if self.batch < p.UNFILTERED_BATCH:
             return "single"
         return "dense" if self.upstream_filter or self.share > 0.1 else "sparse"
@@ -65,7 +65,7 @@ class Scenario:
 
 
 def fills(items: float, data: float, seconds: float, size: float) -> float:
-    """How often a buffer is emptied in a month that brings `items` and `data` bytes.
+    """Return how often a buffer is emptied in a month with `items` items and `data` bytes.
 
     The first item starts the clock. The buffer is emptied after `seconds`, or when it holds `size`
     bytes. Items arrive independently of each other, and no item is in two buffers.
@@ -75,12 +75,12 @@ def fills(items: float, data: float, seconds: float, size: float) -> float:
 
 
 def hours_with(items: float) -> float:
-    """Hours of a month in which one of `items` arrives, when they arrive independently."""
+    """Return the hours of a month in which at least one of `items` independent items arrives."""
     return p.HOURS_PER_MONTH * -math.expm1(-items / p.HOURS_PER_MONTH)
 
 
 def direct_put_bytes(record_bytes: float) -> float:
-    """Bytes billed for one record: rounded up to 5 KB."""
+    """Return the bytes billed for one record: rounded up to 5 KB."""
     return math.ceil(record_bytes / p.DIRECT_PUT_STEP) * p.DIRECT_PUT_STEP
 
 
@@ -100,7 +100,7 @@ class Line(NamedTuple):
 
 
 class Bill:
-    """The lines, what both sides pay, and what each side pays beyond that."""
+    """The lines, the sum that both sides pay, and what each side pays in addition."""
 
     def __init__(self, *lines: Line) -> None:
         self.lines = lines
@@ -109,7 +109,7 @@ class Bill:
         self.ours = sum(line.ours for line in lines if not line.is_same)
 
     def line(self, start: str) -> Line:
-        """Return the item whose name starts so."""
+        """Return the item whose name starts with `start`."""
         return next(line for line in self.lines if line.what.startswith(start))
 
 
@@ -168,7 +168,7 @@ def bill(month: Scenario) -> Bill:
 
 
 def crossover(scenario: Scenario) -> float | None:
-    """Events a day from which this pipeline costs less than native, all else as in `scenario`."""
+    """Return from how many events a day this pipeline is cheaper; the rest is as in `scenario`."""
 
     def is_cheaper(step: int) -> bool:
         made = bill(replace(scenario, events_per_day=10 ** (step / 1e8)))
@@ -200,14 +200,14 @@ CROSSOVERS = {
 
 
 def usd(amount: float) -> str:
-    """Write an amount with the digits that matter."""
+    """Format an amount with its significant digits."""
     if 0 < amount < 0.0001:
         return "< 0.0001"
     return f"{amount:,.4f}" if 0 < amount < 0.1 else f"{amount:,.2f}" if amount else "0"
 
 
 def rounded(number: float | None) -> str:
-    """Write a number with two digits that are not zero."""
+    """Format a number with two significant digits."""
     return "never" if number is None else f"{float(f'{number:.1e}'):,.0f}"
 
 
@@ -228,8 +228,8 @@ def bill_table(region: str, scenarios: Mapping[str, Scenario] = SCENARIOS) -> st
     bills = [bill(month) for month in months]
     lines = [
         *zip(*(each.lines for each in bills), strict=True),
-        [Line("sum that both pay", each.both, each.both) for each in bills],
-        [Line("**beyond that**", each.native, each.ours) for each in bills],
+        [Line("sum that both sides pay", each.both, each.both) for each in bills],
+        [Line("**in addition**", each.native, each.ours) for each in bills],
         [bill(replace(month, vended=True)).line("Firehose ing") for month in months],
     ]
     rows = ([row[0].what, *map(cell, row)] for row in lines)
@@ -283,7 +283,7 @@ def document() -> str:
 
 
 def plot() -> str:
-    """Return docs/cost.svg: what each side costs beyond what both cost, us-east-1."""
+    """Return docs/cost.svg: what each side costs beyond the common sum, in us-east-1."""
     series = []
     for name, scenario in (("no filter upstream", UNFILTERED), ("filter upstream", UPSTREAM)):
         numbers = [10 ** (step / 8) for step in range(16, 65)]
@@ -317,11 +317,15 @@ def between(low: float, high: float) -> Callable[[str], float]:
 
 
 NUMBERS = (
-    ("--events-per-day", 0, 10**10, "Events in the log group."),
-    ("--share", 0, 1, "Share of the events that are selected."),
-    ("--event-bytes", 1, p.MAX_EVENT_BYTES, "Size of an event."),
+    ("--events-per-day", 0, 10**10, "Events a day in the log group."),
+    ("--share", 0, 1, "Share of selected events, from 0 to 1."),
+    ("--event-bytes", 1, p.MAX_EVENT_BYTES, "Size of an event in bytes."),
     ("--ratio", 1, 1000, "Gzip ratio of a record."),
-    ("--events-per-record", 1, 10_000, "Events in a record."),
+    ("--events-per-record", 1, 10_000, "Number of events in a record."),
+)
+FLAGS = (
+    ("--no-upstream-filter", "upstream_filter", "The subscription filter passes every event."),
+    ("--no-metrics", "metrics", "No alarms and no dashboard, so the function sends no metrics."),
 )
 
 
@@ -329,14 +333,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="cost.py", description=__doc__, argument_default=argparse.SUPPRESS)
     for name, low, high, text in NUMBERS:
         parser.add_argument(name, type=between(low, high), help=text)
-    parser.add_argument("--region", choices=p.REGIONS)
-    parser.add_argument("--no-upstream-filter", dest="upstream_filter", action="store_false")
-    parser.add_argument("--no-metrics", dest="metrics", action="store_false")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="Write docs/cost.md, cost.svg.")
+    parser.add_argument("--region", choices=p.REGIONS, help="Region whose prices are used.")
+    for name, dest, text in FLAGS:
+        parser.add_argument(name, dest=dest, action="store_false", help=text)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="Write FILE and its plot.")
     chosen = vars(parser.parse_args(arguments))
     target: Path | None = chosen.pop("write", None)
     if target is not None and chosen:
-        parser.error("--write takes no scenario")
+        parser.error("--write cannot be combined with a scenario")
     elif target is not None:
         try:
             target.write_text(document(), encoding="utf-8")
@@ -348,7 +352,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         scenario = Scenario(**chosen)
         if (size := scenario.record_bytes) > MAX_RECORD_BYTES:
-            parser.error(f"a record of {size:,.0f} bytes: Firehose takes {MAX_RECORD_BYTES:,}")
+            parser.error(
+                f"a record of {size:,.0f} bytes is too large: Firehose accepts {MAX_RECORD_BYTES:,}"
+            )
         print(bill_table(scenario.region, {"your scenario": scenario}))
     return 0
 

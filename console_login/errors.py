@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """An input, a setting or an environment that is wrong; the message says which and why."""
+    """A wrong input, setting or environment; the message says which and why."""
 
 
 class SourceError(UserError):
@@ -13,7 +13,7 @@ class SourceError(UserError):
 
     @classmethod
     def of(cls, path: Path, error: OSError) -> "SourceError":
-        """Return the error for a file that the system does not let us read."""
+        """Return the error for a file that the operating system could not read."""
         where = ""
         if isinstance(error, FileNotFoundError) and not path.is_absolute():
             # The current folder can be gone or forbidden itself.

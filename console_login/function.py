@@ -30,7 +30,7 @@ class FunctionError(UserError):
 
 
 class FunctionFailure(Exception):  # noqa: N818 - it is the function's, not ours
-    """An invocation without a usable answer: Firehose tries again, then fails the whole batch.
+    """An invocation without a usable response: Firehose retries, then fails the whole batch.
 
     code: Firehose's errorCode, such as `Lambda.FunctionError`.
     """
@@ -42,7 +42,7 @@ class FunctionFailure(Exception):  # noqa: N818 - it is the function's, not ours
 
 
 class AcceptingFirehose:
-    """A Firehose client for where there is no stream: it takes every record, and forgets it."""
+    """A Firehose client for use without a stream: it accepts and discards every record."""
 
     def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: ARG002, N803
         return {"FailedPutCount": 0, "RequestResponses": [{"RecordId": ""} for _ in Records]}
@@ -54,11 +54,11 @@ class AcceptingFirehose:
 class InProcess:
     """The function, imported from its CodeUri as Lambda imports it.
 
-    environment: variables over this process's own, such as the template's.
-    log: where the function's log and metrics go, stderr by default.
-    firehose: the client that takes what the function puts back; never AWS.
-    timeout_seconds: of which the function's waiting is taken off, and nothing else.
-    Raises FunctionError where the configuration is refused.
+    environment: variables that override this process's own, such as the template's.
+    log: receives the function's log and metrics; stderr by default.
+    firehose: the client that receives the records that are put back; never AWS.
+    timeout_seconds: only the function's waiting counts against it.
+    Raises FunctionError if the configuration is refused.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class InProcess:
         client = firehose or AcceptingFirehose()
         from transformer.put_back import PutBack
 
-        # Waiting takes no time, and is counted: an invocation's time ends all the same.
+        # Waiting needs no real time here, but counts against the invocation's time.
         jitter = random.Random(0).uniform  # noqa: S311 - no secret
         self._app._putter = PutBack(lambda: client, self._sleep, jitter)
 
     def invoke(self, event: Any) -> Any:
-        """Return the answer as it comes over the wire; FunctionFailure where Lambda fails."""
+        """Return the response as Lambda sends it. Raises FunctionFailure if Lambda fails."""
         with self._logged():
             try:
                 text = json.dumps(self._app.lambda_handler(event, self._context()))
-            # Whatever a handler raises, Lambda reports and Firehose tries again.
+            # Lambda reports any exception of a handler, and Firehose retries.
             except Exception as error:
                 raise FunctionFailure("Lambda.FunctionError", type(error).__name__) from error
         if len(text.encode()) > MAX_RESPONSE_BYTES:
@@ -93,7 +93,7 @@ class InProcess:
         return json.loads(text)
 
     def handle(self, event: Any) -> "tuple[Response, list[Outcome]]":
-        """Return the answer and each record's fate; FunctionError for what is no event."""
+        """Return the response and each record's outcome. Raises FunctionError if it is no event."""
         from transformer.firehose import NotAFirehoseEventError
 
         with self._logged():
@@ -117,7 +117,7 @@ class InProcess:
     def _logged(self) -> Iterator[None]:
         previous = _log.target
         _log.target = self._log or sys.stderr
-        # A log that cannot be written is said once, when it is closed.
+        # If the log cannot be written, that is reported once, when it is closed.
         raising, logging.raiseExceptions = logging.raiseExceptions, False
         try:
             with contextlib.redirect_stdout(cast("IO[str]", _log)):
@@ -128,7 +128,7 @@ class InProcess:
 
 
 class _Log:
-    """What the function takes for stdout: Powertools keeps the one that it found first."""
+    """The function's stdout. Powertools keeps the first one that it finds."""
 
     def __init__(self) -> None:
         self.target: IO[str] = sys.stderr
@@ -147,7 +147,7 @@ _log = _Log()
 
 @contextlib.contextmanager
 def restored_environment() -> Iterator[None]:
-    """Leave this process's environment as it was found."""
+    """Restore this process's environment afterwards."""
     before = dict(os.environ)
     try:
         yield
@@ -171,13 +171,13 @@ def lines_of(outcome: "Outcome") -> list[str]:
 
 
 def make_importable() -> None:
-    """Let `transformer`, the function's package, be imported from its CodeUri."""
+    """Make the function's package `transformer` importable from its CodeUri."""
     if str(CODE_URI) not in sys.path:
         sys.path.insert(0, str(CODE_URI))
 
 
 def _load() -> Any:
-    """Run app.py anew: it reads its configuration when it is imported."""
+    """Import app.py again, because it reads its configuration during import."""
     make_importable()
     from transformer.config import ConfigurationError
 

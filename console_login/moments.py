@@ -1,4 +1,4 @@
-"""Moments as options name them: a time, a day, or how long ago."""
+"""Points in time as given in options: a time, a day, or an age."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -8,7 +8,7 @@ from console_login.errors import UserError
 # Time zones and S3's day of retries need some room on both sides.
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
-# `fromisoformat` also takes weeks, any separator and no separators at all.
+# `fromisoformat` also accepts weeks, any separator, and no separators.
 _ISO = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII
 )
@@ -19,20 +19,20 @@ FORMS = "write 72h, 3d, 2026-11-24 or 2026-11-24T09:00+09:00"
 
 
 class MomentError(UserError):
-    """An option that names no moment; the message says which."""
+    """An option whose value is not a point in time; the message names it."""
 
 
 def is_relative(text: str) -> bool:
-    """Whether a text says how long ago, and so names another moment at each call."""
+    """Whether a text is an age, such as `3d`, and so means another time at each call."""
     return _AGO.fullmatch(text) is not None
 
 
 def moment(option: str, text: str, zone: tzinfo = UTC, now: datetime | None = None) -> datetime:
-    """Return the moment that an option such as `--start` names, with its offset.
+    """Return the point in time of an option such as `--start`, with its offset.
 
-    text: ISO 8601, a date alone being its midnight; or, where `now` is given, how long before
-    `now`: minutes, hours, days or weeks, such as `90m`, `72h`, `3d`, `2w`.
-    zone: of a text without an offset.
+    text: ISO 8601 (a date means its midnight). If `now` is given, also an age, counted back from
+    `now` in minutes, hours, days or weeks, such as `90m`, `72h`, `3d`, `2w`.
+    zone: the time zone of a text without an offset.
     Raises MomentError.
     """
     ago = _AGO.fullmatch(text) if now is not None else None

@@ -12,7 +12,7 @@ _FIRST_EVENT_ID = 38174239507788117679146500299632564763633296100326440960
 
 
 class Origin(NamedTuple):
-    """Where log events come from, as every envelope says it."""
+    """The source of log events, as named in every envelope."""
 
     owner: str
     log_group: str
@@ -21,7 +21,7 @@ class Origin(NamedTuple):
 
 
 class LogEvent(NamedTuple):
-    """A log event as an envelope holds it; `timestamp` in milliseconds since the epoch."""
+    """A log event of an envelope; `timestamp` is in milliseconds since the epoch."""
 
     id: str
     timestamp: int
@@ -31,8 +31,8 @@ class LogEvent(NamedTuple):
 def data_message(origin: Origin, events: Iterable[tuple[int, str]], first_number: int = 0) -> str:
     """Return a DATA_MESSAGE with a log event for each timestamp and message.
 
-    A timestamp is in milliseconds since the epoch. first_number: how many events the log stream had
-    before; ids follow from it.
+    Timestamps are in milliseconds since the epoch. first_number: number of earlier events in the
+    log stream, from which the ids follow.
     """
     return data_message_of(
         origin,
@@ -58,7 +58,7 @@ def data_message_of(origin: Origin, log_events: Iterable[LogEvent]) -> str:
 
 
 def control_message(timestamp: int) -> str:
-    """Return what a new subscription filter sends first; `timestamp` in milliseconds."""
+    """Return the first message of a new subscription filter; `timestamp` in milliseconds."""
     message = "CWL CONTROL MESSAGE: Checking health of destination Firehose."
     return compact(
         {
@@ -73,11 +73,11 @@ def control_message(timestamp: int) -> str:
 
 
 def compress(document: str) -> bytes:
-    """Return a document as CloudWatch Logs compresses it, the same bytes every time."""
+    """Return a document compressed as by CloudWatch Logs, always as the same bytes."""
     return gzip.compress(document.encode(), compresslevel=6, mtime=0)
 
 
 def compact(value: Any) -> str:
-    """Return JSON without blanks: Japanese as it is, lone surrogates as escapes."""
+    """Return JSON without blanks: non-ASCII text unescaped, lone surrogates as escapes."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What tells an event from any other."""
+"""The identity of an event."""
 
 import hashlib
 import json
@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 
 class Identity(NamedTuple):
-    """An event: its `eventID` if it has one, and a digest of its line, so that none is altered."""
+    """An event's `eventID`, if it has one, and a digest of its line, which shows any change."""
 
     event_id: str
     digest: str
 
 
 def identity(message: str) -> Identity:
-    """Return what tells an event from any other."""
+    """Return the identity of the event with this message."""
     line = message.replace("\r", " ").replace("\n", " ").encode("utf-8", "backslashreplace")
     try:
         event_id = json.loads(line)["eventID"]

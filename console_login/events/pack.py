@@ -1,4 +1,4 @@
-"""Readable sources to a Firehose transformation event, and back."""
+"""Make a Firehose transformation event from readable files, and show what is inside one."""
 
 import base64
 import binascii
@@ -31,11 +31,11 @@ _MAX_SHOWN_CHARACTERS = 8 * 1024
 def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> dict[str, Any]:
     """Return a Firehose transformation event with one record for each source.
 
-    What a source is, its suffix says: `.json`, `.jsonl` and `.ndjson`, also with `.gz`, CloudTrail
-    events in any form that `sources` reads; `.json` also one envelope, which is kept; `.b64` the
-    record's `data` as it is; any other, the record's bytes as they are. Events and envelopes are
-    gzipped unless `plain`; `lines` leaves events without an envelope, as Firehose's message
-    extraction does. Raises SourceError naming the source.
+    The suffix gives the kind of source. `.json`, `.jsonl` and `.ndjson`, also with `.gz`: CloudTrail
+    events in any form that `sources` reads. `.json`: also one envelope, which is kept. `.b64`: the
+    record's `data`, unchanged. Any other: the record's bytes, unchanged. Events and envelopes are
+    gzipped unless `plain`. With `lines` events have no envelope, as after Firehose's message
+    extraction. Raises SourceError naming the source.
     """
     return {
         "invocationId": "00000000-0000-4000-8000-000000000000",
@@ -67,7 +67,7 @@ def _data(source: Path, *, plain: bool, lines: bool) -> str:
 
 
 def _envelope(source: Path) -> str | None:
-    """Return the one envelope, right or wrong, that a `.json` file is; None for any other file."""
+    """Return the envelope if a `.json` file consists of one, valid or not; otherwise None."""
     if not source.name.removesuffix(".gz").endswith(".json"):
         return None
     with source.open("rb") as file:
@@ -78,7 +78,7 @@ def _envelope(source: Path) -> str | None:
 
 
 def _packed(source: Path, *, lines: bool) -> str:
-    """Return the events of a file: in an envelope, or as extraction leaves them."""
+    """Return the events of a file: in an envelope, or as message extraction writes them."""
     messages = Sources([source])
     if lines:
         text = "".join(f"{message}\n" for message in messages)
@@ -102,19 +102,21 @@ def read_event(path: Path) -> Any:
 
 
 def unpack(event: Any, path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield each record's id, a word on its form, and the lines of what is inside.
+    """Yield each record's id, a description of its format, and the lines of its content.
 
-    Written for eyes and with Python's own gzip: not what the function does, but a second opinion.
+    Meant for reading. It uses Python's own gzip as a second opinion, not the function's code.
     """
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise SourceError(
             f"{path}: not a Firehose transformation event: it has no records;"
-            " console-login pack makes one"
+            " console-login pack creates one"
         )
     for record in records:
         if not isinstance(record, dict):
-            raise SourceError(f"{path}: not a Firehose transformation event: a record is no object")
+            raise SourceError(
+                f"{path}: not a Firehose transformation event: a record is not an object"
+            )
         form, content = _content(record.get("data"))
         text = content.decode("utf-8", "backslashreplace")
         yield str(record.get("recordId")), form, list(_shown(text))
@@ -148,7 +150,7 @@ def _content(data: object) -> tuple[str, bytes]:
 
 
 def _shown(text: str) -> Iterator[str]:
-    """Yield an envelope's keys and then its messages as lines of their own; else the text."""
+    """Yield an envelope's keys, then each message on its own line; otherwise the text."""
     try:
         envelope = json.loads(text)
         messages = [log_event["message"] for log_event in envelope.pop("logEvents")]

@@ -1,8 +1,8 @@
-"""CloudTrail events as people have them: the one reader of files and objects with events.
+"""Read CloudTrail events from files and objects in every form that users have.
 
-It reads what CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI write, plain or
-gzip, one document a line or over many, with or without anything between two documents. What it
-does not understand it names: a file is never taken for one without sign-ins.
+It reads the output of CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI, plain or
+gzip, one document on a line or on many, with or without anything between two documents. It
+reports what it cannot read, so a file is never mistaken for one without sign-ins.
 """
 
 import codecs
@@ -25,7 +25,7 @@ from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 
 # A document, or a line that is none. Above CloudTrail's files and any envelope.
 MAX_DOCUMENT_CHARACTERS = 64 * MIB
-# Gzip makes four gigabytes of four megabytes; a Firehose object ends at 128 MiB.
+# Four megabytes of gzip can expand to four gigabytes; a Firehose object has at most 128 MiB.
 MAX_DECOMPRESSED_BYTES = 1024 * MIB
 MAX_UNREADABLE = 10_000
 
@@ -45,14 +45,14 @@ _TOO_LARGE = (
 _REFUSED = {
     "deliveryStreamArn": "a Firehose transformation event: use console-login transform or unpack",
     "rawData": "a record that failed in Firehose: use console-login redrive",
-    "digestS3Object": "a CloudTrail digest: it has hashes of log files and no event",
-    "hashSignature": "the sign file of CloudTrail Lake: it has hashes of results and no event",
+    "digestS3Object": "a CloudTrail digest: it has hashes of log files, but no events",
+    "hashSignature": "the sign file of CloudTrail Lake: it has hashes of results, but no events",
     "QueryResultRows": _NO_EVENT_JSON,
 }
 
 
 class Event(NamedTuple):
-    """A CloudTrail event. message: its JSON, as the source has it; fields: what that JSON says."""
+    """A CloudTrail event. message: its JSON as in the source; fields: the parsed JSON."""
 
     place: str
     message: str
@@ -60,7 +60,7 @@ class Event(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """What is no event. place: file and line; reason: what it is instead, nothing of its text."""
+    """Text that is no event. place: file and line; reason: what it is, without its text."""
 
     place: str
     reason: str
@@ -76,7 +76,7 @@ class _EndedError(SourceError):
 
 
 class Document(NamedTuple):
-    """A JSON document. place: file and line on which it begins."""
+    """A JSON document. place: the file and line where it begins."""
 
     place: str
     text: str
@@ -89,8 +89,8 @@ class Sources:
     An event that the source has as text of one line stays as it is; any other is written without
     blanks. Iteration raises SourceError naming the file and what is no event in it.
 
-    size: bytes of all files, 0 where that cannot be known, as of a pipe.
-    position: how many of them are read; count: how many events they gave.
+    size: bytes of all files, 0 if unknown, as for a pipe.
+    position: bytes read so far; count: events read so far.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -124,7 +124,7 @@ class Sources:
 
 
 def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
-    """Yield the events of one file, and what in it is none.
+    """Yield the events of one file, and the text in it that is no event.
 
     The last is what ends a file early: not UTF-8, damaged gzip, too large, or nothing but
     unreadable lines. Other files can be read on.
@@ -169,13 +169,13 @@ def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreada
             source, value = text.document()
         except (ValueError, RecursionError) as error:
             text.skip_line(error)
-            yield Unreadable(place, "the line is no JSON, or is cut off")
+            yield Unreadable(place, "the line is not JSON, or is cut off")
         else:
             yield Document(place, source, value)
 
 
 class _Text:
-    """The text of a file, read as it is needed. line: the number of the one it is at."""
+    """The text of a file, read as needed. line: the current line's number."""
 
     def __init__(self, name: str, pieces: Iterator[str]) -> None:
         self.line = 1
@@ -220,7 +220,7 @@ class _Text:
     def skip_line(self, error: Exception) -> None:
         """Go to the next line after what `document` raised.
 
-        Where that had read on into other lines, every line from now on stands for itself, so that
+        If the document had continued on other lines, each line from now on is read by itself. So
         the time stays linear.
         """
         end = self._text.find("\n", self._position) + 1
@@ -238,7 +238,7 @@ class _Text:
         self._position = position
 
     def _more(self) -> bool:
-        """Read on after an unfinished document, as much again; False where nothing may follow."""
+        """Double the text of an unfinished document; False if nothing may follow."""
         if self._is_by_line and self._text.endswith("\n"):
             return False
         pieces = [self._text[self._position :]]
@@ -325,14 +325,14 @@ def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
 
 
 def _events(document: Document | Unreadable) -> Iterator[Event | Unreadable]:
-    """Yield the events of a document: itself, or what it is an envelope, a list or a result of."""
+    """Yield a document's events: itself, or those in an envelope, a list or a result."""
     if isinstance(document, Unreadable):
         yield document
         return
     place, text, value = document
     inside = _inside(value)
     if inside is None:
-        # One that is written over several lines is for eyes.
+        # An event on several lines is written on one line.
         yield _event(place, value, None if "\n" in text else text)
         return
     for number, each in enumerate(inside, 1):
@@ -340,7 +340,7 @@ def _events(document: Document | Unreadable) -> Iterator[Event | Unreadable]:
 
 
 def _inside(value: Any) -> Iterable[Any] | None:
-    """Return what a document holds: events, their text, or what is neither; None for no such one.
+    """Return a document's members (events, their text, or other values); None if it has none.
 
     Each shape is that of a service or an AWS CLI command, as tests/events/test_sources.py cites.
     """
@@ -379,7 +379,7 @@ def _event_json(row: Any) -> Any:
 
 
 def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadable:
-    """Return the event of a document, of a text, or of what stands in a document."""
+    """Return the event in a document, a text, or a member of a document."""
     if isinstance(value, str):
         text = value
         if _is_too_large(text):
@@ -387,9 +387,9 @@ def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadabl
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            return Unreadable(place, "the text of the event is no JSON, or is cut off")
+            return Unreadable(place, "the text of the event is not JSON, or is cut off")
     if not isinstance(value, dict):
-        return Unreadable(place, "no event")
+        return Unreadable(place, "not an event")
     for key, reason in _REFUSED.items():
         if key in value:
             return Unreadable(place, reason)
@@ -417,16 +417,18 @@ def _files(path: Path) -> list[Path]:
 
     files = []
     for folder, folders, names in path.walk(on_error=refuse):
-        # Hidden ones are the system's.
+        # Hidden files belong to the system.
         folders[:] = [name for name in folders if name[0] != "."]
         files += [folder / name for name in names if name[0] != "."]
     for each in files:
-        # Left out, it would look as if nothing were in it.
+        # If ignored, the folder would look as if it had no such file.
         if not each.is_file():
             raise SourceError(
                 f"{each}: not a file, but a pipe, a broken link or a link to a folder: remove it,"
-                " or name what it stands for"
+                " or name its target"
             )
     if not files:
-        raise SourceError(f"{path}: there is no file in it: copy some into it, or name another")
+        raise SourceError(
+            f"{path}: the folder has no files: copy some into it, or name another folder"
+        )
     return sorted(files)

@@ -1,1 +1,1 @@
-"""The pipeline on this machine: stand-ins for AWS, and the account of what passed them."""
+"""The pipeline on this machine: stand-ins for AWS services, and the accounting of the events."""

@@ -1,4 +1,4 @@
-"""Where every event went, counted from what lies in the bucket, by `eventID`."""
+"""Account for every event, based on the objects in the bucket, by `eventID`."""
 
 import base64
 import contextlib
@@ -17,13 +17,13 @@ MAX_NAMED = 10
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the events.
+    """The result for all events.
 
-    events: that came in; each is one of not_selected, delivered, in_error_prefix and missing.
+    events: number of events in; each is one of not_selected, delivered, in_error_prefix, missing.
     duplicates: copies beyond the first of delivered and failed events.
-    unexpected: what nobody put in, such as an event of which a byte has changed.
-    unexplained: those of the duplicates for which there was no fault.
-    missing_ids, unexpected_ids, unexplained_ids: the first of them, by `eventID`.
+    unexpected: events that were not put in, such as one with a changed byte.
+    unexplained: duplicates that no fault explains.
+    missing_ids, unexpected_ids, unexplained_ids: the first ids, by `eventID`.
     """
 
     events: int
@@ -44,25 +44,25 @@ class Account:
 
 
 class Ledger:
-    """Remembers the events that must be somewhere, and settles the account."""
+    """Remembers the expected events and compares them with the delivered ones."""
 
     def __init__(self) -> None:
         self._expected: Counter[Identity] = Counter()
         self._explained: Counter[Identity] = Counter()
 
     def expect(self, message: str) -> None:
-        """Remember an event that the filter picked."""
+        """Remember an event that the filter selected."""
         self._expected[identity(message)] += 1
 
     def explain(self, record: bytes) -> None:
-        """Remember that a fault can make each event of a record come once more."""
-        # What a client of the endpoint puts may be anything; nothing of it was expected.
+        """Remember that a fault can deliver each event of a record once more."""
+        # A client of the endpoint can put any record, and none of its events was expected.
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError, EOFError, zlib.error):
             self._explained.update(map(identity, messages(record)))
 
     def settle(self, events: int, delivered: Iterable[str], failed: Iterable[str]) -> Account:
-        """Compare with what was found; `delivered` and `failed` are messages."""
-        # The function leaves no carriage return, which `identity` takes for a blank.
+        """Compare with the events found; `delivered` and `failed` are messages."""
+        # The function delivers no carriage returns; `identity` treats them as blanks.
         found = Counter(identity(line.replace("\r", "\\r")) for line in delivered)
         kept = Counter(map(identity, failed))
         everywhere = found + kept
@@ -97,9 +97,9 @@ def _names(identities: Iterable[Identity]) -> list[str]:
 def delivered_lines(body: bytes) -> Iterator[str]:
     """Yield the lines of an object, plain or gzip.
 
-    Read by the standard library, and not by the function's own code: a second opinion.
+    Uses the standard library and not the function's own code, as a second opinion.
     """
-    # A byte that is no UTF-8 any more belongs to a line that is not the one that was sent.
+    # A byte that is not UTF-8 means that the line was changed.
     lines = _plain(body).decode(errors="backslashreplace").split("\n")
     if not lines[-1]:
         lines.pop()
@@ -115,7 +115,7 @@ def failed_messages(body: bytes) -> Iterator[str]:
 
 
 def messages(record: bytes) -> Iterator[str]:
-    """Yield the messages of the envelope that a record is, plain or gzip."""
+    """Yield the messages of the envelope in a record, plain or gzip."""
     envelope: dict[str, Any] = json.loads(_plain(record))
     if envelope["messageType"] == "DATA_MESSAGE":
         for log_event in envelope["logEvents"]:

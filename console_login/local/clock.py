@@ -1,4 +1,4 @@
-"""The time that the local pipeline's stations go by."""
+"""The clocks of the local pipeline: real or simulated time."""
 
 import time
 from typing import Protocol
@@ -19,7 +19,7 @@ class SystemClock:
 
 
 class SimulatedClock:
-    """Time that passes only when it is told to: minutes of buffering take none."""
+    """Simulated time, which advances only on request, so buffering needs no real time."""
 
     def __init__(self, start: float) -> None:
         self._now = start
@@ -31,5 +31,5 @@ class SimulatedClock:
         self._now += seconds
 
     def advance_to(self, moment: float) -> None:
-        """Go on to `moment`; a moment that has passed changes nothing."""
+        """Advance to `moment`; a moment in the past changes nothing."""
         self._now = max(self._now, moment)

@@ -1,4 +1,4 @@
-"""The built function under AWS's runtime emulator, without Docker."""
+"""Run the built function in AWS's runtime emulator, without Docker."""
 
 import contextlib
 import http.client
@@ -26,7 +26,7 @@ _STARTS_WITHIN_SECONDS = 10
 
 
 class RuntimeEmulator:
-    """The built artifact under AWS's runtime emulator, over HTTP; closed by `with`.
+    """The built artifact in AWS's runtime emulator, called over HTTP; `with` closes it.
 
     artifact: the function's folder as `sam build` leaves it.
     environment: the function's variables, the template's.
@@ -51,7 +51,7 @@ class RuntimeEmulator:
         if native and not any(platform.machine() in path.name for path in native):
             raise FunctionError(f"the function in {artifact} is for another machine: {build}")
         self._timeout_seconds = timeout_seconds
-        # Never by a proxy: it is on this machine.
+        # Without a proxy, because the emulator runs on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._folder = tempfile.TemporaryDirectory(prefix="console-login-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,7 +87,7 @@ class RuntimeEmulator:
                 cwd=artifact,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # The emulator starts the runtime as a child: both are ended as one group.
+                # The emulator starts the runtime as a child, so both end as one process group.
                 start_new_session=True,
                 env={
                     "PATH": os.environ["PATH"],
@@ -123,15 +123,15 @@ class RuntimeEmulator:
             with error:
                 return error.code, error.read().decode()
         except (urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
-            raise FunctionError(f"the runtime emulator does not answer: {error}") from error
+            raise FunctionError(f"the runtime emulator does not respond: {error}") from error
 
     def invoke(self, event: Any) -> Any:
-        """Return the answer; FunctionFailure where Lambda fails."""
+        """Return the response. Raises FunctionFailure if Lambda fails."""
         try:
             status, answer = self.post(event)
         except TimeoutError as error:
             raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out.") from error
-        # The emulator answers a time-out with a line of text.
+        # After a time-out the emulator returns a line of text.
         if isinstance(answer, str) and "Task timed out" in answer:
             raise FunctionFailure("Lambda.FunctionTimedOut", answer)
         if status != 200:
@@ -152,14 +152,14 @@ class RuntimeEmulator:
 
 
 def _answer(body: bytes) -> Any:
-    """Return an answer's JSON, or its text where it is none."""
+    """Return a response's JSON, or its text if it is not JSON."""
     try:
         return json.loads(body)
     except ValueError:
         return body.decode("utf-8", "replace")
 
 
-# As the managed runtime starts: nothing but /var/task, /var/runtime and the standard library.
+# Start as the managed runtime does: with only /var/task, /var/runtime and the standard library.
 _BOOTSTRAP = """
 import os, sys
 runtime, handler = sys.argv[1:]
@@ -168,7 +168,7 @@ from awslambdaric.__main__ import main
 main(["awslambdaric", handler])
 """
 
-# What the managed runtime brings besides Python: its interface client, and boto3.
+# Packages of the managed runtime besides Python: its interface client, and boto3.
 _RUNTIME_PACKAGES = (
     *("awslambdaric", "runtime_client*", "snapshot_restore_py*", "simplejson"),
     *("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3"),
@@ -183,15 +183,15 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def architecture() -> str:
-    """Return the architecture that runs here, as the template spells it."""
+    """Return this machine's architecture in the template's spelling."""
     return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _emulator() -> Path:
-    """Return the emulator's binary for this machine, which the SAM CLI carries."""
+    """Return the emulator's binary for this machine, which is part of the SAM CLI."""
     samcli = importlib.util.find_spec("samcli")
     if platform.system() != "Linux" or samcli is None or samcli.origin is None:
-        raise FunctionError("--runtime rie needs Linux and the SAM CLI: take in-process")
+        raise FunctionError("--runtime rie needs Linux and the SAM CLI: use --runtime in-process")
     binary = Path(samcli.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{architecture()}"
     if not binary.is_file():
         raise FunctionError(f"the SAM CLI has no runtime emulator for {architecture()}")
@@ -199,7 +199,7 @@ def _emulator() -> Path:
 
 
 def _runtime(folder: Path) -> Path:
-    """Fill a folder with what the managed runtime brings; the artifact has the rest."""
+    """Fill a folder with the managed runtime's packages; the artifact has the rest."""
     awslambdaric = importlib.util.find_spec("awslambdaric")
     if awslambdaric is None or awslambdaric.origin is None:
         raise FunctionError("--runtime rie needs awslambdaric: run make setup")

@@ -1,4 +1,4 @@
-"""Faults on request, so that a user can watch nothing get lost."""
+"""Inject faults on request, to show that no event is lost."""
 
 import random
 import re
@@ -11,8 +11,8 @@ from console_login.function import FunctionFailure
 from console_login.local.stream import Function, Storage, StorageFailure
 
 KINDS = {
-    "lambda": "the function raises",
-    "lambda-timeout": "the function answers too late",
+    "lambda": "the function raises an exception",
+    "lambda-timeout": "the function responds too late",
     "s3": "an object cannot be written",
     "duplicate": "CloudWatch Logs delivers a record twice",
     "put-record-batch:throttle": "a call of the function to PutRecordBatch is throttled",
@@ -25,13 +25,13 @@ DEFAULT_SHARE = 0.2
 
 
 class FaultError(UserError):
-    """A fault that does not exist, or a share that is none."""
+    """An unknown fault, or an invalid share."""
 
 
 class Faults:
-    """Which faults strike how often, and when: the same every time with the same seed.
+    """The faults, how often they occur, and when: always the same for the same seed.
 
-    struck: how often each kind has struck so far.
+    struck: how often each kind has occurred so far.
     """
 
     def __init__(self, specifications: Iterable[str], seed: int) -> None:
@@ -40,7 +40,7 @@ class Faults:
         self.struck: Counter[str] = Counter()
 
     def strikes(self, kind: str) -> bool:
-        """Whether a fault of this kind strikes now."""
+        """Whether a fault of this kind occurs now."""
         share = self._shares.get(kind)
         does_strike = share is not None and self._randomness.random() < share
         self.struck[kind] += does_strike
@@ -53,14 +53,14 @@ def _parse(specification: str) -> tuple[str, float]:
         return specification, 1.0 if is_always else DEFAULT_SHARE
     kind, _, share = specification.rpartition(":")
     if kind not in KINDS:
-        raise FaultError(f"--fail {specification}: there are {', '.join(KINDS)}")
+        raise FaultError(f"--fail {specification}: unknown fault (available: {', '.join(KINDS)})")
     if not re.fullmatch(r"0?\.[0-9]+|[01](\.0*)?", share):
-        raise FaultError(f"--fail {specification}: {share!r} is no share from 0 to 1")
+        raise FaultError(f"--fail {specification}: {share!r} is not a share from 0 to 1")
     return kind, float(share)
 
 
 class FaultyFunction:
-    """The function, failing as Lambda can."""
+    """The function, with the failures that Lambda can have."""
 
     def __init__(self, function: Function, faults: Faults) -> None:
         self._function = function
@@ -70,14 +70,14 @@ class FaultyFunction:
         if self._faults.strikes("lambda"):
             raise FunctionFailure("Lambda.FunctionError", "The function raised (by request).")
         answer = self._function.invoke(event)
-        # What a function does before its time is over, it has done.
+        # The function has already done its work before the time-out.
         if self._faults.strikes("lambda-timeout"):
             raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out (by request).")
         return answer
 
 
 class FaultyStorage:
-    """The bucket, refusing now and then."""
+    """The bucket, which sometimes refuses a write."""
 
     def __init__(self, storage: Storage, faults: Faults) -> None:
         self._storage = storage

@@ -1,4 +1,4 @@
-"""CloudWatch Logs filter patterns for JSON events, read and evaluated.
+"""Parse and evaluate CloudWatch Logs filter patterns for JSON events.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 
@@ -65,17 +65,17 @@ _Test = Callable[[Any], bool]
 
 
 class FilterPatternError(UserError):
-    """A pattern that CloudWatch Logs would refuse, or that is not known here."""
+    """A pattern that CloudWatch Logs would refuse, or that is not supported here."""
 
 
 class FilterPattern:
-    """A filter pattern: which log events a subscription or metric filter picks."""
+    """A filter pattern, which selects log events for a subscription or metric filter."""
 
     def __init__(self, pattern: str) -> None:
         self._test = _compile(pattern)
 
     def matches(self, message: str) -> bool:
-        """Whether the filter picks a log event with this message."""
+        """Whether the filter selects a log event with this message."""
         if self._test is None:
             return True
         try:
@@ -86,17 +86,17 @@ class FilterPattern:
 
 
 def _no_json(constant: str) -> None:
-    """Refuse NaN and Infinity, which Python's reader takes and JSON does not have."""
+    """Refuse NaN and Infinity, which Python accepts but JSON does not have."""
     raise ValueError(constant)
 
 
 def _compile(pattern: str) -> _Test | None:
-    """Return the test of a pattern, None if it matches all; FilterPatternError if it is none."""
+    """Return the test of a pattern, None if it matches all. Raises FilterPatternError."""
     if pattern.strip() in ("", '" "'):
         return None
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         raise FilterPatternError(
-            f"filter pattern of {len(pattern)} characters: {MAX_PATTERN_CHARACTERS} are allowed"
+            f"filter pattern of {len(pattern)} characters: at most {MAX_PATTERN_CHARACTERS} allowed"
         )
     if not pattern.lstrip().startswith("{"):
         is_columns = pattern.lstrip().startswith("[")
@@ -108,7 +108,7 @@ def _compile(pattern: str) -> _Test | None:
         at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         position = "at its end" if at_end else f"at character {(error.pos_in_stream or 0) + 1}"
         raise FilterPatternError(
-            f"filter pattern {pattern!r}: not understood {position}"
+            f"filter pattern {pattern!r}: syntax error {position}"
             " (JSON patterns with =, !=, <, >, NOT EXISTS, IS, && and || are)"
         ) from error
     try:
@@ -122,7 +122,7 @@ _parser = Lark(_GRAMMAR, parser="lalr")
 
 
 class _Tests(Transformer[Token, _Test]):
-    """Turns a parsed pattern into the test of a document."""
+    """Turns a parsed pattern into a test of a document."""
 
     def start(self, children: list[_Test]) -> _Test:
         return children[0]
@@ -154,7 +154,7 @@ class _Tests(Transformer[Token, _Test]):
             number = int(literal) if _INTEGER.fullmatch(literal) else float(literal)
             return lambda document: _compare_number(select(document), compare, number)
         if children[1] not in ("=", "!="):
-            raise ValueError(f"{children[1]} compares numbers, and {literal} is none")
+            raise ValueError(f"{children[1]} compares numbers, but {literal} is not a number")
         if _NUMBER_WITH_WILDCARDS.fullmatch(literal):
             is_equal = _string_test(str(literal))
             return lambda document: _compare_string(_text(select(document)), compare, is_equal)
@@ -163,7 +163,7 @@ class _Tests(Transformer[Token, _Test]):
 
 
 def _selector(token: Token) -> Callable[[Any], Any]:
-    """Return what reads the value that `$.a.['b.c'][0]` points to, _ABSENT where there is none."""
+    """Return a reader of the value at a selector such as `$.a.['b.c'][0]`, or _ABSENT."""
     steps: list[str | int] = []
     for quoted, name, index in _STEP.findall(token):
         if "*" in (name, index):
@@ -184,12 +184,12 @@ def _selector(token: Token) -> Callable[[Any], Any]:
 
 
 def _is_value(value: Any) -> bool:
-    """Whether a selected thing is a string or a number: nothing else compares, not even by !=."""
+    """Whether a value is a string or a number: other values never match, not even with !=."""
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> Any:
-    """Return a number as JSON writes it, anything else as it is."""
+    """Return a number as JSON writes it, any other value unchanged."""
     return json.dumps(value) if _is_value(value) and not isinstance(value, str) else value
 
 
@@ -208,7 +208,7 @@ def _compare_string(
 
 
 def _string_test(text: str) -> Callable[[Any], bool]:
-    """Return what tests a value against a string whose first and last `*` are wildcards."""
+    """Return a test against a string whose first and last `*` are wildcards."""
     if text == "*":
         return _is_value
     starts_open, ends_open = text.startswith("*"), text.endswith("*")

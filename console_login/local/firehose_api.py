@@ -1,4 +1,4 @@
-"""Firehose's API before the stand-in: PutRecord, PutRecordBatch and DescribeDeliveryStream.
+"""Firehose's API in front of the stand-in: PutRecord, PutRecordBatch, DescribeDeliveryStream.
 
 https://docs.aws.amazon.com/firehose/latest/APIReference/
 """
@@ -14,7 +14,7 @@ from console_login.stack.template import Stack
 
 
 class ApiError(Exception):
-    """An error that Firehose's API answers, with its code and HTTP status."""
+    """An error response of Firehose's API, with its code and HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 
 class FirehoseApi:
-    """One stream behind Firehose's API."""
+    """Firehose's API for one stream."""
 
     def __init__(self, stream: DeliveryStream, stack: Stack) -> None:
         self._stream = stream
@@ -90,7 +90,7 @@ class FirehoseApi:
 
 
 class FirehoseClient:
-    """A boto3 client's PutRecordBatch over the stand-in, for the function in this process.
+    """A boto3 client's PutRecordBatch on the stand-in, for the function in this process.
 
     faults: of the kinds `put-record-batch:...`.
     """
@@ -100,7 +100,7 @@ class FirehoseClient:
         self.api: FirehoseApi | None = None
 
     def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: N803
-        """Answer as boto3 does; ClientError, or ReadTimeoutError by request."""
+        """Return boto3's result. Raises ClientError, or ReadTimeoutError on request."""
         if self.api is None:
             raise _client_error(ApiError("ResourceNotFoundException", "There is no stream yet."))
         if self._faults.strikes("put-record-batch:outage"):

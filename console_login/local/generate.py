@@ -1,4 +1,4 @@
-"""Made-up CloudTrail events: realistic, seeded, and nobody's."""
+"""Generate realistic CloudTrail events from a seed, without real data."""
 
 import random
 import uuid
@@ -9,7 +9,7 @@ from typing import Any
 from console_login.events.envelope import compact
 from console_login.stack.place import ACCOUNT_ID, REGION
 
-# What an account's trail is full of; sign-in's own siblings among it, which must not pass.
+# Usual events of an account's trail, including other sign-in events, which must not pass.
 _CALLS = (
     ("ec2.amazonaws.com", "DescribeInstances"),
     ("s3.amazonaws.com", "GetBucketAcl"),
@@ -94,7 +94,7 @@ def _call(randomness: random.Random) -> dict[str, Any]:
         "eventType": "AwsApiCall",
         "requestID": str(uuid.UUID(int=randomness.getrandbits(128), version=4)),
         "requestParameters": {"maxResults": randomness.randrange(1000)},
-        # Text that a search for the name would take for a sign-in.
+        # A plain text search for the name would mistake this for a sign-in.
         "responseElements": {"ConsoleLogin": "Success"} if name == "SwitchRole" else None,
         "readOnly": True,
     }

@@ -1,4 +1,4 @@
-"""CloudWatch Logs' API before the pipeline: its subscription filter, and FilterLogEvents.
+"""CloudWatch Logs' API in front of the pipeline: subscription filter and FilterLogEvents.
 
 moto keeps log groups and events, but has every JSON pattern match and knows no stream of ours.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
@@ -15,7 +15,7 @@ _INVALID = "InvalidParameterException"
 
 
 class LogsApi:
-    """The subscription filter of the pipeline's log group, to be read, changed and deleted."""
+    """API of the subscription filter of the pipeline's log group: read, change and delete."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -36,7 +36,7 @@ class LogsApi:
         return {"subscriptionFilters": [self._filter] if is_asked else []}
 
     def put_subscription_filter(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer PutSubscriptionFilter: from now on the pipeline picks by this pattern."""
+        """Answer PutSubscriptionFilter: from now on the pipeline selects by this pattern."""
         stream_arn = self._pipeline.stream.configuration.arn
         if request.get("logGroupName") != self._pipeline.stack.outputs["LogGroupName"]:
             raise ApiError("ResourceNotFoundException", "The log group is not the pipeline's.")
@@ -59,7 +59,7 @@ class LogsApi:
         return {}
 
     def delete_subscription_filter(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteSubscriptionFilter: from now on the pipeline picks nothing."""
+        """Answer DeleteSubscriptionFilter: from now on the pipeline selects nothing."""
         asked = {key: request.get(key) for key in ("logGroupName", "filterName")}
         if self._filter is None or not asked.items() <= self._filter.items():
             raise ApiError("ResourceNotFoundException", "The filter does not exist.")

@@ -1,4 +1,4 @@
-"""What AWS would remember: keys, log groups and buckets of a stack, in moto, through its APIs.
+"""A stack's state on AWS: keys, log groups and buckets, created in moto through its APIs.
 
 moto enforces no permission and takes a bucket policy's Deny without its condition, so policies of
 buckets are not put.
@@ -27,19 +27,19 @@ from console_login.stack import template
 from console_login.stack.place import ACCOUNT_ID, REGION
 from console_login.stack.template import Stack, whole_number
 
-# Nothing of the user's AWS configuration is read.
+# The user's AWS configuration is never read.
 _ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 _TRAIL_BUCKET = "management-events-bucket"
 
-# Of no files: the end of the central directory alone.
+# An empty zip file: only the end of the central directory.
 _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 
 _FRESHNESS = "DeliveryToS3.DataFreshness"
 
 
 class State:
-    """The stack of some parameters, existing in moto."""
+    """A stack that exists in moto."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -79,7 +79,7 @@ class State:
 @contextlib.contextmanager
 def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[State]:
     """Start moto with the stack of a template in it; TemplateError for a wrong parameter."""
-    # Refused before anything starts.
+    # Refuse wrong parameters before anything starts.
     template.resolve(document, parameters)
     with _isolated(), mock_aws():
         key_id = client("kms").create_key()["KeyMetadata"]["KeyId"]
@@ -89,7 +89,7 @@ def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Itera
 
 
 def show_age(stack: Stack, age: float | None) -> None:
-    """Make an age the one datum of Firehose's DataFreshness; None: there is none."""
+    """Set an age as the only value of Firehose's DataFreshness; None: no value."""
     metrics = cloudwatch_backends[ACCOUNT_ID][stack.region]
     metrics.metric_data = [each for each in metrics.metric_data if each.name != _FRESHNESS]
     if age is not None:
@@ -102,7 +102,7 @@ def show_age(stack: Stack, age: float | None) -> None:
 
 
 def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
-    """Write what reached the log group into the trail's bucket too, as CloudTrail does.
+    """Write the log group's events to the trail's bucket too, as CloudTrail does.
 
     A file for each account and Region; what is no JSON object is no event of CloudTrail's.
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-examples.html
@@ -142,7 +142,7 @@ def _isolated() -> Iterator[None]:
 
 
 def create(stack: Stack) -> None:
-    """Create through the APIs what CloudFormation would: keys, roles, log groups, bucket, topic.
+    """Create CloudFormation's resources through the APIs: keys, roles, log groups, bucket, topic.
 
     The log group of the trail, the trail, a bucket and a topic that are given are made too, bare.
     """
@@ -189,7 +189,7 @@ def _create_topics(stack: Stack) -> None:
             attribute = {"AttributeName": "Policy", "AttributeValue": value}
             call("sns", "set_topic_attributes", TopicArn=arn, **attribute)
     for subscription in stack.of_type("AWS::SNS::Subscription").values():
-        # moto confirms it at once.
+        # moto confirms the subscription at once.
         call("sns", "subscribe", **subscription.properties)
     given = str(stack.parameters["AlarmTopicArn"])
     if given.split(":")[3:5] == [stack.region, stack.account_id]:
@@ -269,7 +269,7 @@ def _create_bucket(name: str, properties: dict[str, Any]) -> None:
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return CloudFormation's lifecycle rule as the API spells it."""
+    """Return CloudFormation's lifecycle rule in the API's spelling."""
     prefix = rule.get("Prefix", "")
     api = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": prefix}}
     for key in ("AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration"):

@@ -1,4 +1,4 @@
-"""The whole pipeline in one process: the stations of template.yaml, wired as AWS wires them."""
+"""The whole pipeline in one process: the resources of template.yaml, connected as on AWS."""
 
 import base64
 import random
@@ -20,7 +20,7 @@ from console_login.local.subscription import Subscription
 from console_login.shipped import CHECKOUT
 from console_login.stack.template import Stack
 
-# How fast events come in simulated time.
+# The time between two events in simulated time.
 SECONDS_PER_EVENT = 0.01
 
 
@@ -82,7 +82,7 @@ class Pipeline:
         self._put([self.subscription.start(clock.now())])
 
     def subscribe(self, pattern: FilterPattern | None) -> None:
-        """Pick by another pattern from now on, or nothing; what was picked is sent first."""
+        """Select by another pattern from now on, or nothing. Events selected before are sent first."""
         self.flush()
         self.subscription.pattern = pattern
         if pattern is not None:
@@ -96,11 +96,11 @@ class Pipeline:
             self._ledger.expect(message)
 
     def flush(self) -> None:
-        """Send on what waits in the subscription."""
+        """Send the events that wait in the subscription."""
         self._put(self.subscription.flush())
 
     def poll(self) -> None:
-        """Do what is due, in the subscription and in the stream."""
+        """Do the work that is due in the subscription and in the stream."""
         deadline = self.subscription.deadline()
         if deadline is not None and self._clock.now() >= deadline:
             self.flush()
@@ -112,7 +112,7 @@ class Pipeline:
         return min((moment for moment in deadlines if moment is not None), default=None)
 
     def account(self) -> Account:
-        """Return where every event went, from what lies in the bucket."""
+        """Return the account of every event, from the objects in the bucket."""
         stream = self.stream
         return self._ledger.settle(
             self.subscription.seen,
@@ -121,7 +121,7 @@ class Pipeline:
         )
 
     def objects(self) -> list[StoredObject]:
-        """Return what lies in the bucket, in the order of writing, errors last."""
+        """Return the objects in the bucket in the order of writing, error objects last."""
         found = []
         for keys, is_error in ((self.stream.keys, False), (self.stream.error_keys, True)):
             for key in keys:
@@ -131,7 +131,7 @@ class Pipeline:
         return found
 
     def stations(self) -> dict[str, int]:
-        """Return what has passed each station so far."""
+        """Return how many items passed each stage so far."""
         counts = self.stream.counts
         return {
             "events in": self.subscription.seen,
@@ -160,13 +160,13 @@ class Pipeline:
 
 
 class _ExplainedFunction:
-    """The function, which tells the ledger what may come once more because a fault struck.
+    """The function; it tells the ledger which events a fault may deliver once more.
 
-    That is what is in an invocation that put records back and then failed, or of which a call of
-    PutRecordBatch failed: that may have been accepted, or have let a record fail of which a part
-    was put back already.
+    These are the events of an invocation that put records back and then failed, or in which a call
+    of PutRecordBatch failed: the call may have been accepted, or a record failed of which a part
+    was already put back.
 
-    records_in: returns how many records the stream has taken so far.
+    records_in: returns how many records the stream has accepted so far.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class _ExplainedFunction:
 def run(
     pipeline: Pipeline, clock: SimulatedClock, messages: Iterable[str], watch: Callable[[], None]
 ) -> None:
-    """Put log events in, let time pass until everything is delivered; call `watch` often."""
+    """Put log events in and advance the clock until all is delivered; call `watch` often."""
     for message in messages:
         pipeline.offer(message)
         clock.advance(SECONDS_PER_EVENT)
@@ -220,15 +220,15 @@ def in_process(stack: Stack, log: IO[str], client: FirehoseClient | None = None)
 def under_emulator(
     stack: Stack, endpoint_url: str, artifact: Path | None = None, log: Path | None = None
 ) -> RuntimeEmulator:
-    """Return the built function with the template's environment and time, under the emulator.
+    """Return the built function with the template's environment and time, in the emulator.
 
-    endpoint_url: of the service through which the function puts records back.
-    artifact: the folder that `sam build` left, by default this checkout's.
-    Raises FunctionError where it has not been built, or cannot run here.
+    endpoint_url: the service through which the function puts records back.
+    artifact: the output folder of `sam build`; by default this checkout's.
+    Raises FunctionError if it has not been built or cannot run here.
     """
     if artifact is None:
         if CHECKOUT is None:
-            raise FunctionError("--runtime rie needs a checkout, in which `make build` has run")
+            raise FunctionError("--runtime rie needs a checkout: run `make build` in it")
         artifact = CHECKOUT / ".aws-sam" / "build" / "TransformFunction"
     function = stack.resources["TransformFunction"].properties
     variables = function["Environment"]["Variables"] | {

@@ -1,4 +1,4 @@
-"""One run of the local pipeline, from options to what the user sees."""
+"""One run of the local pipeline, from the options to the printed result."""
 
 import contextlib
 import dataclasses
@@ -42,12 +42,12 @@ _REFRESH_SECONDS = 0.1
 
 
 class OptionError(UserError):
-    """An option that makes no sense; the message says which."""
+    """An invalid option; the message names it."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `console-login local` was asked to do."""
+    """The options of `console-login local`."""
 
     files: tuple[Path, ...] = ()
     generate: int = 0
@@ -65,7 +65,7 @@ class Options:
 def run(options: Options) -> bool:
     """Run the pipeline, print the result, and return whether every event is accounted for."""
     if not options.files and not options.generate:
-        raise OptionError("nothing to do: name FILES, or --generate N events")
+        raise OptionError("nothing to do: give FILES, or --generate N")
     _check(options)
     clock = SimulatedClock(_start(options))
     files = Sources(options.files)
@@ -85,7 +85,9 @@ def run(options: Options) -> bool:
 def serve(options: Options, port: int) -> None:
     """Run the pipeline in real time behind an endpoint until interrupted."""
     if options.out is not None or options.as_json or options.clock is not None:
-        raise OptionError("--serve goes on in real time: it takes no --out, --json or --clock")
+        raise OptionError(
+            "--serve runs in real time and cannot be combined with --out, --json or --clock"
+        )
     _check(options)
     with Service(port) as service, _pipeline(options, SystemClock(), service) as pipeline:
         try:
@@ -96,7 +98,7 @@ def serve(options: Options, port: int) -> None:
             _print_endpoint(pipeline, service.endpoint_url)
             service.wait()
         except KeyboardInterrupt:
-            # A reader at the other end of a pipe was interrupted too.
+            # The reader at the other end of a pipe was interrupted too.
             with contextlib.suppress(OSError):
                 shown.say(["", *_stations_lines(pipeline)])
             raise
@@ -117,7 +119,7 @@ def _pipeline(
             return
         if any(fault.startswith("put-record-batch") for fault in options.faults):
             raise OptionError("--fail put-record-batch:... needs --runtime in-process")
-        # What the function puts back comes over HTTP.
+        # The function puts records back over HTTP.
         endpoint = service or stack.enter_context(Service(0))
         function = stack.enter_context(
             under_emulator(started.stack, endpoint.endpoint_url, log=options.log)
@@ -137,11 +139,11 @@ def _log(path: Path | None) -> IO[str]:
 
 def _check(options: Options) -> None:
     if not 0 <= options.sign_ins <= 1:
-        raise OptionError(f"--sign-ins {options.sign_ins}: a share is from 0 to 1")
+        raise OptionError(f"--sign-ins {options.sign_ins}: a share must be from 0 to 1")
     if options.log is not None:
         log = _resolved(options.log, "--log")
         if any(log.is_relative_to(_resolved(path, "FILES")) for path in options.files):
-            raise OptionError(f"--log {options.log} would be written over FILES: name another file")
+            raise OptionError(f"--log {options.log} would overwrite FILES: choose another file")
 
 
 def _resolved(path: Path, option: str) -> Path:
@@ -161,7 +163,7 @@ def _start(options: Options) -> float:
 
 
 def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:
-    """Yield half of the events made up, those of the files, and the other half."""
+    """Yield half of the generated events, those of the files, and the other half."""
     randomness = random.Random(f"events {options.seed}")  # noqa: S311 - made up, no secret
     made_up = generate.events(options.generate, options.sign_ins, randomness, start)
     yield from itertools.islice(made_up, options.generate // 2)
@@ -174,12 +176,12 @@ def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _watched(pipeline: Pipeline, options: Options, files: Sources) -> Iterator[Any]:
-    """Yield what to call often; on a terminal it shows the stations and a bar meanwhile."""
+    """Yield a function to call often; on a terminal it shows progress and a bar."""
     console = Console(stderr=True)
     if not console.is_terminal or options.as_json:
         yield lambda: None
         return
-    # In bytes: how many events files hold, nobody knows before they are read.
+    # In bytes, because the number of events in files is unknown before they are read.
     total = None if options.files and not files.size else files.size + _made_up(options.generate)
     progress = Progress(BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console)
     task = progress.add_task("bytes", total=total)
@@ -198,7 +200,7 @@ def _watched(pipeline: Pipeline, options: Options, files: Sources) -> Iterator[A
 
 
 def _made_up(events: int) -> int:
-    """Return about how many bytes made-up events have, for the bar."""
+    """Return the approximate bytes of generated events, for the bar."""
     return events * 900
 
 
@@ -292,7 +294,7 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
             path = folder / key
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise OptionError(
-                    f"--out {folder}: {key} would lie outside: change the parameter Prefix"
+                    f"--out {folder}: {key} would be outside the folder: change the parameter Prefix"
                 )
             private.folder(path.parent)
             with private.file(path) as file:

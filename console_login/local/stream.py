@@ -56,25 +56,25 @@ _NO_DATA = (
 
 
 class StreamError(UserError):
-    """A record that PutRecord refuses; the message says why."""
+    """A record that PutRecord refuses; the message has the reason."""
 
 
 class StorageFailure(Exception):  # noqa: N818
-    """An object that could not be written now: Firehose tries again for a day."""
+    """An object that could not be written now. Firehose retries for a day."""
 
 
 class Function(Protocol):
     """The transformation function."""
 
     def invoke(self, event: dict[str, Any]) -> Any:
-        """Return the answer to an event; FunctionFailure if there is none."""
+        """Return the response to an event. Raises FunctionFailure if there is none."""
 
 
 class Storage(Protocol):
     """The bucket."""
 
     def put(self, key: str, body: bytes) -> None:
-        """Write an object; StorageFailure if that did not work this time."""
+        """Write an object. Raises StorageFailure if the write failed."""
 
 
 class Record(NamedTuple):
@@ -139,7 +139,7 @@ class Configuration:
 
 @dataclass
 class Counts:
-    """What has happened in a stream so far."""
+    """The counts of a stream so far."""
 
     records_in: int = 0
     invocations: int = 0
@@ -190,14 +190,14 @@ class _Buffer[Item]:
 
 
 class _Output(NamedTuple):
-    """Bytes on their way into an object, and their record's arrival."""
+    """Bytes to write into an object, and their record's arrival."""
 
     data: bytes
     arrival: float
 
 
 class _Object(NamedTuple):
-    """An object to write; ordered by the time of the next try."""
+    """An object to write; ordered by the time of the next attempt."""
 
     next_try: float
     number: int
@@ -243,16 +243,16 @@ class DeliveryStream:
         self._errors = _Buffer[_Output](size, seconds, lambda output: len(output.data))
         self._unwritten: list[_Object] = []
         self._numbers = itertools.count()
-        # The function puts records back while it is invoked: held for moments only.
+        # The function puts records back while it is invoked, so the lock is held only briefly.
         self._taking = threading.Lock()
 
     def check(self, data: bytes) -> None:
         """Raise StreamError for a record that is too large."""
         if len(data) > MAX_RECORD_BYTES:
-            raise StreamError(f"a record of {len(data)} bytes: {MAX_RECORD_BYTES} are allowed")
+            raise StreamError(f"a record of {len(data)} bytes: at most {MAX_RECORD_BYTES} allowed")
 
     def put(self, data: bytes) -> str:
-        """Take a record, from any thread; return its id. StreamError if it is too large."""
+        """Accept a record from any thread and return its id. StreamError if it is too large."""
         self.check(data)
         with self._taking:
             now = self._clock.now()
@@ -262,7 +262,7 @@ class DeliveryStream:
         return record_id
 
     def poll(self) -> None:
-        """Invoke the function and write objects, as far as they are due."""
+        """Invoke the function and write objects, if they are due."""
         now = self._clock.now()
         while self._records.is_due(now):
             with self._taking:
@@ -309,7 +309,7 @@ class DeliveryStream:
             self._fail(record, failure.code, failure.message, tries)
 
     def _event(self, batch: list[Record]) -> dict[str, Any]:
-        # Each try of an invocation has an id of its own, as captures of Firehose's events show.
+        # Each attempt of an invocation has its own id, as captures of Firehose's events show.
         return {
             "invocationId": str(uuid.UUID(int=self._randomness.getrandbits(128), version=4)),
             "deliveryStreamArn": self.configuration.arn,
@@ -402,7 +402,7 @@ class DeliveryStream:
 
 
 def _invocations(records: Iterable[Record]) -> Iterable[list[Record]]:
-    """Split records where an invocation's request would grow too large."""
+    """Split records so that no invocation's request is too large."""
     batch: list[Record] = []
     size = 0
     for record in records:
@@ -422,7 +422,7 @@ class _Answer(NamedTuple):
 
 
 def _answers(response: Any) -> dict[str, list[_Answer]]:
-    """Return the answers by record id; FunctionFailure if Firehose could not read them."""
+    """Return the results by record id. FunctionFailure if Firehose could not read them."""
     records = response.get("records") if isinstance(response, dict) else None
     if not isinstance(records, list):
         # As measured on AWS: each record's id is missing, and there is no second try.

@@ -1,4 +1,4 @@
-"""A subscription filter: picks log events and packs them into Firehose records."""
+"""A subscription filter: selects log events and packs them into Firehose records."""
 
 import random
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from console_login.events.envelope import Origin, compress, control_message, data_message
 from console_login.local.filter_pattern import FilterPattern
 
-# CloudWatch Logs sends what came together: several events a record, here as chance has it, and
-# none that waits longer.
+# CloudWatch Logs sends events that arrive together in one record. Here their number is random, and
+# no event waits longer than this.
 MAX_EVENTS_PER_ENVELOPE = 50
 MAX_WAIT_SECONDS = 5.0
 
@@ -16,7 +16,7 @@ MAX_ENVELOPE_BYTES = 1024 * 1024
 
 
 class Subscription:
-    """Picks and packs the log events of one log group.
+    """Selects and packs the log events of one log group.
 
     pattern: None while there is no filter.
     seen, picked: log events so far.
@@ -36,11 +36,11 @@ class Subscription:
         self.picked = 0
 
     def start(self, now: float) -> bytes:
-        """Return the record that a new filter sends first."""
+        """Return the first record of a new filter."""
         return compress(control_message(int(now * 1000)))
 
     def offer(self, message: str, now: float) -> Iterator[bytes]:
-        """Take a log event; yield a record when enough came together."""
+        """Accept a log event; yield a record when enough events are waiting."""
         self.seen += 1
         if self.pattern is None or not self.pattern.matches(message):
             return
@@ -56,11 +56,11 @@ class Subscription:
             yield from self.flush()
 
     def deadline(self) -> float | None:
-        """Return when what is waiting must be sent, None where nothing is."""
+        """Return when the waiting events must be sent, or None."""
         return self._waiting_since + MAX_WAIT_SECONDS if self._waiting else None
 
     def flush(self) -> Iterator[bytes]:
-        """Yield a record with what is waiting, if anything is."""
+        """Yield a record with the waiting events, if there are any."""
         if self._waiting:
             first = self.picked - len(self._waiting)
             document = data_message(self.origin, self._waiting, first)

@@ -1,4 +1,4 @@
-"""What the owner of an existing key must allow before a stack with that key is deployed."""
+"""The permissions that an existing key's policy must give before a stack uses the key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,16 +23,18 @@ def key_policy(
 ) -> dict[str, Any]:
     """Return a policy with the statements that the stack needs in the policy of its key.
 
-    First those for AWS services, as the template gives them to the key that it makes itself; then
-    one for each service through which the stack's roles use the key, which a key needs that leaves
-    nothing to IAM, or lies in another account. Raises TemplateError for a wrong parameter.
+    The first statements are for AWS services: the same as in the key that the template creates.
+    Then follows one for each service through which the stack's roles use the key, for a key whose
+    policy does not delegate to IAM, or in another account. Raises TemplateError.
     """
     place: dict[str, Any] = {"stack_name": stack_name, "region": region, "account_id": account_id}
     given = template.resolve(document, parameters, **place)
     key_arn = str(given.parameters["ExistingKeyArn"])
     if key_arn and key_arn.split(":")[3] != region:
-        raise TemplateError(f"{key_arn} is not in {region}: key and stack must share a Region")
-    # As if the stack made the key: that is where the template has the statements.
+        raise TemplateError(
+            f"{key_arn} is not in {region}: key and stack must be in the same Region"
+        )
+    # Resolved as if the stack created the key, because only then the statements exist.
     own = template.resolve(document, {**parameters, "ExistingKeyArn": ""}, **place)
     key = own.only("AWS::KMS::Key")
     statements = key.properties["KeyPolicy"]["Statement"]
@@ -41,7 +43,7 @@ def key_policy(
 
 
 def _to_roles(stack: template.Stack, key_statements: list[Any]) -> list[dict[str, Any]]:
-    # The roles do not exist yet and cannot be principals: the account, narrowed to their names.
+    # The roles do not exist yet and cannot be principals. The account can, limited to their names.
     (account,) = (each["Principal"] for each in key_statements if "AWS" in each["Principal"])
     arn = account["AWS"].removesuffix("root")
     actions: dict[str, set[str]] = {}
@@ -78,7 +80,7 @@ def _role_name_pattern(stack_name: str, logical_id: str) -> str:
 
 
 def future_names(document: Mapping[str, Any], stack_name: str) -> dict[str, str]:
-    """Return names such as CloudFormation will give a stack's roles, by logical id."""
+    """Return names like those that CloudFormation will give a stack's roles, by logical id."""
     random = "X" * _RANDOM_CHARACTERS
     return {
         each: f"{stack_name[: _MAX_ROLE_NAME - len(f'-{each}-{random}')]}-{each}-{random}"

@@ -1,4 +1,4 @@
-"""Limits of the services, each with its source; the deployed function has its own.
+"""Quotas of the AWS services, with their sources. The deployed function has limits of its own.
 
 Firehose: https://docs.aws.amazon.com/firehose/latest/dev/limits.html
 CloudWatch Logs: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html

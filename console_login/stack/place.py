@@ -1,4 +1,4 @@
-"""Where everything is when nobody says: AWS's documentation account, in the tutorial's Region."""
+"""Default names: AWS's documentation account and the tutorial's Region."""
 
 STACK_NAME = "console-login-firehose"
 REGION = "ap-northeast-1"

@@ -1,8 +1,8 @@
-"""Policy documents evaluated over requests, as IAM, KMS and S3 do it.
+"""Evaluate policy documents for requests, as IAM, KMS and S3 do.
 
-What this does not evaluate (an operator, a policy variable, a condition key whose value nobody
-here knows) is UNKNOWN, never allowed. Service control policies, resource control policies, session
-policies and grants are not read.
+If something cannot be evaluated (an operator, a policy variable, a condition key without a known
+value), the verdict is UNKNOWN, never ALLOWED. Service control policies, resource control policies,
+session policies and grants are not read.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
-# Whether something matches; None where that is not known.
+# Whether something matches; None if that is not known.
 Maybe = bool | None
 
 
 class Verdict(StrEnum):
-    """What comes out of an evaluation."""
+    """The result of an evaluation."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -29,9 +29,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A verdict, and why it is so where it is not ALLOWED.
+    """A verdict, and the reason if it is not ALLOWED.
 
-    denials: of a Deny that has denied, the policy's name and the statement's.
+    denials: the policy's and the statement's name of each Deny that applied.
     """
 
     verdict: Verdict
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether a Deny has denied."""
+        """Whether a Deny applied."""
         return bool(self.denials)
 
 
@@ -92,14 +92,14 @@ class Request:
         return {key.lower(): as_list(value) for key, value in values.items()}
 
     def values_of(self, key: str) -> list[str] | None:
-        """Return the values of a condition key, none if it is absent; None if nobody knows."""
+        """Return a condition key's values, none if it is absent, or None if that is not known."""
         absent = _ABSENT_FOR_SERVICES if self.is_of_service else _ABSENT_FOR_ROLES
         if (name := key.lower()) in self.known:
             return self.known[name]
         return [] if name.startswith((*_ABSENT, *absent)) else None
 
 
-# Condition keys, or how their names begin, that a request does not have where it does not say so.
+# Condition keys (or prefixes of them) that are absent from a request unless it names them.
 _ABSENT = (
     "aws:requesttag/",
     "aws:tagkeys",
@@ -127,7 +127,7 @@ _ABSENT_FOR_ROLES = (
 )
 
 
-# What the policies beside those of the role or user are called in answers.
+# Names of the policies other than those of the role or user, in answers.
 BOUNDARY = "the permissions boundary"
 RESOURCE = "the resource's policy"
 
@@ -167,7 +167,7 @@ def evaluate(
         if boundary:
             within = _any(each.matches for each in by_boundary if each.effect == "Allow")
             by_iam = _all([by_iam, within])
-            # It limits also what the resource's policy gives to a role's ARN.
+            # It also limits what the resource's policy allows to a role's ARN.
             to_principal = _any(
                 _all([each.to_principal, within]) if each.is_to_arn else each.to_principal
                 for each in by_resource
@@ -175,7 +175,7 @@ def evaluate(
             )
         if request.principal_account != request.account:
             is_allowed = _all([by_iam, _any([to_principal, to_account])])
-        # A key and a role leave to IAM only what their policy says.
+        # A key's and a role's policy must name the account before IAM policies count.
         elif request.action.lower().startswith(("kms:", "sts:assumerole")):
             is_allowed = _any([to_principal, _all([to_account, by_iam])])
         else:
@@ -191,7 +191,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Match:
-    """How a statement matches a request: by its principal itself, or by its account alone.
+    """How a statement matches a request: by the principal itself, or only by its account.
 
     is_to_arn: whether it names the principal by its ARN, and not as everyone or as a session.
     note: the condition that fails, or what is not known.
@@ -257,7 +257,7 @@ def _match(request: Request, name: str, statement: Document, *, has_boundary: bo
 
 
 def _element(statement: Document, name: str, matches: Callable[[str], Maybe]) -> Maybe:
-    """Whether an element matches, or its Not... does not; one that is absent matches all."""
+    """Whether an element matches, or its Not... form does not. An absent element matches all."""
     if f"Not{name}" in statement:
         return _not(_any(map(matches, as_list(statement[f"Not{name}"]))))
     return name not in statement or _any(map(matches, as_list(statement[name])))
@@ -302,7 +302,7 @@ def _named(request: Request, principals: Any) -> tuple[Maybe, Maybe]:
     principals = named.get("AWS", ())
     account = request.principal_account
     is_account = account in principals or f"{request.who.rsplit(':', 1)[0]}:root" in principals
-    # How a service names its sessions, nobody knows.
+    # The names of a service's sessions are not known.
     session = f":{account}:assumed-role/{request.who.rsplit('/', 1)[-1]}/"
     is_session = any(session in each for each in principals)
     return request.who in principals or (None if is_session else False), is_account
@@ -319,7 +319,7 @@ def _conditions(request: Request, condition: Document) -> tuple[Maybe, str]:
     return holds, "" if holds else ", ".join(name for name, each in found.items() if each is holds)
 
 
-# By an operator's name in small letters, without its Not: whether a pattern matches a value.
+# Tests of a value against a pattern, by the operator's name in small letters, without Not.
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "stringequals": lambda pattern, value: pattern == value,
     "stringequalsignorecase": lambda pattern, value: pattern.lower() == value.lower(),
@@ -349,7 +349,7 @@ def _condition(request: Request, operator: str, key: str, patterns: list[Any]) -
     if not values:
         return is_negative and not quantifier
     if name.startswith("arnnot") and any(each.count(":") < 5 for each in texts):
-        # Nowhere documented.
+        # Not documented.
         return None
     if len(values) > 1 and not quantifier:
         return None
@@ -369,7 +369,7 @@ def _like(pattern: str, text: str, flags: int = 0) -> bool:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return what policies write as one thing or as a list of them, as a list."""
+    """Return a list for an element that may be a single value or a list."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

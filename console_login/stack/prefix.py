@@ -19,14 +19,14 @@ MAX_PREFIX_CHARACTERS = 512
 
 _EXPRESSION = re.compile(r"!\{([^:}]*):([^}]*)\}")
 _QUOTED = re.compile(r"'[^']*'")
-# What Java's DateTimeFormatter and Unicode's date patterns, which Babel reads, mean alike.
+# Letters with the same meaning in Java's DateTimeFormatter and in Babel's date patterns.
 _PATTERN_LETTERS = frozenset("yuMdDEaHhKkmsS")
 _RANDOM_STRING_CHARACTERS = 11
 _ERROR_OUTPUT_TYPE = "!{firehose:error-output-type}"
 
 
 class PrefixError(UserError):
-    """A prefix or time zone that Firehose would refuse, or that is not known here."""
+    """A prefix or time zone that Firehose would refuse, or that is not supported here."""
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -35,7 +35,7 @@ def time_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise PrefixError(
-            f"{name!r} is no time zone of the IANA database, such as Asia/Tokyo"
+            f"{name!r} is not a time zone of the IANA database, such as Asia/Tokyo"
         ) from error
 
 
@@ -50,16 +50,14 @@ class Prefix:
     def __init__(self, expression: str, zone: ZoneInfo, *, is_error: bool = False) -> None:
         if len(expression) > MAX_PREFIX_CHARACTERS:
             raise PrefixError(
-                f"prefix of {len(expression)} characters: {MAX_PREFIX_CHARACTERS} are allowed"
+                f"prefix of {len(expression)} characters: at most {MAX_PREFIX_CHARACTERS} allowed"
             )
         for namespace, value in _EXPRESSION.findall(expression):
             _check(namespace, value)
         if "!{" in _EXPRESSION.sub("", expression):
-            raise PrefixError(f"prefix {expression!r}: an expression is !{{namespace:value}}")
+            raise PrefixError(f"prefix {expression!r}: write an expression as !{{namespace:value}}")
         if is_error != (_ERROR_OUTPUT_TYPE in expression):
-            raise PrefixError(
-                f"{_ERROR_OUTPUT_TYPE} must stand in ErrorOutputPrefix, and only there"
-            )
+            raise PrefixError(f"{_ERROR_OUTPUT_TYPE} must be in ErrorOutputPrefix, and only there")
         if not is_error and "!{timestamp:" not in expression:
             expression += "!{timestamp:yyyy/MM/dd/HH}/"
         self._expression = expression
@@ -100,7 +98,7 @@ def _check(namespace: str, value: str) -> None:
     else:
         known = False
     if not known:
-        raise PrefixError(f"prefix expression !{{{namespace}:{value}}} is not known here")
+        raise PrefixError(f"prefix expression !{{{namespace}:{value}}} is not supported here")
 
 
 def object_name(

@@ -1,6 +1,6 @@
-"""Requests of a stack's policies: AWS services', which must be allowed, and an attacker's.
+"""Requests to test policies with: those that AWS services need, and those of an attacker.
 
-The first from AWS's documentation of who needs what:
+The needed ones are taken from AWS's documentation:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions-Firehose.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Subscriptions-confused-deputy.html
@@ -22,9 +22,9 @@ _CLOUDWATCH = "cloudwatch.amazonaws.com"
 MEMBER = "123456789012"
 MEMBERS_DEPLOYER = f"arn:aws:iam::{MEMBER}:role/deployer"
 
-# What a writer of an encrypted log group does with its key, through CloudWatch Logs.
+# Actions of a writer of an encrypted log group on its key, through CloudWatch Logs.
 _LOG_WRITER = ("GenerateDataKey", "Decrypt")
-# What CloudWatch Logs itself does.
+# Actions of CloudWatch Logs itself.
 _LOGS = (
     "Encrypt",
     "Decrypt",
@@ -39,8 +39,8 @@ _LOGS = (
 class Need:
     """A request that must be allowed.
 
-    label: what it is for; requests of one label are forms of it that AWS does not document apart.
-    role: the logical id of the role that makes it, or that a service assumes; else empty.
+    label: its purpose. Requests with one label are variants that AWS does not tell apart.
+    role: the logical id of the role that makes it or is assumed; otherwise empty.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Need:
 
 
 class _Place:
-    """Where a stack's resources are, and who asks what there."""
+    """ARNs of a stack's resources, and the requests to them."""
 
     def __init__(self, stack: template.Stack, key_arn: str) -> None:
         self.stack = stack
@@ -118,9 +118,9 @@ def of_pipeline(stack: template.Stack) -> list[Need]:
 
 
 def of_attacker(stack: template.Stack) -> list[Need]:
-    """Return what someone inside a role of template.yaml would ask, and no policy may allow.
+    """Return requests that no policy may allow: those of an attacker with a role of template.yaml.
 
-    Whoever changes the function's code, or what CloudWatch Logs or Firehose does, acts as a role.
+    An attacker who changes the function, or what CloudWatch Logs or Firehose does, acts as a role.
     """
     return list(_of_attacker(_Place(stack, stack.outputs["KeyArn"])))
 
@@ -128,7 +128,7 @@ def of_attacker(stack: template.Stack) -> list[Need]:
 def of_topic(stack: template.Stack, topic_arn: str, key_arn: str) -> list[Need]:
     """Return the requests of a stack's alarms to a topic of its account.
 
-    key_arn: the key that encrypts the topic; empty: none does.
+    key_arn: the key that encrypts the topic; empty if the topic is not encrypted.
     """
     place = _Place(stack, key_arn)
     return [
@@ -220,7 +220,7 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
         yield from place.logs_encrypts(group)
     alarm = f"{stack.name}-RecordsFailedAlarm"
     topics = {each.physical_id for each in stack.of_type("AWS::SNS::Topic").values()}
-    # A topic may come later: its key must be ready.
+    # A topic may be added later, and its key must be ready.
     for topic in topics or {place.arn("sns", f"{stack.name}-AlarmTopic")}:
         for need in _of_alarm(place, alarm, topic, ""):
             if topics or need.request.resource == place.key_arn:
@@ -318,7 +318,7 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
         "alarm": place.arn("cloudwatch", f"alarm:{stack.name}-RecordsFailedAlarm"),
         "trail": place.arn("cloudtrail", "trail/management-event"),
     }
-    # A role's own task, such as Firehose's to write objects, is no abuse of it.
+    # A role's own task, such as writing objects by Firehose, is no abuse.
     needed = {
         (need.request.who, need.request.action, need.request.resource.split(":::")[0])
         for need in _of_pipeline(place)
@@ -328,7 +328,7 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
             arn = arns.get(target) or place.role(role)
             account = {"object": owner, "bucket": owner, "key": place.key_arn.split(":")[4]}
             for action in actions:
-                # One object is like another.
+                # All objects are alike.
                 if (place.role(role), action, arn.split(":::")[0]) not in needed:
                     yield place.of_role(role, action, arn, account=account.get(target, ""))
 

@@ -1,4 +1,4 @@
-"""samconfig.toml as SAM CLI reads it for `sam deploy`, and what it drops without a word.
+"""samconfig.toml as the SAM CLI reads it for `sam deploy`, and what it drops silently.
 
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html
 """
@@ -26,10 +26,10 @@ class ConfigError(UserError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What `sam deploy` takes from an environment of samconfig.toml.
+    """What `sam deploy` reads from an environment of samconfig.toml.
 
-    parameters: the values as SAM CLI reads them.
-    dropped: for each text of parameter_overrides of which SAM CLI drops a part: the text, the part.
+    parameters: the values as the SAM CLI reads them.
+    dropped: pairs of a text of parameter_overrides and the part of it that the SAM CLI drops.
     build: where `sam build` writes.
     """
 
@@ -46,12 +46,12 @@ def read(path: Path, environment: str) -> Settings:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}: name it with --config-file") from error
+        raise ConfigError(f"{path}: {error.strerror}: pass the file with --config-file") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from error
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
     if not isinstance(document.get(environment), dict):
         tables = ", ".join(key for key, each in document.items() if isinstance(each, dict))
-        raise ConfigError(f"{path}: no environment {environment} (there are: {tables or 'none'})")
+        raise ConfigError(f"{path}: no environment {environment} (available: {tables or 'none'})")
     deploy, build = (_options(path, document[environment], each) for each in ("deploy", "build"))
     template = Path(str(deploy.get("template_file", "template.yaml")))
     if template.name != "template.yaml":
@@ -59,7 +59,7 @@ def read(path: Path, environment: str) -> Settings:
             f"{path}: environment {environment} deploys {template}, not template.yaml"
         )
     if not isinstance(name := deploy.get("stack_name"), str):
-        raise ConfigError(f"{path}: environment {environment} names no stack_name")
+        raise ConfigError(f"{path}: environment {environment} has no stack_name")
     parameters, dropped = _overrides(path, deploy.get("parameter_overrides", []))
     texts = {key: str(deploy[key]) for key in ("region", "profile") if key in deploy}
     folder = path.parent / str(build.get("build_dir", ".aws-sam/build"))
@@ -72,7 +72,7 @@ def _options(path: Path, environment: dict[str, Any], command: str) -> dict[str,
         table = environment.get(each, {})
         parameters = table.get("parameters", {}) if isinstance(table, dict) else None
         if not isinstance(parameters, dict):
-            raise ConfigError(f"{path}: {each}.parameters is no table")
+            raise ConfigError(f"{path}: {each}.parameters is not a table")
         options |= parameters
     return options
 
@@ -96,16 +96,16 @@ def _overrides(path: Path, given: Any) -> tuple[dict[str, str], list[tuple[str, 
                 if lost:
                     dropped.append((text, lost))
             case other:
-                raise ConfigError(f"{path}: parameter_overrides: {other!r} is not read here")
+                raise ConfigError(f"{path}: parameter_overrides: {other!r} is not supported here")
     return parameters, dropped
 
 
 def _pairs(text: str) -> tuple[dict[str, str], str]:
-    """Return the parameters that SAM CLI finds in a text, and what it drops of it."""
+    """Return the parameters that the SAM CLI finds in a text, and the part that it drops."""
     padded = f" {text.strip()}"
     for form in _FORMS:
         if found := form.findall(padded):
-            # The separators are not missed.
+            # Dropped separators do not matter.
             lost = " ".join(form.sub(" ", padded).split())
             return {_unquoted(key): _unquoted(value) for key, value in found}, lost
     return {}, text.strip()

@@ -31,10 +31,10 @@ from console_login.errors import UserError
 from console_login.shipped import TEMPLATE
 from console_login.stack.place import ACCOUNT_ID, REGION, STACK_NAME
 
-# At exit the translator warns that it has not sent its usage metrics: nobody here wants them sent.
+# At exit the translator warns that it could not send its usage metrics. They are not wanted here.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
-# What `Ref` answers, where the resource names itself by a property.
+# The property that `Ref` returns, for resources with a name property.
 _NAME_PROPERTIES = {
     "AWS::Athena::WorkGroup": "Name",
     "AWS::CloudTrail::Trail": "TrailName",
@@ -48,7 +48,7 @@ _NAME_PROPERTIES = {
     "AWS::Logs::SubscriptionFilter": "FilterName",
 }
 
-# What `GetAtt Arn` answers, after "arn:PARTITION:".
+# The result of `GetAtt Arn`, after "arn:PARTITION:".
 _ARNS = {
     "AWS::CloudTrail::Trail": "cloudtrail:{region}:{account}:trail/{name}",
     "AWS::CloudWatch::Alarm": "cloudwatch:{region}:{account}:alarm:{name}",
@@ -61,7 +61,7 @@ _ARNS = {
     "AWS::S3::Bucket": "s3:::{name}",
 }
 
-# What `Ref` answers, where that is no name, after "arn:PARTITION:".
+# The result of `Ref` where it is an ARN, after "arn:PARTITION:".
 _REFERENCES = {"AWS::SNS::Topic": "sns:{region}:{account}:{name}"}
 
 # `${Name}` and `${Name.Attribute}`; `${!Literal}` stands for `${Literal}`.
@@ -72,7 +72,7 @@ _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
 class _NoValue:
-    """What `AWS::NoValue` answers: the property or item is removed."""
+    """The value of `AWS::NoValue`: the property or item is removed."""
 
     def __repr__(self) -> str:
         return "AWS::NoValue"
@@ -80,7 +80,7 @@ class _NoValue:
 
 _NO_VALUE = _NoValue()
 
-# Where the functions' code is, when nobody asks.
+# A placeholder for the location of the functions' code.
 _CODE = {"Bucket": "packaged", "Key": "function"}
 
 
@@ -90,9 +90,9 @@ class TemplateError(UserError):
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource that the parameters make, its properties resolved and free of `AWS::NoValue`.
+    """A resource created with these parameters; properties are resolved, without `AWS::NoValue`.
 
-    physical_id: what `Ref` answers.
+    physical_id: the value of `Ref`.
     needs: the logical ids that CloudFormation creates before it, by reference or DependsOn.
     """
 
@@ -126,7 +126,7 @@ class Stack:
 
 
 def load(path: Path = TEMPLATE) -> dict[str, Any]:
-    """Return a template's document, short forms of functions written out."""
+    """Return a template's document, with the short forms of functions expanded."""
     try:
         document = yaml_parse(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -147,14 +147,16 @@ def resolve(
     account_id: str = ACCOUNT_ID,
     physical_ids: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Return the stack that a SAM template makes with these parameters; TemplateError if none.
+    """Return the stack that a SAM template creates with these parameters. Raises TemplateError.
 
-    physical_ids: what `Ref` answers for these logical ids, where it is known already.
+    physical_ids: known values of `Ref`, by logical id.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", stack_name):
-        raise TemplateError(f"{stack_name!r} is no stack name: a letter, then letters, digits, -")
+        raise TemplateError(
+            f"{stack_name!r} is not a stack name: a letter, then letters, digits, -"
+        )
     if not re.fullmatch(r"[0-9]{12}", account_id):
-        raise TemplateError(f"{account_id!r} is no account id: it has twelve digits")
+        raise TemplateError(f"{account_id!r} is not an account id: it must have twelve digits")
     partition(region)
     values = _parameter_values(document.get("Parameters", {}), parameters or {})
     expanded = expand(document, values, region=region)
@@ -169,7 +171,7 @@ def partition(region: str) -> tuple[str, str]:
     try:
         partition = regions.get_partition_for_region(region)
     except UnknownRegionError as error:
-        raise TemplateError(f"{region!r} is no Region: one is {REGION}") from error
+        raise TemplateError(f"{region!r} is not a Region such as {REGION}") from error
     return partition, regions.get_partition_dns_suffix(partition)
 
 
@@ -179,7 +181,7 @@ def _parameter_values(
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise TemplateError(
-            f"no such parameter: {', '.join(unknown)} (there are {', '.join(declared)})"
+            f"no such parameter: {', '.join(unknown)} (available: {', '.join(declared)})"
         )
     return {
         name: _parameter_value(name, declaration, given.get(name))
@@ -210,11 +212,11 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
 
 
 def whole_number(text: Any) -> int:
-    """Return a parameter's value where AWS takes no fraction, as CloudFormation's Number does."""
+    """Return a parameter's value where AWS requires a whole number. Raises TemplateError."""
     try:
         return int(text)
     except ValueError as error:
-        raise TemplateError(f"{text!r} is no whole number, and must be one") from error
+        raise TemplateError(f"{text!r} is not a whole number") from error
 
 
 def _is_allowed(declaration: Mapping[str, Any], value: str) -> bool:
@@ -248,9 +250,9 @@ def expand(
     document = copy.deepcopy(dict(document))
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            # The translator takes nothing but what `sam package` leaves.
+            # The translator accepts only the output of `sam package`.
             resource["Properties"]["CodeUri"] = dict(code)
-    # A real session would read the user's AWS configuration, which has no say here.
+    # A real session would read the user's AWS configuration, which must have no influence here.
     session = SimpleNamespace(region_name=region)
     translator = Translator(None, Parser(), boto_session=session)
     try:
@@ -338,8 +340,8 @@ class _Resolver:
         depends_on = resource.get("DependsOn", [])
         for each in [depends_on] if isinstance(depends_on, str) else depends_on:
             if each not in self._resources:
-                raise TemplateError(f"DependsOn names {each}, which is no resource")
-            # As CloudFormation does: what is not created is not waited for.
+                raise TemplateError(f"DependsOn names {each}, which is not a resource")
+            # CloudFormation does not wait for a resource that is not created.
             if self._exists(self._resources[each]):
                 self._references.add(each)
         attributes = {
@@ -357,13 +359,13 @@ class _Resolver:
         for key in node:
             if key == "Ref" or str(key).startswith("Fn::"):
                 if len(node) > 1:
-                    raise TemplateError(f"{key} stands beside other keys: {reprlib.repr(node)}")
+                    raise TemplateError(f"{key} must be the only key: {reprlib.repr(node)}")
                 return self._function(key, node[key])
         resolved = {key: self._value(value) for key, value in node.items()}
         return {key: value for key, value in resolved.items() if value is not _NO_VALUE}
 
     def _function(self, name: str, operand: Any) -> Any:
-        """Return what a function answers; TemplateError where it does not take the operand."""
+        """Return a function's result. Raises TemplateError if it does not accept the operand."""
         match name, operand:
             case "Ref", str():
                 return self._reference(operand)
@@ -388,7 +390,7 @@ class _Resolver:
         raise TemplateError(f"{name} is not resolved here with {reprlib.repr(operand)}")
 
     def _truth(self, node: Any) -> bool:
-        """Return what a condition answers; TemplateError where the node is none."""
+        """Return a condition's result. Raises TemplateError if the node is not a condition."""
         if isinstance(node, dict) and len(node) == 1:
             match node:
                 case {"Condition": str(name)}:
@@ -397,12 +399,12 @@ class _Resolver:
                     return self._text(left) == self._text(right)
                 case {"Fn::Not": [operand]}:
                     return not self._truth(operand)
-                # Lists, so that each operand is checked, whatever the first ones answer.
+                # Lists, so that each operand is checked, whatever the results of the first ones.
                 case {"Fn::And": [*operands]} if 2 <= len(operands) <= 10:
                     return False not in [self._truth(operand) for operand in operands]
                 case {"Fn::Or": [*operands]} if 2 <= len(operands) <= 10:
                     return True in [self._truth(operand) for operand in operands]
-        raise TemplateError(f"not a condition that is resolved here: {reprlib.repr(node)}")
+        raise TemplateError(f"not a condition that is supported here: {reprlib.repr(node)}")
 
     def _text(self, node: Any) -> str:
         return _as_text(self._value(node))
@@ -415,9 +417,9 @@ class _Resolver:
 
     @contextlib.contextmanager
     def _entering(self, part: str) -> Iterator[None]:
-        """Hold what is being resolved; TemplateError if that needs itself."""
+        """Mark a part as being resolved. Raises TemplateError if it depends on itself."""
         if part in self._entered:
-            raise TemplateError(f"circular dependency: {part} needs itself")
+            raise TemplateError(f"circular dependency: {part} depends on itself")
         self._entered.add(part)
         yield
         self._entered.remove(part)
@@ -445,7 +447,7 @@ class _Resolver:
         # AWS: the list has no null entries. What is removed from a list would shift the rest.
         if None in items or (isinstance(node, list) and len(items) < len(node)):
             raise TemplateError(
-                f"Fn::Select takes no list with null or AWS::NoValue: {reprlib.repr(node)}"
+                f"Fn::Select accepts no list with null or AWS::NoValue: {reprlib.repr(node)}"
             )
         if not re.fullmatch("[0-9]+", index) or int(index) >= len(items):
             raise TemplateError(f"Fn::Select: there is no item {index} in {reprlib.repr(items)}")
@@ -517,7 +519,7 @@ class _Resolver:
 
 
 def _as_text(value: Any) -> str:
-    """Return a resolved value as CloudFormation puts it into a text; TemplateError if it cannot."""
+    """Return a resolved value as text, as CloudFormation writes it. Raises TemplateError."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):

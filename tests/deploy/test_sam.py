@@ -10,7 +10,7 @@ from deployed import LACKS, STACK, Cloud
 REFUSED = {
     "trail": LACKS["trail.yaml"]["Trail"],
     # samconfig.toml's values are placeholders.
-    "athena": "'BucketName' must be a bucket's name",
+    "athena": "'BucketName' must be the name of a bucket",
 }
 
 

@@ -219,11 +219,11 @@ def test_a_damaged_line_is_named_and_the_others_are_read(
         ({**BRIDGE, "detail-type": "Sign-in Anomaly Alert"}, "no CloudTrail event"),
         (S3_NOTIFICATION, "event 1: no CloudTrail event"),
         ({"messageType": "OTHER", "logEvents": []}, "no CloudTrail event"),
-        ({"events": [{"text": TOKYO}]}, "event 1: no event"),
-        ({"Events": [{"CloudTrailEvent": ""}]}, "event 1: the text of the event is no JSON"),
+        ({"events": [{"text": TOKYO}]}, "event 1: not an event"),
+        ({"Events": [{"CloudTrailEvent": ""}]}, "event 1: the text of the event is not JSON"),
         ({"Records": {}}, "no CloudTrail event"),
-        ({"Records": [1]}, "event 1: no event"),
-        ([1, 2], "event 1: no event"),
+        ({"Records": [1]}, "event 1: not an event"),
+        ([1, 2], "event 1: not an event"),
         ({"a": 1}, "no CloudTrail event"),
     ],
 )
@@ -243,11 +243,11 @@ def test_what_holds_no_events_is_refused_by_name(document: Any, words: str, tmp_
         ("x.json", b"\xff\xfe", "not UTF-8"),
         ("x.json.gz", b"\x1f\x8b\x08\x00 damaged", "x.json.gz"),
         ("x.json.gz", gzip.compress(TOKYO.encode())[:-9], "x.json.gz"),
-        ("README.md", b"# Not an event\n", "line 1: the line is no JSON"),
+        ("README.md", b"# Not an event\n", "line 1: the line is not JSON"),
         ("x.jsonl", (ODD % ("x" * 1024 * 1024)).encode(), "line 1: the event is larger"),
         ("x.csv", lake_csv("Event ID", "Event time", rows=[["1", "2"]]), "column eventJson"),
         ("x.csv", lake_csv("eventJson", rows=[[TOKYO], [CUT]]), "line 3: the text of the event"),
-        ("x.csv", lake_csv("a", "eventJson", rows=[["1"]]), "line 2: no event"),
+        ("x.csv", lake_csv("a", "eventJson", rows=[["1"]]), "line 2: not an event"),
         ("x.csv", b'eventJson\n"' + b"x" * 2 * 1024 * 1024, "x.csv line .: field larger"),
     ],
 )
@@ -287,7 +287,7 @@ def test_a_folder_is_read_whole_in_order(tmp_path: Path) -> None:
     (tmp_path / "2024" / "stream-1-2024").write_text(f"{OSAKA}\n")
     (tmp_path / ".DS_Store").write_bytes(b"\x00\xff")
     (tmp_path / ".git").mkdir()
-    (tmp_path / ".git" / "config").write_text("no event")
+    (tmp_path / ".git" / "config").write_text("not an event")
     assert read(tmp_path) == [TOKYO, OSAKA, OSAKA]
     (tmp_path / "2024" / "notes.txt").write_text("not an event")
     with pytest.raises(SourceError, match=r"notes\.txt line 1"):

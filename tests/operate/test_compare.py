@@ -65,7 +65,7 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     done = CliRunner().invoke(cli, ["compare", str(tmp_path / "old"), str(tmp_path / "new")])
     assert isinstance(done.exception, SourceError)
-    assert str(done.exception).startswith(f"{tmp_path / 'old'}: there is no file in it: copy")
+    assert str(done.exception).startswith(f"{tmp_path / 'old'}: the folder has no files: copy")
 
 
 def test_nothing_on_both_sides_proves_nothing(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_cut_line_is_counted_and_named_on_its_side(damaged: str, tmp_path: Pat
         1,
         [
             f"{damaged} has 1 line not understood:",
-            f"  {place} line 2: the line is no JSON, or is cut off",
+            f"  {place} line 2: the line is not JSON, or is cut off",
         ],
     )
 
@@ -240,7 +240,7 @@ def test_the_days_of_both_sides_are_read_in_s3(bucket: Any, tmp_path: Path) -> N
         True,
     )
     status, lines = compared(old, new, "--start", "2026-11-23", "--end", "2026-11-25")
-    named = "  s3://amzn-s3-demo-bucket/old/2026/11/23/13/s-1 line 1: the line is no JSON, or"
+    named = "  s3://amzn-s3-demo-bucket/old/2026/11/23/13/s-1 line 1: the line is not JSON, or"
     assert (status, lines[3].startswith(named)) == (1, True), lines
 
 

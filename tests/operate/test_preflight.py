@@ -258,11 +258,11 @@ def test_a_value_that_the_template_refuses_is_named(world: World, tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[", "no TOML"),
-        ("a" * 10, "no TOML"),
-        ("[other]", "no environment default (there are: other)"),
-        ("[default.deploy]", "names no stack_name"),
-        ("[default.deploy.parameters]\nstack_name = 1", "names no stack_name"),
+        ("[", "not valid TOML"),
+        ("a" * 10, "not valid TOML"),
+        ("[other]", "no environment default (available: other)"),
+        ("[default.deploy]", "has no stack_name"),
+        ("[default.deploy.parameters]\nstack_name = 1", "has no stack_name"),
         ("[default]\ndeploy = 1", "deploy.parameters is no table"),
         (
             '[default.deploy.parameters]\ntemplate_file = "trail.yaml"',
@@ -270,7 +270,7 @@ def test_a_value_that_the_template_refuses_is_named(world: World, tmp_path: Path
         ),
         (
             '[default.deploy.parameters]\nstack_name = "a"\nparameter_overrides = "file://a"',
-            "is not read here",
+            "is not supported here",
         ),
     ],
 )

@@ -168,7 +168,7 @@ def test_the_emulator_needs_a_checkout(installed: Installed) -> None:
     done = installed.start("local", "--generate", "1", "--runtime", "rie")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.endswith("--runtime rie needs a checkout, in which `make build` has run")
+    assert line.endswith("--runtime rie needs a checkout: run `make build` in it")
 
 
 def test_events_are_packed_read_and_transformed(installed: Installed) -> None:

@@ -48,7 +48,7 @@ def pattern(names: str) -> str:
         ({"BufferSizeMiB": "0"}, "from 1 to 128 MiB"),
         ({"BufferSeconds": "901"}, "from 0 to 900 seconds"),
         # In its range, if it is read so.
-        ({"BufferSeconds": "1e2"}, "'1e2' is not a number as it is read here"),
+        ({"BufferSeconds": "1e2"}, "'1e2' is not a supported number"),
         ({"LambdaBufferMiB": "0.1"}, "from 0.2 to 3 MiB"),
         ({"LambdaBufferSeconds": "-1"}, "from 0 to 900 seconds"),
         ({"ExpireAfterDays": "-1"}, "number of days"),
@@ -245,7 +245,7 @@ def test_the_trails_lines_are_taken_by_the_pipeline() -> None:
     ("parameters", "words"),
     [
         ({"BucketName": "arn:aws:s3:::x"}, "not its ARN"),
-        ({"BucketName": ""}, "must be a bucket's name"),
+        ({"BucketName": ""}, "must be the name of a bucket"),
         ({"ResultKeyArn": "alias/x"}, "ARN of a key"),
         ({"ResultKeyArn": ""}, "ARN of a key"),
         ({"Prefix": "x"}, "ends in a slash"),
