@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from console_login import shown
 from console_login.errors import UserError
 from console_login.local import moto_state
 from console_login.local.firehose_api import ApiError
@@ -168,7 +169,8 @@ class Application:
         if answer is not None and form.get("StackName") == [stack.name]:
             start_response("200 OK", [("Content-Type", "text/xml")])
             return [answer(stack).encode()]
-        why = f"Stack with id {form.get('StackName', ['?'])[0]} does not exist"
+        # XML has no way to write a control character.
+        why = f"Stack with id {shown.text(form.get('StackName', ['?'])[0])} does not exist"
         start_response("400 Error", [("Content-Type", "text/xml")])
         return [
             "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>"

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from console_login.errors import UserError
 
@@ -72,6 +73,10 @@ def one_line() -> Iterator[None]:
         message = f"{error.operation_name}: {found['Code']}: {found.get('Message', '')}"
         # An endpoint that is none of AWS's may answer with a page.
         raise AccessError(_with_next(" ".join(message.split()), found["Code"])) from error
+    except ResponseParserError as error:
+        raise AccessError(
+            _with_next("the answer is none of AWS's", EndpointConnectionError)
+        ) from error
     # ValueError: an endpoint that is no URL.
     except (BotoCoreError, ValueError) as error:
         raise AccessError(_with_next(str(error), *type(error).__mro__)) from error
