@@ -196,6 +196,13 @@ def test_a_command_gives_a_shell_the_name_as_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_json_is_printable_and_says_the_same() -> None:
+    for indent in (2, None):
+        written = shown.document({HOSTILE: [HOSTILE]}, indent)
+        check(written)
+        assert json.loads(written) == {HOSTILE: [HOSTILE]}
+
+
 # Lines of data -----------------------------------------------------------------------------------
 
 # JSON allows these in a text as they are.
@@ -231,7 +238,9 @@ def test_lines_are_escaped_on_a_terminal_and_as_they_are_in_a_pipe(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert LINE != TOKYO
-    packed = event(gz(envelope([LINE, HOSTILE])), f"plain {HOSTILE}".encode(), HOSTILE)
+    # Lines of a plain record are lines of their own.
+    plain = HOSTILE.replace("\n", "").encode()
+    packed = event(gz(envelope([LINE, HOSTILE])), plain, HOSTILE.replace("\n", ""))
     packed["records"][0]["recordId"] = HOSTILE
     Path("event.json").write_text(json.dumps(packed))
     Path("event.jsonl").write_text(f"{LINE}\n")
