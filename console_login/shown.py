@@ -4,11 +4,9 @@ A name can hold what a terminal obeys (ESC, U+009B), what turns a line around (U
 ends a line or a command.
 """
 
-import json
 import shlex
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 
 def text(value: str) -> str:
@@ -27,12 +25,6 @@ def _quoted(word: str) -> str:
         f"\\U{ord(each):08x}" if not each.isprintable() or each in "\\'" else each for each in word
     )
     return f"$'{''.join(parts)}'"
-
-
-def document(value: Any, indent: int | None = 2) -> str:
-    """Return a value as JSON, in lines of printable ASCII; in one line without an indent."""
-    # The one control character that JSON leaves as it is.
-    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
 def say(lines: Iterable[str], *, err: bool = False) -> None:

@@ -84,7 +84,7 @@ def transform(event: Path, as_json: bool) -> None:
     except function.FunctionError as error:
         raise function.FunctionError(f"{event}: {error}") from error
     if as_json:
-        click.echo(shown.document(response, indent=None))
+        click.echo(json.dumps(response))
         return
     from rich.console import Console
     from rich.table import Table

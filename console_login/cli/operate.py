@@ -1,6 +1,7 @@
 """Commands for a stack: preflight, doctor, redrive, backfill, drain, compare, key-policy."""
 
 import functools
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
         region=region,
         account_id=account,
     )
-    click.echo(shown.document(policy))
+    click.echo(json.dumps(policy, indent=2))
     aws = functools.partial(commands.aws, Access(region=region))
     place = place_of_key(aws, given.get("ExistingKeyArn") or "KEY_ARN")
     lines = changes(place, appends=True)
@@ -220,7 +221,7 @@ def backfill(
         run = filling.Backfill(source, progress, sender, lambda share: watch(share, 1))
         totals = run.run()
     if as_json:
-        click.echo(shown.document(report.report(asked, progress, totals, dry_run=dry_run)))
+        click.echo(json.dumps(report.report(asked, progress, totals, dry_run=dry_run), indent=2))
     else:
         shown.say(report.words(asked, progress, totals, dry_run=dry_run))
     if not totals.is_complete:
@@ -263,7 +264,7 @@ def doctor(
 
     results = examining.examine(options.access(endpoint_url, region, profile), stack, hours)
     if as_json:
-        click.echo(shown.document(checks.report(stack, results)))
+        click.echo(json.dumps(checks.report(stack, results), indent=2))
     else:
         shown.say(checks.words(results))
     if not checks.is_well(results):
@@ -313,7 +314,7 @@ def preflight(
     access = options.access(endpoint_url, region, profile)
     stack, results = flying.examine(access, config_file, config_env)
     if as_json:
-        click.echo(shown.document(checks.report(stack, results)))
+        click.echo(json.dumps(checks.report(stack, results), indent=2))
     else:
         shown.say(checks.words(results))
     if flying.stops(results):
@@ -392,7 +393,7 @@ def redrive(
             if not as_json:
                 shown.say(report.settled_words(access, plan.target, settled))
         if as_json:
-            click.echo(shown.document(report.document(plan, None, done)))
+            click.echo(json.dumps(report.document(plan, None, done), indent=2))
         elif dry_run:
             click.echo("dry run: nothing settled")
         return
@@ -403,7 +404,7 @@ def redrive(
         with watched("sending", is_shown=not as_json) as watch:
             result = job.send(plan, watch)
     if as_json:
-        click.echo(shown.document(report.document(plan, result)))
+        click.echo(json.dumps(report.document(plan, result), indent=2))
     elif result is not None:
         shown.say(report.words(result))
     elif dry_run:
@@ -501,6 +502,6 @@ def drain(
     elif not as_json:
         click.echo("nothing is deleted")
     if as_json:
-        click.echo(shown.document(report.document(job, found, dry_run=dry_run)))
+        click.echo(json.dumps(report.document(job, found, dry_run=dry_run), indent=2))
     if found.problem is not None or not (dry_run or found.is_safe):
         sys.exit(1)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import json
 import os
 import random
 import sys
@@ -272,7 +273,7 @@ def _print_json(pipeline: Pipeline, account: Account) -> None:
         "objects": [each._asdict() for each in pipeline.objects()],
         "account": dataclasses.asdict(account) | {"is_balanced": account.is_balanced},
     }
-    sys.stdout.write(f"{shown.document(document)}\n")
+    sys.stdout.write(f"{json.dumps(document, indent=2)}\n")
 
 
 def _print_endpoint(pipeline: Pipeline, url: str) -> None:

@@ -546,7 +546,7 @@ def test_a_whole_state_is_read(tmp_path: Path) -> None:
         ({"url": f"s3://{BUCKET}"}, "name the folder AWSLogs"),
         ({"url": f"s3://{BUCKET}/AWSLogs/{FIRST}/CloudTrail/us-east-1/2024/03/29"}, "a day is for"),
         ({"url": f"s3://{BUCKET}/AWSLogs/{FIRST}/Config/"}, "name the folder AWSLogs"),
-        ({"url": f"s3://{BUCKET}/\x1b[2J/AWSLogs/"}, r"--from s3://amzn-s3-demo-bucket/\\x1b\[2J"),
+        ({"url": f"s3://{BUCKET}/\x1b[2J/AWSLogs/"}, "--from s3://amzn-s3-demo-bucket/\x1b\\[2J"),
         ({"url": f"s3://{BUCKET}/none/AWSLogs/"}, "no files of CloudTrail under .*: check --from"),
         ({"accounts": (SECOND,)}, f"--account {SECOND}: there is no folder .* are {FIRST}"),
         ({"regions": ("ap-south-1",)}, "--from-region ap-south-1: there is no folder"),

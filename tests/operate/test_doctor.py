@@ -167,14 +167,13 @@ def test_a_filter_that_selects_accounts_leaves_sign_ins_out(access: Access) -> N
     assert f"has fieldSelectionCriteria {accounts}, which leaves events out" in finding.problem
 
 
-def test_a_name_from_aws_is_quoted_in_commands_and_escaped_in_texts(access: Access) -> None:
+def test_a_name_from_aws_is_quoted_in_commands(access: Access) -> None:
     hostile = "x $(touch y) \x1b[2J"
     subject = Subject(access, STACK, 24, time.time())
     subject.filters[0] = subject.filters[0] | {"filterName": hostile, "filterPattern": "other"}
     result = result_of("subscription filter", subject)
-    for line in checks.words([result]):
-        assert line.isprintable()
     remedy = result.findings[0].remedy[0]
+    assert remedy.isprintable()
     bash = f"set -- {remedy}; for each; do printf '%s\\0' \"$each\"; done"
     typed = subprocess.run(["bash", "-c", bash], check=True, capture_output=True, text=True)
     assert hostile in typed.stdout.split("\0")
