@@ -293,7 +293,7 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
             path = folder / key
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise OptionError(
-                    f"--out {folder}: {key} would be outside the folder: change the parameter Prefix"
+                    f"--out {folder}: {key} would be outside it: change the parameter Prefix"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(pipeline.state.get(key))
