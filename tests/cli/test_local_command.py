@@ -156,7 +156,7 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--out", str(ROOT / "Makefile")], "Makefile"),
         ([*ARTICLE, "--log", "no/such/folder/log"], "No such file"),
         ([*ARTICLE, "--port", "99999", "--serve"], "99999"),
-        ([*ARTICLE, "--port", "4566"], "--port goes with --serve"),
+        ([*ARTICLE, "--port", "4566"], "--port needs --serve"),
         ([*ARTICLE, "--serve", "--json"], "cannot be combined with --out, --json or --clock"),
         ([*ARTICLE, "--clock", "9999-12-31T23:59:59Z"], "from 1971 to 9998"),
         ([*ARTICLE, "--clock", "0001-01-01T00:00:00+09:00"], "from 1971 to 9998"),
