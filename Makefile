@@ -168,6 +168,10 @@ bench: setup ## Compare the handler's speed with other transformers, in one run
 cost: setup ## Regenerate docs/cost.md and docs/cost.svg: the monthly cost of this pipeline and of native delivery
 	@$(VENV)/bin/python benchmarks/cost.py --write docs/cost.md
 
+.PHONY: pictures
+pictures: setup ## Draw the pictures of the README again, from what the project does
+	@$(VENV)/bin/python benchmarks/pictures.py
+
 .PHONY: bench-all
 bench-all: ## Measure speed, cold start and memory, and draw the plots in docs/
 	@$(MAKE) build ARCHITECTURE=$(MACHINE)

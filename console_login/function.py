@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from console_login import shown
 from console_login.errors import UserError
 from console_login.shipped import CODE_URI
 
@@ -133,7 +134,9 @@ class _Log:
         self.target: IO[str] = sys.stderr
 
     def write(self, text: str) -> int:
-        return self.target.write(text)
+        # In JSON, Powertools leaves U+009B and U+202E as they are.
+        escapes = self.target.isatty()
+        return self.target.write("\n".join(map(shown.text, text.split("\n"))) if escapes else text)
 
     def flush(self) -> None:
         self.target.flush()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from console_login import shown
 from console_login.cli import events, local, operate, options
 from console_login.errors import UserError
 
@@ -93,6 +94,5 @@ def _with_next_step(error: click.UsageError) -> str:
 def _fail(message: str) -> None:
     one_line = " ".join(message.split())
     with contextlib.suppress(OSError, AttributeError):
-        sys.stderr.write(f"console-login: {one_line}\n")
-        sys.stderr.flush()
+        shown.say([f"console-login: {one_line}"], err=True)
     sys.exit(2)

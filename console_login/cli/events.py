@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from console_login import shown
 from console_login.cli import options
 
 
@@ -33,11 +34,13 @@ def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> N
     CloudTrail events, or in a .json one envelope; .b64 is the data of a record in base64; any other
     suffix is the bytes of a record.
     """
+    from console_login import private
     from console_login.events import pack as packing
 
     event = packing.pack(list(sources), plain=plain, lines=lines)
     try:
-        output.write_text(json.dumps(event, indent=2) + "\n", encoding="utf-8")
+        with private.file(output) as file:
+            file.write(f"{json.dumps(event, indent=2)}\n".encode())
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror}") from error
 
@@ -52,9 +55,8 @@ def unpack(event: Path) -> None:
     from console_login.events import pack as packing
 
     for record_id, form, lines in packing.unpack(packing.read_event(event), event):
-        click.secho(f"{record_id}  {form}", bold=True)
-        for line in lines:
-            options.print_raw(line)
+        click.secho(shown.text(f"{record_id}  {form}"), bold=True)
+        shown.say_raw(lines)
 
 
 @click.command(
@@ -84,7 +86,7 @@ def transform(event: Path, as_json: bool) -> None:
     except function.FunctionError as error:
         raise function.FunctionError(f"{event}: {error}") from error
     if as_json:
-        click.echo(json.dumps(response))
+        click.echo(shown.document(response, indent=None))
         return
     from rich.console import Console
     from rich.table import Table
@@ -97,9 +99,8 @@ def transform(event: Path, as_json: bool) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for outcome in outcomes:
         counts = (outcome.events_in, outcome.events_delivered, outcome.bytes_out)
-        columns = (outcome.record_id, outcome.result, outcome.reason.value)
+        columns = (shown.text(outcome.record_id), outcome.result, outcome.reason.value)
         table.add_row(*columns, *(f"{count:,}" for count in counts))
     Console(markup=False, highlight=False).print(table)
     for outcome in outcomes:
-        for line in function.lines_of(outcome):
-            options.print_raw(line)
+        shown.say_raw(function.lines_of(outcome))

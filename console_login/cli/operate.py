@@ -1,14 +1,13 @@
 """Commands for a stack: preflight, doctor, redrive, backfill, drain, compare, key-policy."""
 
 import functools
-import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from console_login import shown
 from console_login.cli import options
 
 
@@ -45,7 +44,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
         region=region,
         account_id=account,
     )
-    click.echo(json.dumps(policy, indent=2))
+    click.echo(shown.document(policy))
     aws = functools.partial(commands.aws, Access(region=region))
     place = place_of_key(aws, given.get("ExistingKeyArn") or "KEY_ARN")
     lines = changes(place, appends=True)
@@ -54,8 +53,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
         " With them in statements.json:",
         err=True,
     )
-    for line in lines:
-        click.echo(line, err=True)
+    shown.say(lines, err=True)
 
 
 @click.command(
@@ -97,15 +95,15 @@ def compare(
 
     OLD and NEW are folders, files, or s3://BUCKET/PREFIX, where PREFIX is followed by yyyy/MM/dd/.
     Copies of an event count once. Exits with 1 if one side has an event that the other lacks, if an
-    eventID has different content, if a line is not an event, or if OLD has no event.
+    eventID has different content, if a line is not an event, if a file cannot be read to its end,
+    or if OLD has no event.
     """
     from console_login.operate import compare as comparing
 
     days = comparing.days(start, end)
     access = options.access(endpoint_url, region, profile) if days else None
     comparison = comparing.compare(old, new, event_names, days, access)
-    for line in comparing.words(comparison):
-        click.echo(line)
+    shown.say(comparing.words(comparison))
     if not comparison.is_same:
         sys.exit(1)
 
@@ -212,8 +210,8 @@ def backfill(
     asked = filling.Asked(**chosen)
     source, progress = filling.prepare(access, asked)
     if not as_json:
-        for heading, value in report.planned(asked, source, progress):
-            click.echo(f"{heading:<10} {value}")
+        planned = report.planned(asked, source, progress)
+        shown.say(f"{heading:<10} {value}" for heading, value in planned)
     if not (dry_run or yes or progress.is_done):
         options.confirm("Put these sign-ins into the stream?")
     rate = asked.mib_per_second * MIB
@@ -222,10 +220,9 @@ def backfill(
         run = filling.Backfill(source, progress, sender, lambda share: watch(share, 1))
         totals = run.run()
     if as_json:
-        click.echo(json.dumps(report.report(asked, progress, totals, dry_run=dry_run), indent=2))
+        click.echo(shown.document(report.report(asked, progress, totals, dry_run=dry_run)))
     else:
-        for line in report.words(asked, progress, totals, dry_run=dry_run):
-            click.echo(line)
+        shown.say(report.words(asked, progress, totals, dry_run=dry_run))
     if not totals.is_complete:
         sys.exit(1)
 
@@ -258,18 +255,17 @@ def doctor(
 ) -> None:
     """Find what is wrong with a deployed stack, and how to fix it.
 
-    Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
-    checked.
+    Reads the configuration and what was delivered, and changes nothing. Exits with 1 if anything is
+    wrong, or could not be checked.
     """
     from console_login.operate import checks
     from console_login.operate import doctor as examining
 
     results = examining.examine(options.access(endpoint_url, region, profile), stack, hours)
     if as_json:
-        click.echo(json.dumps(checks.report(stack, results), indent=2))
+        click.echo(shown.document(checks.report(stack, results)))
     else:
-        for line in checks.words(results):
-            click.echo(line)
+        shown.say(checks.words(results))
     if not checks.is_well(results):
         sys.exit(1)
 
@@ -317,10 +313,9 @@ def preflight(
     access = options.access(endpoint_url, region, profile)
     stack, results = flying.examine(access, config_file, config_env)
     if as_json:
-        click.echo(json.dumps(checks.report(stack, results), indent=2))
+        click.echo(shown.document(checks.report(stack, results)))
     else:
-        for line in checks.words(results):
-            click.echo(line)
+        shown.say(checks.words(results))
     if flying.stops(results):
         sys.exit(1)
 
@@ -387,7 +382,7 @@ def redrive(
     with watched("reading", is_shown=not as_json) as watch:
         plan = job.plan(None if as_json else redriving.MAX_NAMED, watch, keys or None)
     if not as_json:
-        options.print_text(report.plan_text(plan))
+        shown.say(report.planned(plan))
     if keys:
         if not (dry_run or yes):
             options.confirm(report.settle_question(plan), "settles", "settled")
@@ -395,9 +390,9 @@ def redrive(
         for settled in () if dry_run else job.settle(plan):
             done.append(settled)
             if not as_json:
-                options.print_text(report.settled_text(access, plan.target, settled))
+                shown.say(report.settled_words(access, plan.target, settled))
         if as_json:
-            click.echo(json.dumps(report.document(plan, None, done), indent=2))
+            click.echo(shown.document(report.document(plan, None, done)))
         elif dry_run:
             click.echo("dry run: nothing settled")
         return
@@ -408,9 +403,9 @@ def redrive(
         with watched("sending", is_shown=not as_json) as watch:
             result = job.send(plan, watch)
     if as_json:
-        click.echo(json.dumps(report.document(plan, result), indent=2))
+        click.echo(shown.document(report.document(plan, result)))
     elif result is not None:
-        options.print_text(report.result_text(result))
+        shown.say(report.words(result))
     elif dry_run:
         click.echo("dry run: nothing sent")
     else:
@@ -474,17 +469,13 @@ def drain(
     """
     from console_login.operate import drain as draining
     from console_login.operate import drain_report as report
-    from console_login.operate.commands import shown
     from console_login.operate.progress_bar import watched
 
     options.check_answer(yes, dry_run, as_json)
     job = draining.Drain(options.access(endpoint_url, region, profile), draining.Asked(**chosen))
     found = job.look()
 
-    def say(lines: Iterable[str], *, err: bool = as_json) -> None:
-        for line in shown(lines):
-            click.echo(line, err=err)
-
+    say = functools.partial(shown.say, err=as_json)
     # On stderr too where stdout may be a pipe that nobody reads to its end.
     if as_json or not sys.stdout.isatty():
         say(report.undo_lines(job), err=True)
@@ -511,6 +502,6 @@ def drain(
     elif not as_json:
         click.echo("nothing is deleted")
     if as_json:
-        click.echo(json.dumps(report.document(job, found, dry_run=dry_run), indent=2))
+        click.echo(shown.document(report.document(job, found, dry_run=dry_run)))
     if found.problem is not None or not (dry_run or found.is_safe):
         sys.exit(1)

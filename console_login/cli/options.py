@@ -142,13 +142,3 @@ def confirm(question: str, does: str = "sends", done: str = "sent") -> None:
     if answer.strip().lower() not in {"y", "yes"}:
         click.echo(f"nothing is {done}")
         sys.exit(1)
-
-
-def print_raw(line: str) -> None:
-    """Print a line as it is: neither wrapped nor coloured, nor stripped of anything."""
-    sys.stdout.write(f"{line}\n")
-
-
-def print_text(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

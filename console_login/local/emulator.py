@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from console_login import private
 from console_login.function import FunctionError, FunctionFailure
 
 _STARTS_WITHIN_SECONDS = 10
@@ -176,7 +177,7 @@ _RUNTIME_PACKAGES = (
 
 def _opened(log: Path) -> IO[bytes]:
     try:
-        return log.open("wb")
+        return private.file(log)
     except OSError as error:
         raise FunctionError(f"{log}: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -35,6 +36,8 @@ _FILTER_LOG_EVENTS = _LOGS + "FilterLogEvents"
 _HEADERS = [("Content-Type", "application/x-amz-json-1.1")]
 _POLL_SECONDS = 0.1
 
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:(?P<port>\d+))?", re.IGNORECASE)
+
 # What PutLogEvents rejects is not delivered (CloudWatch Logs API reference).
 _OLDEST_MS = 14 * 24 * 3600 * 1000
 _NEWEST_MS = 2 * 3600 * 1000
@@ -48,7 +51,11 @@ class ServiceError(UserError):
 
 
 class Application:
-    """The WSGI application around a pipeline."""
+    """The WSGI application around a pipeline.
+
+    It answers programs on this machine: what a page in a browser sends is refused with 403, and no
+    answer has CORS headers.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -64,6 +71,19 @@ class Application:
         self._filtering = threading.Lock()
 
     def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
+        why = _refusal(environ)
+        if why is not None:
+            start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"refused: {why}\n".encode()]
+
+        def without_cors(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            # moto opens each answer to any page.
+            kept = [each for each in headers if not each[0].lower().startswith("access-control-")]
+            return start_response(status, kept, *rest)
+
+        return self._answer(environ, without_cors)
+
+    def _answer(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith(_FIREHOSE):
             return self._firehose(target.removeprefix(_FIREHOSE), environ, start_response)
@@ -187,6 +207,21 @@ class Application:
                 self._pipeline.flush()
                 moto_state.write_trail_files(self._pipeline.stack, messages)
         return response
+
+
+def _refusal(environ: _Environ) -> str | None:
+    """Return why a request is refused: a page in a browser may have sent it."""
+    if "HTTP_ORIGIN" in environ:
+        return "requests with the header Origin come from web pages"
+    # Images, scripts and links of a page send no Origin; `none` is an address that a user typed.
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
+        return "requests with the header Sec-Fetch-Site come from web pages"
+    # A page's own name can be given this address (DNS rebinding); it is then no foreign page.
+    port = environ["SERVER_PORT"]
+    host = _LOOPBACK.fullmatch(environ.get("HTTP_HOST", ""))
+    if host is None or host["port"] not in (None, port):
+        return f"the header Host must name this machine, such as 127.0.0.1:{port}"
+    return None
 
 
 def _accepted(log_events: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import itertools
-import json
 import os
 import random
 import sys
@@ -20,6 +19,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
+from console_login import private, shown
 from console_login.counts import counted
 from console_login.errors import UserError
 from console_login.events.sources import Sources
@@ -100,8 +100,7 @@ def serve(options: Options, port: int) -> None:
         except KeyboardInterrupt:
             # The reader at the other end of a pipe was interrupted too.
             with contextlib.suppress(OSError):
-                sys.stdout.write(f"\n{_stations_text(pipeline)}")
-                sys.stdout.flush()
+                shown.say(["", *_stations_lines(pipeline)])
             raise
 
 
@@ -133,7 +132,7 @@ def _pipeline(
 
 def _log(path: Path | None) -> IO[str]:
     try:
-        return (path or Path(os.devnull)).open("w", encoding="utf-8")
+        return io.TextIOWrapper(private.file(path or Path(os.devnull)), encoding="utf-8")
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
 
@@ -212,31 +211,30 @@ def _stations(pipeline: Pipeline) -> Table:
     for station, count in pipeline.stations().items():
         table.add_row(station, f"{count:,}")
     for code, count in sorted(pipeline.stream.counts.failed_by_code.items()):
-        table.add_row(f"  {code}", f"{count:,}")
+        table.add_row(shown.text(f"  {code}"), f"{count:,}")
     return table
 
 
 def _print(pipeline: Pipeline, account: Account) -> None:
     objects = pipeline.objects()
     bucket = pipeline.stream.configuration.bucket
-    lines = [_stations_text(pipeline), f"{counted(len(objects), 'object')} in s3://{bucket}/"]
+    lines = [*_stations_lines(pipeline), "", f"{counted(len(objects), 'object')} in s3://{bucket}/"]
     for each in objects[:MAX_SHOWN]:
         key_id = each.key_arn.rsplit("/", 1)[1]
         lines.append(f"  {each.key}  {counted(each.size, 'byte')}  key {key_id}")
     if len(objects) > MAX_SHOWN:
         lines.append(f"  and {len(objects) - MAX_SHOWN:,} more")
-    lines += _first_lines(pipeline)
-    lines += ["", _words(account)]
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    shown.say(lines)
+    shown.say_raw(_first_lines(pipeline))
+    shown.say(["", *_words(account)])
 
 
-def _stations_text(pipeline: Pipeline) -> str:
-    """Return the table as text, because rich hides a broken pipe when it prints."""
+def _stations_lines(pipeline: Pipeline) -> list[str]:
+    """Return the table in lines, because rich hides a broken pipe when it prints."""
     text = io.StringIO()
-    Console(file=text, markup=False, highlight=False).print(_stations(pipeline))
-    return text.getvalue()
+    console = Console(file=text, force_terminal=False, markup=False, highlight=False)
+    console.print(_stations(pipeline))
+    return text.getvalue().splitlines()
 
 
 def _first_lines(pipeline: Pipeline) -> Iterator[str]:
@@ -246,7 +244,7 @@ def _first_lines(pipeline: Pipeline) -> Iterator[str]:
     return itertools.islice(lines, MAX_SHOWN)
 
 
-def _words(account: Account) -> str:
+def _words(account: Account) -> list[str]:
     text = (
         f"{counted(account.events, 'event')}: {account.delivered:,} delivered,"
         f" {account.not_selected:,} not selected,"
@@ -255,15 +253,16 @@ def _words(account: Account) -> str:
     if account.duplicates:
         text += f"; {counted(account.duplicates, 'duplicate')} besides"
     if account.is_balanced:
-        return text + "; nothing lost"
+        return [text + "; nothing lost"]
+    lines = [text]
     if account.missing:
-        text += f"\nMISSING {account.missing:,}: {', '.join(account.missing_ids)}"
+        lines.append(f"MISSING {account.missing:,}: {', '.join(account.missing_ids)}")
     if account.unexpected:
-        text += f"\nUNEXPECTED {account.unexpected:,}: {', '.join(account.unexpected_ids)}"
+        lines.append(f"UNEXPECTED {account.unexpected:,}: {', '.join(account.unexpected_ids)}")
     if account.unexplained:
         ids = ", ".join(account.unexplained_ids)
-        text += f"\nMORE OFTEN THAN FAULTS EXPLAIN {account.unexplained:,}: {ids}"
-    return text
+        lines.append(f"MORE OFTEN THAN FAULTS EXPLAIN {account.unexplained:,}: {ids}")
+    return lines
 
 
 def _print_json(pipeline: Pipeline, account: Account) -> None:
@@ -273,18 +272,20 @@ def _print_json(pipeline: Pipeline, account: Account) -> None:
         "objects": [each._asdict() for each in pipeline.objects()],
         "account": dataclasses.asdict(account) | {"is_balanced": account.is_balanced},
     }
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(f"{shown.document(document)}\n")
 
 
 def _print_endpoint(pipeline: Pipeline, url: str) -> None:
     stream, stack = pipeline.stream.configuration, pipeline.stack
-    sys.stdout.write(
-        f"serving at {url} until Ctrl-C; any credentials work, Region {stack.region}\n"
-        f"  stream     {stream.name}\n"
-        f"  log group  {stack.outputs['LogGroupName']}\n"
-        f"  objects    aws --endpoint-url {url} s3 ls --recursive s3://{stream.bucket}/\n"
+    listing = ["aws", "--endpoint-url", url, "s3", "ls", "--recursive", f"s3://{stream.bucket}/"]
+    shown.say(
+        [
+            f"serving at {url} until Ctrl-C; any credentials work, Region {stack.region}",
+            f"  stream     {stream.name}",
+            f"  log group  {stack.outputs['LogGroupName']}",
+            f"  objects    {shown.command(listing)}",
+        ]
     )
-    sys.stdout.flush()
 
 
 def _copy(pipeline: Pipeline, folder: Path) -> None:
@@ -295,7 +296,8 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
                 raise OptionError(
                     f"--out {folder}: {key} would be outside it: change the parameter Prefix"
                 )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pipeline.state.get(key))
+            private.folder(path.parent)
+            with private.file(path) as file:
+                file.write(pipeline.state.get(key))
     except OSError as error:
         raise OptionError(f"--out {error.filename or folder}: {error.strerror}") from error

@@ -46,7 +46,7 @@ def words(asked: Asked, progress: Progress, totals: Totals, *, dry_run: bool) ->
         lines = [f"{counts}: accepted by the stream"]
     if totals.too_large:
         lines.append(f"{counted(totals.too_large, 'event')} left out: too large for any record")
-    lines += [f"{_printable(each.key)}: {each.reason}" for each in totals.named]
+    lines += [f"{each.key}: {each.reason}" for each in totals.named]
     if totals.unreadable:
         more = totals.unreadable - len(totals.named)
         lines += [f"and {more:,} more"] if more else []
@@ -69,10 +69,6 @@ def words(asked: Asked, progress: Progress, totals: Totals, *, dry_run: bool) ->
         else:
             lines.append("run it again, from the start: with --state FILE it would go on from here")
     return lines
-
-
-def _printable(key: str) -> str:
-    return key if key.isprintable() else ascii(key)
 
 
 def report(asked: Asked, progress: Progress, totals: Totals, *, dry_run: bool) -> dict[str, Any]:

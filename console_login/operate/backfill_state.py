@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from console_login import private
 from console_login.errors import UserError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,8 +78,10 @@ class Progress:
         # A reader finds the old file or the new one, whenever this process is killed.
         beside = self._path.with_name(f"{self._path.name}.new")
         try:
-            with beside.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(document, indent=2) + "\n")
+            # What a killed run has left may be open to others, or lead elsewhere.
+            beside.unlink(missing_ok=True)
+            with private.file(beside) as file:
+                file.write(f"{json.dumps(document, indent=2)}\n".encode())
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._path)

@@ -9,8 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from console_login import shown
 from console_login.operate.access import AccessError
-from console_login.operate.commands import shown
 
 OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 
@@ -125,10 +125,13 @@ def words(results: Sequence[Result]) -> list[str]:
     if after := dict.fromkeys(line for each in findings for line in each.after):
         lines.append("when all of this is repaired, send what is missing")
         lines += [f"    {line}" for line in after]
-    return list(shown(lines))
+    return lines
 
 
 def report(stack_name: str, results: Iterable[Result]) -> dict[str, Any]:
-    """Return results for machines."""
+    """Return results for machines; what is to be pasted is printable here too."""
     checks = [asdict(result) for result in results]
+    for finding in (each for check in checks for each in check["findings"]):
+        for name in ("remedy", "after"):
+            finding[name] = [shown.text(line) for line in finding[name]]
     return {"stack": stack_name, "is_well": is_well(results), "checks": checks}

@@ -91,8 +91,7 @@ def words(drain: Drain, found: Outcome) -> list[str]:
     lines += [
         "do not delete the stack: with the stream, `sam delete` deletes what Firehose has not"
         " written yet",
-        f"see {drain.doctor()}, and what Firehose says:"
-        f" {drain.stack.outputs.get('TailDeliveryLogCommand', 'its log group')}",
+        f"see {drain.doctor()}, and what Firehose says: {drain.tail_delivery_log()}",
     ]
     if found.missing:
         lines.append(

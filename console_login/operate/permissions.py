@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from console_login.operate import commands
+from console_login import shown
 from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked, code, is_gone
 from console_login.operate.subject import Reader, Subject
@@ -82,7 +82,7 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
     words: the options of `console-login key-policy` for this stack.
     """
     arn = stack.outputs["KeyArn"]
-    command = commands.joined(["console-login", "key-policy", *words])
+    command = shown.command(["console-login", "key-policy", *words])
     if (account := arn.split(":")[4]) != stack.account_id:
         yield Unchecked(
             f"the policy of key {arn}, which only account {account} can read: it must have what"
@@ -158,7 +158,7 @@ def changes(place: Place, names: Collection[str] = (), *, appends: bool = False)
     """
     return [
         f"{place.get} > policy.json",
-        *([commands.joined(["python3", "-c", _APPEND])] if appends else []),
+        *([shown.command(["python3", "-c", _APPEND])] if appends else []),
         *([f"# in policy.json, remove or narrow the Deny: {', '.join(names)}"] if names else []),
         place.put,
     ]
@@ -270,7 +270,7 @@ def bucket_policy(reader: Reader, name: str) -> tuple[Place, Document | None]:
 
 def printed(text: str) -> str:
     """Return the command that prints a text."""
-    return commands.joined(["printf", "%s", text])
+    return shown.command(["printf", "%s", text])
 
 
 def find_organization(reader: Reader, policies: Any) -> str | None:

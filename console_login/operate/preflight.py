@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from console_login import shown
 from console_login.operate import checks, commands, permissions, trail
 from console_login.operate.access import Access, AccessError
 from console_login.operate.checks import Checked, Finding, Result, Unchecked, is_gone
@@ -151,7 +152,7 @@ def check_build(plan: Plan) -> Checked:
     wanted = wanted or plan.document["Parameters"]["Architecture"]["Default"]
     environment = plan.environment
     options = ["--config-env", environment] if environment != "default" else []
-    build = commands.joined(["sam", "build", *options])
+    build = shown.command(["sam", "build", *options])
     folder = plan.settings.build / "TransformFunction"
     machines = {each for path in sorted(folder.rglob("*.so")) if (each := _machine(path))}
     if not machines:

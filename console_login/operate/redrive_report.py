@@ -3,14 +3,15 @@
 import io
 import itertools
 import json
-import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from console_login import shown
 from console_login.counts import counted
+from console_login.operate import commands
 from console_login.operate.access import Access
 from console_login.operate.judge import Fate
 from console_login.operate.redrive import (
@@ -29,8 +30,8 @@ AT_LEAST_ONCE = (
 )
 
 
-def plan_text(plan: Plan) -> str:
-    """Return the plan for people."""
+def planned(plan: Plan) -> list[str]:
+    """Return the plan for people, in lines."""
     target = plan.target
     lines = [
         f"from s3://{target.bucket}/{target.prefix}",
@@ -43,10 +44,10 @@ def plan_text(plan: Plan) -> str:
     ]
     if plan.named or plan.unusable:
         lines.append("")
-    return "\n".join([*lines, _table(plan), ""])
+    return [*lines, *_table(plan)]
 
 
-def _table(plan: Plan) -> str:
+def _table(plan: Plan) -> list[str]:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("found")
     table.add_column("count", justify="right")
@@ -64,15 +65,15 @@ def _table(plan: Plan) -> str:
         ("events damaged in them", plan.events_damaged),
     ]
     for name, count in rows:
-        table.add_row(name, f"{count:,}")
+        table.add_row(shown.text(name), f"{count:,}")
     # As text: what rich prints itself hides a broken pipe.
     text = io.StringIO()
-    Console(file=text, markup=False, highlight=False).print(table)
-    return text.getvalue().rstrip("\n")
+    Console(file=text, force_terminal=False, markup=False, highlight=False).print(table)
+    return text.getvalue().splitlines()
 
 
-def result_text(result: Result) -> str:
-    """Return the result for people."""
+def words(result: Result) -> list[str]:
+    """Return the result for people, in lines."""
     lines = [f"{result.sent:,} of {counted(result.to_send, 'record')} sent"]
     if not result.to_send:
         lines = ["nothing to send"]
@@ -98,7 +99,7 @@ def result_text(result: Result) -> str:
         lines.append(f"{count} marked: nothing in {_them(result.to_mark)} is to be sent")
     if result.stopped is not None:
         lines.append(f"stopped: {result.stopped}")
-    return "\n".join(" ".join(line.split()) for line in lines) + "\n"
+    return lines
 
 
 def question(plan: Plan) -> str:
@@ -118,21 +119,15 @@ def settle_question(plan: Plan) -> str:
     return f"Settle {counted(len(plan.found), 'object')}?{left}"
 
 
-def settled_text(access: Access, target: Target, settled: Settled) -> str:
-    """Return what was done to an object, and the command that undoes it."""
+def settled_words(access: Access, target: Target, settled: Settled) -> list[str]:
+    """Return what was done to an object, and the command that undoes it, in lines."""
     tag = settled_tag_of(target.stream_name)
     tags = [{"Key": k, "Value": v} for k, v in settled.tags_before.items() if k != tag]
-    given = {
-        "--endpoint-url": access.endpoint_url,
-        "--region": access.region,
-        "--profile": access.profile,
-    }
-    words = ["aws", *(word for name, value in given.items() if value for word in (name, value))]
-    words += ["s3api", "put-object-tagging" if tags else "delete-object-tagging"]
-    words += ["--bucket", target.bucket, "--key", settled.key]
-    words += ["--tagging", json.dumps({"TagSet": tags})] if tags else []
+    undo = ["s3api", "put-object-tagging" if tags else "delete-object-tagging"]
+    undo += ["--bucket", target.bucket, "--key", settled.key]
+    undo += ["--tagging", json.dumps({"TagSet": tags})] if tags else []
     done = f"settled {settled.key} (tag {tag}); this undoes it:"
-    return f"{_shown(done)}\n{_shown(shlex.join(words))}\n"
+    return [done, commands.aws(access, *undo)]
 
 
 def _them(count: int) -> str:
@@ -202,12 +197,12 @@ def _result(result: Result) -> dict[str, Any]:
 
 def _record_lines(records: Iterable[PlannedRecord]) -> Iterator[str]:
     for key, group in itertools.groupby(records, lambda record: record.key):
-        yield _shown(key)
+        yield key
         for record in group:
-            yield f"  line {record.line}: {_words(record.fate)}"
+            yield f"  line {record.line}: {_fate(record.fate)}"
 
 
-def _words(fate: Fate | None) -> str:
+def _fate(fate: Fate | None) -> str:
     if fate is None:
         return "sent before"
     if not fate.events_delivered:
@@ -218,12 +213,7 @@ def _words(fate: Fate | None) -> str:
 
 def _unusable_line(unusable: Unusable) -> str:
     where = "" if unusable.line is None else f" line {unusable.line}"
-    return f"{_shown(unusable.key)}{where}: {unusable.reason}, not sent"
-
-
-def _shown(key: str) -> str:
-    """Return a key as one line, whatever it holds."""
-    return key if key.isprintable() else ascii(key)
+    return f"{unusable.key}{where}: {unusable.reason}, not sent"
 
 
 def _more(count: int) -> list[str]:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+from console_login.events.bounds import MAX_VALUES, is_too_dense
 from console_login.events.envelope import LogEvent, compact
 from console_login.function import make_importable
 from console_login.operate import error_objects
@@ -89,7 +90,7 @@ class Trail:
         match = _URL.fullmatch(url.rstrip("/") + "/")
         if match is None or not url.isprintable():
             raise BackfillError(
-                f"--from {ascii(url)[1:-1]}: name the folder AWSLogs of a trail's bucket, such as"
+                f"--from {url}: name the folder AWSLogs of a trail's bucket, such as"
                 " s3://BUCKET/AWSLogs/, or in it an organization's or an account's; a day is for"
                 " --start and --end"
             )
@@ -245,6 +246,8 @@ def _records(body: bytes | ObjectError) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(body, ObjectError):
         raise body
     text = _text(body)
+    if is_too_dense(text):
+        raise ObjectError(f"it has more than {MAX_VALUES:,} values")
     begin = _BEGIN.match(text)
     if begin is None:
         raise ObjectError("it is no file of CloudTrail's records")

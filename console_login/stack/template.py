@@ -42,6 +42,7 @@ _NAME_PROPERTIES = {
     "AWS::KMS::Alias": "AliasName",
     "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
     "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::Destination": "DestinationName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::Logs::LogStream": "LogStreamName",
     "AWS::Logs::SubscriptionFilter": "FilterName",
@@ -55,6 +56,7 @@ _ARNS = {
     "AWS::KMS::Key": "kms:{region}:{account}:key/{name}",
     "AWS::KinesisFirehose::DeliveryStream": "firehose:{region}:{account}:deliverystream/{name}",
     "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
+    "AWS::Logs::Destination": "logs:{region}:{account}:destination:{name}",
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
     "AWS::S3::Bucket": "s3:::{name}",
 }

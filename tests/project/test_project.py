@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from stacks import DOCUMENT, DOCUMENTS
+from stacks import DOCUMENTS
 from support import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -133,22 +133,3 @@ def test_each_stack_has_its_target() -> None:
     # Nothing of theirs is built, and so nothing is put where the pipeline is deployed from.
     assert commands("deploy-trail") == ["sam deploy --config-env trail"]
     assert commands("deploy-athena") == ["sam deploy --config-env athena"]
-
-
-def test_readme_names_every_reason_setting_and_parameter() -> None:
-    from transformer.outcome import Reason
-
-    readme = (ROOT / "README.md").read_text()
-    names = {reason.value for reason in Reason} | {"EVENT_NAMES"}
-    names |= {"EventsDelivered", "RecordsFailed", "RecordsPutBack"}
-    names |= set(DOCUMENT["Parameters"])
-    assert not {name for name in names if f"`{name}`" not in readme}
-
-
-def test_readmes_parameters_and_defaults_are_the_templates() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = readme.split("### Parameters\n")[1].split("\n### ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| ", table, re.MULTILINE)
-    parameters = {name: str(each["Default"]) for name, each in DOCUMENT["Parameters"].items()}
-    assert dict(rows) == parameters
-    assert [name for name, _ in rows] == list(parameters)

@@ -1,4 +1,4 @@
-"""The rows of the README's table: what a record holds, its result and its reason."""
+"""The rows of docs/function.md's table: what a record holds, its result and its reason."""
 
 import gzip
 import json
