@@ -43,15 +43,15 @@ for _command in (
 def main() -> None:
     """Run the command line: a user's error is one line on stderr and exit status 2.
 
-    Raises KeyboardInterrupt where it was interrupted.
+    Raises KeyboardInterrupt if it was interrupted.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        # As an exception, so that what was started is ended.
+        # As an exception, so that started processes are ended.
         signal.signal(signal_number, lambda number, _: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
-        # Ids and messages can hold what the terminal's encoding, or any, has no bytes for.
+        # Ids and messages can have characters that the terminal's encoding cannot represent.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
@@ -68,7 +68,7 @@ def main() -> None:
     except BrokenPipeError:
         _end_with_the_reader()
     except SystemExit as error:
-        # click makes exit status 1 of it, which here means that something is wrong.
+        # click exits with 1, which here means that a check failed.
         if isinstance(error.__context__, BrokenPipeError):
             _end_with_the_reader()
         raise
@@ -77,14 +77,14 @@ def main() -> None:
 
 
 def _end_with_the_reader() -> None:
-    """Exit as a program that nobody reads any more."""
-    # Else Python would say so again when it ends. click has put a wrapper around stdout.
+    """Exit as a program whose reader has closed the pipe."""
+    # Otherwise Python would report it again at its end. click has put a wrapper around stdout.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(128 + signal.SIGPIPE)
 
 
 def _with_next_step(error: click.UsageError) -> str:
-    """Return the message, which suggests a name or else says whose help to read."""
+    """Return the message with a suggested name, or else the help to read."""
     message = error.format_message()
     if error.ctx is None or getattr(error, "possibilities", None):
         return message

@@ -26,13 +26,13 @@ console-login pack my-events.jsonl --plain --lines -o packed.json
     help="Write the event to FILE.",
 )
 @click.option("--plain", is_flag=True, help="Leave the records uncompressed.")
-@click.option("--lines", is_flag=True, help="Leave events one per line, without an envelope.")
+@click.option("--lines", is_flag=True, help="Write events one per line, without an envelope.")
 def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> None:
     """Pack files into a Firehose event, one record for each file.
 
-    The suffix of a file decides what the file holds: .json, .jsonl and .ndjson (also with .gz)
-    CloudTrail events, or in a .json one envelope; .b64 the data of a record in base64; any other
-    suffix the bytes of a record.
+    The suffix of a file gives its kind: .json, .jsonl and .ndjson (also with .gz) are
+    CloudTrail events, or in a .json one envelope; .b64 is the data of a record in base64; any other
+    suffix is the bytes of a record.
     """
     from console_login import private
     from console_login.events import pack as packing
@@ -67,7 +67,9 @@ console-login transform --json packed.json
 """,
 )
 @click.argument("event", type=options.PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print only the answer of the function.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print only the function's response, as JSON."
+)
 def transform(event: Path, as_json: bool) -> None:
     """Run the function on a Firehose event.
 

@@ -24,7 +24,7 @@ console-login local my-events.jsonl --serve
     type=click.IntRange(0, 10**9),
     default=0,
     metavar="N",
-    help="Generate N events, and put the events of FILES in the middle.",
+    help="Generate N events and add the events of FILES in the middle.",
 )
 @click.option(
     "--sign-ins",
@@ -43,7 +43,7 @@ console-login local my-events.jsonl --serve
     type=click.Choice(["in-process", "rie"]),
     default="in-process",
     show_default=True,
-    help="Run the function in this process, or run what `make build` built under the runtime"
+    help="Run the function in this process, or the output of `make build` in the runtime"
     " emulator of AWS (rie).",
 )
 @click.option(
@@ -78,17 +78,17 @@ console-login local my-events.jsonl --serve
 def local(serve: bool, port: int | None, **chosen: Any) -> None:
     """Run the whole pipeline on this machine, without AWS.
 
-    The pipeline is that of template.yaml. FILES are CloudTrail events, plain or gzip: JSON lines,
-    files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if an
-    event is lost (neither delivered, nor in the error prefix, nor left out by the filter), or came
-    more often than the faults explain.
+    The pipeline is the one of template.yaml. FILES are CloudTrail events, plain or gzip: JSON
+    lines, files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if
+    an event is lost (neither delivered, nor in the error prefix, nor ignored by the filter), or
+    arrived more often than the faults explain.
     """
     from console_login.local import run
 
     parameters = options.parameters(chosen.pop("parameters"))
     asked = run.Options(parameters=parameters, **chosen)
     if port is not None and not serve:
-        raise UserError("--port goes with --serve")
+        raise UserError("--port needs --serve")
     if serve:
         run.serve(asked, _PORT if port is None else port)
     elif not run.run(asked):

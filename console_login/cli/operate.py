@@ -96,8 +96,8 @@ def compare(
 
     OLD and NEW are folders, files, or s3://BUCKET/PREFIX, where PREFIX is followed by yyyy/MM/dd/.
     Copies of an event count once. Exits with 1 if one side has an event that the other lacks, if an
-    eventID has different content, if a line is no event, if a file cannot be read to its end, or if
-    OLD has no event.
+    eventID has different content, if a line is not an event, if a file cannot be read to its end,
+    or if OLD has no event.
     """
     from console_login.operate import compare as comparing
 
@@ -195,10 +195,10 @@ def backfill(
     """Send sign-ins that never passed the subscription filter.
 
     Reads the log group with the pattern of the filter, or with --from the files of CloudTrail, and
-    sends what matches to the stream, at least once: an event that was delivered before, or is sent
-    again after an interruption, becomes another line with the same eventID. The lines are in the
-    folder of the day on which they are sent. Exits with 1 if an event is not certainly sent, or if
-    a file could not be read.
+    sends matching events to the stream, at least once: an event that was delivered before, or is
+    sent again after an interruption, becomes another line with the same eventID. The lines are in
+    the folder of the day on which they are sent. Exits with 1 if it is not certain that an event
+    was sent, or if a file could not be read.
     """
     from console_login.operate import backfill as filling
     from console_login.operate import backfill_report as report
@@ -303,9 +303,9 @@ def preflight(
     config_file: Path,
     as_json: bool,
 ) -> None:
-    """Find what would make a deploy fail, before it runs.
+    """Find problems that would make a deploy fail, before it runs.
 
-    Reads samconfig.toml, what `sam build` has built, and AWS, and changes nothing. Exits with 1 if
+    Reads samconfig.toml, the output of `sam build`, and AWS, and changes nothing. Exits with 1 if
     anything is wrong, and with 0 if nothing is, or if something could not be checked.
     """
     from console_login.operate import checks
@@ -350,8 +350,8 @@ console-login redrive --stack console-login-firehose --yes
     "keys",
     multiple=True,
     metavar="KEY",
-    help="Send nothing: mark the error object KEY, which you have read and will not send, so that"
-    " doctor, drain and redrive leave it out. Repeat the option for more objects.",
+    help="Send nothing, but mark the error object KEY, which you have read and will not send, so"
+    " that doctor, drain and redrive ignore it. Repeat the option for more objects.",
 )
 @options.sending
 @options.aws
@@ -368,10 +368,10 @@ def redrive(
 ) -> None:
     """Send failed records to the stream again.
 
-    Reads the error objects and runs the function on each record. Sends the records of which the
+    Reads the error objects and runs the function on each record. Sends the records from which the
     function would deliver an event now, at least once. Tags on the error objects record what was
-    sent, so a second run does not send it again. Deletes nothing. Exits with 1 if a record is not
-    certainly sent, or could not be recorded as sent.
+    sent, so a second run does not send it again. Deletes nothing. Exits with 1 if it is not
+    certain that a record was sent, or if that could not be recorded.
     """
     from console_login.operate import redrive as redriving
     from console_login.operate import redrive_report as report
@@ -436,7 +436,7 @@ console-login drain --stack console-login-firehose --yes
 @click.option(
     "--end",
     metavar="TIME",
-    help="Name the time at which the filter was deleted, if it is gone already (default: now).",
+    help="Use this as the time when the filter was deleted, if it no longer exists (default: now).",
 )
 @click.option(
     "--wait",
@@ -460,12 +460,13 @@ def drain(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Make a stack safe to delete: nothing is on its way.
+    """Make a stack safe to delete, with no events in transit.
 
     Deletes the subscription filter and waits until every event that passed the filter is in the
-    bucket and Firehose reports nothing older than its buffers: `sam delete` deletes the stream with
-    what Firehose has not written yet. Prints the commands that undo it first. Exits with 1 if an
-    event is missing, if an error object was not redriven, or if it could not be checked.
+    bucket and Firehose reports nothing older than its buffers. `sam delete` deletes the stream with
+    the records that Firehose has not written yet. Prints the commands that undo it first. Exits
+    with 1 if an event is missing, if an error object was not redriven, or if it could not be
+    checked.
     """
     from console_login.operate import drain as draining
     from console_login.operate import drain_report as report

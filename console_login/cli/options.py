@@ -1,4 +1,4 @@
-"""What several commands share: their options, their questions, how they print."""
+"""Options, questions and printing that several commands share."""
 
 import contextlib
 import re
@@ -28,7 +28,7 @@ def _without_empty_line() -> Iterator[None]:
 
 
 class Command(click.Command):
-    """A command whose help ends with examples: the lines of its epilog, as they are."""
+    """A command whose help ends with examples: the unchanged lines of its epilog."""
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.epilog:
@@ -38,7 +38,7 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """The commands; a name that is none gets a suggestion."""
+    """The commands, with a suggestion for an unknown name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,7 +72,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON only.
 
 
 def aws[Run: Callable[..., Any]](run: Run) -> Run:
-    """Add the options that say where AWS is, and as whom: for `access`."""
+    """Add the options for the connection to AWS, used by `access`."""
     for option in (
         click.option("--profile", metavar="NAME", help="Use a profile of the AWS configuration."),
         click.option("--region", metavar="REGION", help="Use this AWS Region."),
@@ -87,12 +87,12 @@ def aws[Run: Callable[..., Any]](run: Run) -> Run:
 
 
 def sending[Run: Callable[..., Any]](run: Run) -> Run:
-    """Add the options of a command that sends something: for `check_answer`."""
+    """Add the options of a command that sends records, used by `check_answer`."""
     return _asking(run, "send")
 
 
 def deleting[Run: Callable[..., Any]](run: Run) -> Run:
-    """Add the options of a command that deletes something: for `check_answer`."""
+    """Add the options of a command that deletes a resource, used by `check_answer`."""
     return _asking(run, "delete")
 
 
@@ -108,9 +108,9 @@ def _asking[Run: Callable[..., Any]](run: Run, verb: str) -> Run:
 
 def check_answer(yes: bool, dry_run: bool, as_json: bool) -> None:
     if yes and dry_run:
-        raise UserError("--yes does not go with --dry-run")
+        raise UserError("--yes cannot be combined with --dry-run")
     if as_json and not (yes or dry_run):
-        raise UserError("--json asks nothing: it needs --yes or --dry-run")
+        raise UserError("--json does not ask, so it needs --yes or --dry-run")
 
 
 def access(endpoint_url: str | None, region: str | None, profile: str | None) -> "Access":
@@ -121,7 +121,7 @@ def access(endpoint_url: str | None, region: str | None, profile: str | None) ->
 
 
 def parameters(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Return the values of NAME=VALUE options by name; of a name given twice, the last."""
+    """Return the values of NAME=VALUE options by name. The last one of a name counts."""
     for pair in pairs:
         if not re.match("[^=]+=", pair):
             raise UserError(f"--parameter {pair}: write NAME=VALUE")
@@ -129,9 +129,9 @@ def parameters(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def confirm(question: str, does: str = "sends", done: str = "sent") -> None:
-    """Ask on stderr; exit with 1 for no. Raises UserError where nobody answers.
+    """Ask on stderr; exit with 1 for no. Raises UserError if there is no answer.
 
-    does, done: what --yes does without asking, and what nothing is after a no.
+    does, done: verbs for the messages, such as `sends` and `sent`.
     """
     # click's own question leaves a blank on stdout.
     click.echo(f"{question} [y/N]: ", nl=False, err=True)

@@ -31,7 +31,7 @@ _MAX_SHOWN_CHARACTERS = 8 * 1024
 def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> dict[str, Any]:
     """Return a Firehose transformation event with one record for each source.
 
-    The suffix gives the kind of source. `.json`, `.jsonl`, `.ndjson`, also with `.gz`: CloudTrail
+    The suffix gives the kind. `.json`, `.jsonl` and `.ndjson`, also with `.gz`: CloudTrail
     events in any form that `sources` reads. `.json`: also one envelope, which is kept. `.b64`: the
     record's `data`, unchanged. Any other: the record's bytes, unchanged. Events and envelopes are
     gzipped unless `plain`. With `lines` events have no envelope, as after Firehose's message

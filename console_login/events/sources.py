@@ -23,7 +23,7 @@ from console_login.events.bounds import MAX_VALUES, is_too_dense
 from console_login.events.envelope import compact
 from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 
-# A document, or a line that is none. Above CloudTrail's files and any envelope.
+# For a document, or a line that is none. Larger than CloudTrail's files and any envelope.
 MAX_DOCUMENT_CHARACTERS = 64 * MIB
 # Four megabytes of gzip can expand to four gigabytes; a Firehose object has at most 128 MiB.
 MAX_DECOMPRESSED_BYTES = 1024 * MIB
@@ -38,10 +38,10 @@ _raw_decode = json.JSONDecoder().raw_decode
 _NO_EVENT_JSON = "a result of CloudTrail Lake without the whole event: query the column eventJson"
 
 _TOO_LARGE = (
-    f"the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes that CloudWatch Logs takes"
+    f"the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes that CloudWatch Logs accepts"
 )
 
-# What only one kind of document has, and what to do with it.
+# Keys that identify a document without events, and the advice for it.
 _REFUSED = {
     "deliveryStreamArn": "a Firehose transformation event: use console-login transform or unpack",
     "rawData": "a record that failed in Firehose: use console-login redrive",
@@ -67,7 +67,7 @@ class Unreadable(NamedTuple):
 
 
 class _EndedError(SourceError):
-    """A file of which nothing more is read."""
+    """The rest of a file is not read."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"{place}: {reason}")
@@ -86,8 +86,9 @@ class Document(NamedTuple):
 class Sources:
     """The events of files and folders, each as a log event's message.
 
-    An event that the source has as text of one line stays as it is; any other is written without
-    blanks. Iteration raises SourceError naming the file and what is no event in it.
+    An event on one line in the source stays unchanged; any other is written without
+    blanks. Iteration raises SourceError, which names the file and the place, for text that is
+    no event.
 
     size: bytes of all files, 0 if unknown, as for a pipe.
     position: bytes read so far; count: events read so far.
@@ -109,7 +110,7 @@ class Sources:
                 yield found.message
 
     def read(self) -> Generator[Event | Unreadable]:
-        """Yield what the files hold, in order. SourceError for a file that cannot be opened."""
+        """Yield the events of the files in order. SourceError for a file that cannot be opened."""
         for path in self._files:
             before = self.position
             try:
@@ -126,8 +127,8 @@ class Sources:
 def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
     """Yield the events of one file, and the text in it that is no event.
 
-    The last is what ends a file early: not UTF-8, damaged gzip, too large, or nothing but
-    unreadable lines. Other files can be read on.
+    The last item is the reason if reading ends early: not UTF-8, damaged gzip, too large, or
+    nothing but unreadable lines. Other files can still be read.
     """
     unreadable = 0
     last = ""
@@ -135,13 +136,15 @@ def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
         for document in documents(name, file):
             for each in _events(document):
                 if isinstance(each, Unreadable):
-                    # What is left of a cut line can look like several documents.
+                    # The rest of a line that is cut off can look like several documents.
                     if each.place == last:
                         continue
                     last = each.place
                     unreadable += 1
                     if unreadable > MAX_UNREADABLE:
-                        raise _EndedError(name, f"more than {MAX_UNREADABLE:,} lines are no events")
+                        raise _EndedError(
+                            name, f"more than {MAX_UNREADABLE:,} lines are not events"
+                        )
                 yield each
     except _EndedError as error:
         yield Unreadable(error.place, f"{error.reason}; the rest of the file is not read")
@@ -153,8 +156,8 @@ def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
 def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreadable]:
     """Yield the JSON documents of one file, wherever they begin and end.
 
-    A line that belongs to none is named, and what comes after it is read on. Raises SourceError
-    where the file cannot be read on.
+    A line that belongs to no document is yielded as Unreadable, and reading continues after it.
+    Raises SourceError if the rest of the file cannot be read.
     """
     pieces = _pieces(name, file)
     first = next(pieces, "")
@@ -252,7 +255,7 @@ class _Text:
         place = f"{self._name} line {self.line}"
         if len(self._text) > MAX_DOCUMENT_CHARACTERS + _PIECE_BYTES:
             size = MAX_DOCUMENT_CHARACTERS // MIB
-            raise _EndedError(place, f"longer than {size} MiB without an end: split the file")
+            raise _EndedError(place, f"longer than {size} MiB and not complete: split the file")
         if is_too_dense(self._text):
             raise _EndedError(place, f"more than {MAX_VALUES:,} values without an end")
         return len(pieces) > 1
@@ -396,7 +399,7 @@ def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadabl
     # Insights events have no eventName. S3 and others have events of their own kind.
     is_event = "eventName" in value or "insightDetails" in value or "eventType" in value
     if not is_event or str(value.get("eventSource", "")).startswith("aws:"):
-        return Unreadable(place, "no CloudTrail event, nor what holds some")
+        return Unreadable(place, "neither a CloudTrail event nor a document with CloudTrail events")
     message = compact(value) if text is None else text
     return Unreadable(place, _TOO_LARGE) if _is_too_large(message) else Event(place, message, value)
 

@@ -82,7 +82,7 @@ class Pipeline:
         self._put([self.subscription.start(clock.now())])
 
     def subscribe(self, pattern: FilterPattern | None) -> None:
-        """Select by another pattern from now on, or nothing; first send what was selected."""
+        """Select by another pattern from now on, or nothing; send waiting events first."""
         self.flush()
         self.subscription.pattern = pattern
         if pattern is not None:

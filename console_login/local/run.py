@@ -231,7 +231,7 @@ def _print(pipeline: Pipeline, account: Account) -> None:
 
 
 def _stations_lines(pipeline: Pipeline) -> list[str]:
-    """Return the table in lines: what rich prints itself hides a broken pipe."""
+    """Return the table in lines, because rich hides a broken pipe when it prints."""
     text = io.StringIO()
     console = Console(file=text, force_terminal=False, markup=False, highlight=False)
     console.print(_stations(pipeline))
@@ -281,7 +281,7 @@ def _print_endpoint(pipeline: Pipeline, url: str) -> None:
     listing = ["aws", "--endpoint-url", url, "s3", "ls", "--recursive", f"s3://{stream.bucket}/"]
     shown.say(
         [
-            f"serving at {url} until Ctrl-C; any credentials do, Region {stack.region}",
+            f"serving at {url} until Ctrl-C; any credentials work, Region {stack.region}",
             f"  stream     {stream.name}",
             f"  log group  {stack.outputs['LogGroupName']}",
             f"  objects    {shown.command(listing)}",

@@ -114,7 +114,7 @@ def test_help_lists_the_commands() -> None:
         (["pack", str(ROOT / "Makefile"), "--wrong", "-o", "x"], "No such option"),
         (["wrong"], "No such command"),
         (["key-policy", "--stack", "s"], "Missing option"),
-        ([*KEY_POLICY, "--stack", "9"], "no stack name"),
+        ([*KEY_POLICY, "--stack", "9"], "not a stack name"),
         ([*KEY_POLICY, "--region", "tokyo"], "is not a Region"),
         ([*KEY_POLICY, "--account", "1"], "is not an account id"),
         ([*KEY_POLICY, "--parameter", "SignInAlarms"], "write NAME=VALUE"),

@@ -116,7 +116,7 @@ def test_a_cut_line_is_refused_and_not_left_out(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl").write_text(f"{TOKYO}\n{OSAKA[:-300]}\n")
     done = run(str(tmp_path / "cut.jsonl"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "cut.jsonl line 2: the line is no JSON, or is cut off" in done.stderr
+    assert "cut.jsonl line 2: the line is not JSON, or is cut off" in done.stderr
 
 
 def test_the_users_aws_configuration_has_no_say() -> None:
@@ -130,8 +130,8 @@ def test_the_users_aws_configuration_has_no_say() -> None:
     [
         ([], "nothing to do"),
         (["nowhere.jsonl"], "nowhere.jsonl: No such file"),
-        ([str(ROOT / "Makefile")], "Makefile line 1: the line is no JSON"),
-        ([str(ROOT / "docs")], ".md line 1: the line is no JSON"),
+        ([str(ROOT / "Makefile")], "Makefile line 1: the line is not JSON"),
+        ([str(ROOT / "docs")], ".md line 1: the line is not JSON"),
         ([str(EVENTS / "article.json")], "a Firehose transformation event: use console-login tr"),
         ([*ARTICLE, "--parameter", "Nothing=1"], "no such parameter: Nothing"),
         ([*ARTICLE, "--parameter", "Prefix=x"], "must be a plain folder"),
@@ -146,9 +146,9 @@ def test_the_users_aws_configuration_has_no_say() -> None:
             "498 characters at most",
         ),
         ([*ARTICLE, "--runtime", "docker"], "'docker' is not one of"),
-        ([*ARTICLE, "--fail", "disk"], "there are lambda"),
-        ([*ARTICLE, "--fail", "s3:2"], "no share"),
-        ([*ARTICLE, "--fail", "s3:"], "no share"),
+        ([*ARTICLE, "--fail", "disk"], "available: lambda"),
+        ([*ARTICLE, "--fail", "s3:2"], "is not a share"),
+        ([*ARTICLE, "--fail", "s3:"], "is not a share"),
         ([*ARTICLE, "--clock", "noon"], "not a time; write 72h, 3d, "),
         ([*ARTICLE, "--generate", "-1"], "-1"),
         (["--generate", "1", "--sign-ins", "2"], "2"),
@@ -156,8 +156,8 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--out", str(ROOT / "Makefile")], "Makefile"),
         ([*ARTICLE, "--log", "no/such/folder/log"], "No such file"),
         ([*ARTICLE, "--port", "99999", "--serve"], "99999"),
-        ([*ARTICLE, "--port", "4566"], "--port goes with --serve"),
-        ([*ARTICLE, "--serve", "--json"], "takes no --out, --json or --clock"),
+        ([*ARTICLE, "--port", "4566"], "--port needs --serve"),
+        ([*ARTICLE, "--serve", "--json"], "cannot be combined with --out, --json or --clock"),
         ([*ARTICLE, "--clock", "9999-12-31T23:59:59Z"], "from 1971 to 9998"),
         ([*ARTICLE, "--clock", "0001-01-01T00:00:00+09:00"], "from 1971 to 9998"),
         (["--generate", str(10**26)], "--generate"),
@@ -165,8 +165,8 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--parameter", "BufferSizeMiB=1.5"], "not a whole number"),
         ([*ARTICLE, "--parameter", "ExpireAfterDays=1.5"], "not a whole number"),
         ([*ARTICLE, "--parameter", "Prefix=../../x/"], "must be a plain folder"),
-        ([*ARTICLE, "--log", ARTICLE[0]], "would be written over FILES"),
-        ([str(EVENTS / "src"), "--log", ARTICLE[0]], "would be written over FILES"),
+        ([*ARTICLE, "--log", ARTICLE[0]], "would overwrite FILES"),
+        ([str(EVENTS / "src"), "--log", ARTICLE[0]], "would overwrite FILES"),
         (
             [*ARTICLE, "--fail", "put-record-batch:lie", "--runtime", "rie"],
             "needs --runtime in-process",

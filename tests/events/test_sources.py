@@ -216,15 +216,15 @@ def test_a_damaged_line_is_named_and_the_others_are_read(
         (DIGEST, "a CloudTrail digest"),
         (SIGN_FILE, "the sign file of CloudTrail Lake"),
         ({"QueryResultRows": [[{"eventName": "ConsoleLogin"}]]}, "event 1: .*column eventJson"),
-        ({**BRIDGE, "detail-type": "Sign-in Anomaly Alert"}, "no CloudTrail event"),
-        (S3_NOTIFICATION, "event 1: no CloudTrail event"),
-        ({"messageType": "OTHER", "logEvents": []}, "no CloudTrail event"),
+        ({**BRIDGE, "detail-type": "Sign-in Anomaly Alert"}, "neither a CloudTrail event"),
+        (S3_NOTIFICATION, "event 1: neither a CloudTrail event"),
+        ({"messageType": "OTHER", "logEvents": []}, "neither a CloudTrail event"),
         ({"events": [{"text": TOKYO}]}, "event 1: not an event"),
         ({"Events": [{"CloudTrailEvent": ""}]}, "event 1: the text of the event is not JSON"),
-        ({"Records": {}}, "no CloudTrail event"),
+        ({"Records": {}}, "neither a CloudTrail event"),
         ({"Records": [1]}, "event 1: not an event"),
         ([1, 2], "event 1: not an event"),
-        ({"a": 1}, "no CloudTrail event"),
+        ({"a": 1}, "neither a CloudTrail event"),
     ],
 )
 def test_what_holds_no_events_is_refused_by_name(document: Any, words: str, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_what_is_all_but_events_is_given_up(tmp_path: Path) -> None:
     *lines, last = Sources([path]).read()
     assert len(lines) == 10_000
     assert last == Unreadable(
-        f"{path}", "more than 10,000 lines are no events; the rest of the file is not read"
+        f"{path}", "more than 10,000 lines are not events; the rest of the file is not read"
     )
 
 
@@ -359,7 +359,7 @@ def test_how_far_it_has_read_is_known(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no file in it"):
+    with pytest.raises(SourceError, match="the folder has no files"):
         read(tmp_path)
 
 

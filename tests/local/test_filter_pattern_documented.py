@@ -206,6 +206,6 @@ def test_unequal_does_not_match_an_absent_property_as_measured_on_aws() -> None:
     ],
 )
 def test_what_aws_refused_is_refused(pattern: str, source: str) -> None:
-    with pytest.raises(FilterPatternError, match="not understood at character"):
+    with pytest.raises(FilterPatternError, match="syntax error at character"):
         FilterPattern(pattern)
     assert source

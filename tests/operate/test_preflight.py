@@ -263,7 +263,7 @@ def test_a_value_that_the_template_refuses_is_named(world: World, tmp_path: Path
         ("[other]", "no environment default (available: other)"),
         ("[default.deploy]", "has no stack_name"),
         ("[default.deploy.parameters]\nstack_name = 1", "has no stack_name"),
-        ("[default]\ndeploy = 1", "deploy.parameters is no table"),
+        ("[default]\ndeploy = 1", "deploy.parameters is not a table"),
         (
             '[default.deploy.parameters]\ntemplate_file = "trail.yaml"',
             "deploys trail.yaml, not template.yaml",

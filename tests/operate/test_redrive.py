@@ -1055,7 +1055,7 @@ def main(
         (["--stack", "s", "--event-names", "b"], "--event-names does not go with --stack"),
         (["--stack", "s", "--prefix", "consolelogin/2026/"], "lie under consolelogin/proc"),
         (["--stack", "s", "--json"], "needs --yes or --dry-run"),
-        (["--stack", "s", "--yes", "--dry-run"], "--yes does not go with --dry-run"),
+        (["--stack", "s", "--yes", "--dry-run"], "--yes cannot be combined with --dry-run"),
         (
             ["--bucket", "b", "--prefix", "p", "--stream", "s", "--event-names", "a b"],
             "--event-names: EVENT_NAMES: 'a b' is no event name",

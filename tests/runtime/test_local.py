@@ -87,7 +87,7 @@ def test_an_emulator_that_has_ended_is_said(tmp_path: Path, here: None) -> None:
     (tmp_path / "app.py").write_text("def lambda_handler(event, context):\n    return {}\n")
     running = RuntimeEmulator(tmp_path, {}, timeout_seconds=1)
     running.close()
-    with pytest.raises(FunctionError, match="does not answer"):
+    with pytest.raises(FunctionError, match="does not respond"):
         running.invoke({"records": []})
 
 
