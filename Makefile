@@ -10,12 +10,15 @@ MINISTACK := .cache/ministack
 # mutmut wants a click that SAM's command line does not take: so does it.
 MUTMUT := .cache/mutmut
 SCAN := .cache/scan
+SBOM := .cache/sbom
 # Of which functions `make mutants` makes mutants, such as 'transformer.codec.*'; all by default.
 MUTANTS ?=
 # The machine's uv, or else one of the checkout's own.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 EVENT ?= events/article.json
 ARCHITECTURE ?= arm64
+# Of a release: refused unless it is pyproject.toml's version.
+TAG ?=
 # This machine's, for its containers; the template's parameter decides at build and at invoke.
 MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 
@@ -138,6 +141,21 @@ scan: setup $(SCAN)/.ready ## Check the templates with checkov, and the CI workf
 audit: setup $(SCAN)/.ready ## Ask the advisory database about every locked package; fails where it cannot be asked
 	@$(VENV)/bin/python .ci/audit.py $(SCAN)/bin/pip-audit
 
+.PHONY: package
+package: setup ## Write plain templates and the function's zips into dist/, for StackSets and for accounts without SAM
+	@$(VENV)/bin/python .ci/dist.py --uv $(UV) --out dist
+	@ls -l dist
+
+$(SBOM)/.ready: .ci/sbom.txt $(READY)
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(SBOM)
+	@$(UV) pip sync --quiet --require-hashes --python $(SBOM)/bin/python $<
+	@touch $@
+
+.PHONY: release
+release: setup $(SBOM)/.ready ## Write what a release has into dist/: the package, the wheel, an SBOM and SHA256SUMS
+	@$(VENV)/bin/python .ci/dist.py --uv $(UV) --out dist --sbom $(SBOM)/bin/cyclonedx-py --tag '$(TAG)'
+	@cat dist/SHA256SUMS
+
 .PHONY: judge
 judge: setup ## Let a foreign simulator of IAM (Node) answer the requests that the tests ask of the policies
 	@$(VENV)/bin/python tests/judge/judge.py
@@ -149,6 +167,10 @@ bench: setup ## Time the handler against other transformers, in one run
 .PHONY: cost
 cost: setup ## Regenerate docs/cost.md and docs/cost.svg: what a month costs, here and natively
 	@$(VENV)/bin/python benchmarks/cost.py --write docs/cost.md
+
+.PHONY: pictures
+pictures: setup ## Draw the pictures of the README again, from what the project does
+	@$(VENV)/bin/python benchmarks/pictures.py
 
 .PHONY: bench-all
 bench-all: ## Measure speed, cold start and memory, and draw the plots in docs/
@@ -178,6 +200,9 @@ lock: | $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) ## Resolve pyproject.toml ag
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group scan \
 	  --output-file .ci/scan.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+	  --custom-compile-command 'make lock' --group sbom \
+	  --output-file .ci/sbom.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 	  --custom-compile-command 'make lock' --group bootstrap \
 	  --output-file .ci/uv.txt

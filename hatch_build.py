@@ -5,7 +5,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-TEMPLATES = ["template.yaml", "trail.yaml", "athena.yaml"]
+TEMPLATES = ["template.yaml", "trail.yaml", "athena.yaml", "filter.yaml"]
 CODE = ["functions/transform/app.py", "functions/transform/transformer/*.py"]
 
 

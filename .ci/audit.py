@@ -18,6 +18,7 @@ LOCKS = (
     "tests/deploy/requirements.txt",
     "tests/mutation/requirements.txt",
     ".ci/scan.txt",
+    ".ci/sbom.txt",
     ".ci/uv.txt",
 )
 

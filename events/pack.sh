@@ -13,7 +13,7 @@ pack "$out/mixed.json" control-message.json $sign_ins siblings.jsonl escapes.jso
 pack "$out/control-message.json" control-message.json
 pack "$out/plain-envelope.json" --plain control-message.json tokyo.jsonl pretty-printed.json siblings.jsonl
 pack "$out/extracted-lines.json" --plain --lines $sign_ins siblings.jsonl escapes.jsonl
-# Every failing row of the README's table, between good records.
+# Every failing row of the table in docs/function.md, between good records.
 pack "$out/poison.json" tokyo.jsonl \
   poison/not-base64.b64 poison/not-json.txt poison/invalid-utf-8.bin \
   poison/unknown-message-type.json poison/no-log-events.json \

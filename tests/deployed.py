@@ -30,6 +30,7 @@ LACKS = {
     "template.yaml": {
         "SubscriptionErrorsAlarm": _NO_METRIC_MATH,
         "ReconciliationAlarm": _NO_METRIC_MATH,
+        "Destination": _UNKNOWN_TYPE.format("AWS::Logs::Destination"),
     },
     "trail.yaml": {"Trail": _UNKNOWN_TYPE.format("AWS::CloudTrail::Trail")},
     "athena.yaml": dict.fromkeys(

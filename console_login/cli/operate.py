@@ -96,7 +96,8 @@ def compare(
 
     OLD and NEW are folders, files, or s3://BUCKET/PREFIX, where PREFIX is followed by yyyy/MM/dd/.
     Copies of an event count once. Exits with 1 if one side has an event that the other lacks, if an
-    eventID has different content, if a line is no event, or if OLD has no event.
+    eventID has different content, if a line is no event, if a file cannot be read to its end, or if
+    OLD has no event.
     """
     from console_login.operate import compare as comparing
 
@@ -255,8 +256,8 @@ def doctor(
 ) -> None:
     """Find what is wrong with a deployed stack, and how to fix it.
 
-    Reads the configuration and changes nothing. Exits with 1 if anything is wrong, or could not be
-    checked.
+    Reads the configuration and what was delivered, and changes nothing. Exits with 1 if anything is
+    wrong, or could not be checked.
     """
     from console_login.operate import checks
     from console_login.operate import doctor as examining

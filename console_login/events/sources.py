@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from console_login.errors import SourceError
+from console_login.events.bounds import MAX_VALUES, is_too_dense
 from console_login.events.envelope import compact
 from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 
-# A document, or a line that is none. Above CloudTrail's files and any envelope; one of brackets
-# alone takes a gigabyte and a half of memory.
+# A document, or a line that is none. Above CloudTrail's files and any envelope.
 MAX_DOCUMENT_CHARACTERS = 64 * MIB
 # Gzip makes four gigabytes of four megabytes; a Firehose object ends at 128 MiB.
 MAX_DECOMPRESSED_BYTES = 1024 * MIB
@@ -36,6 +36,10 @@ _LINE = re.compile(r"[^\n]*\n+|[^\n]+")
 _raw_decode = json.JSONDecoder().raw_decode
 
 _NO_EVENT_JSON = "a result of CloudTrail Lake without the whole event: query the column eventJson"
+
+_TOO_LARGE = (
+    f"the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes that CloudWatch Logs takes"
+)
 
 # What only one kind of document has, and what to do with it.
 _REFUSED = {
@@ -62,6 +66,15 @@ class Unreadable(NamedTuple):
     reason: str
 
 
+class _EndedError(SourceError):
+    """A file of which nothing more is read."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
 class Document(NamedTuple):
     """A JSON document. place: file and line on which it begins."""
 
@@ -74,8 +87,7 @@ class Sources:
     """The events of files and folders, each as a log event's message.
 
     An event that the source has as text of one line stays as it is; any other is written without
-    blanks. Iteration raises SourceError naming the file and what is no event in it,
-    or an event that CloudWatch Logs would not take.
+    blanks. Iteration raises SourceError naming the file and what is no event in it.
 
     size: bytes of all files, 0 where that cannot be known, as of a pipe.
     position: how many of them are read; count: how many events they gave.
@@ -93,16 +105,11 @@ class Sources:
             for found in reader:
                 if isinstance(found, Unreadable):
                     raise SourceError(f"{found.place}: {found.reason}")
-                if len(found.message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES:
-                    raise SourceError(
-                        f"{found.place}: the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes"
-                        " that CloudWatch Logs takes"
-                    )
                 self.count += 1
                 yield found.message
 
     def read(self) -> Generator[Event | Unreadable]:
-        """Yield what the files hold, in order. SourceError for a file that cannot be read."""
+        """Yield what the files hold, in order. SourceError for a file that cannot be opened."""
         for path in self._files:
             before = self.position
             try:
@@ -119,30 +126,35 @@ class Sources:
 def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
     """Yield the events of one file, and what in it is none.
 
-    Raises SourceError: not UTF-8, damaged gzip, too large, or nothing but unreadable lines.
+    The last is what ends a file early: not UTF-8, damaged gzip, too large, or nothing but
+    unreadable lines. Other files can be read on.
     """
     unreadable = 0
     last = ""
-    for document in documents(name, file):
-        for each in _events(document):
-            if isinstance(each, Unreadable):
-                # What is left of a cut line can look like several documents.
-                if each.place == last:
-                    continue
-                last = each.place
-                unreadable += 1
-                if unreadable > MAX_UNREADABLE:
-                    raise SourceError(f"{name}: more than {MAX_UNREADABLE:,} lines are no events")
-            yield each
+    try:
+        for document in documents(name, file):
+            for each in _events(document):
+                if isinstance(each, Unreadable):
+                    # What is left of a cut line can look like several documents.
+                    if each.place == last:
+                        continue
+                    last = each.place
+                    unreadable += 1
+                    if unreadable > MAX_UNREADABLE:
+                        raise _EndedError(name, f"more than {MAX_UNREADABLE:,} lines are no events")
+                yield each
+    except _EndedError as error:
+        yield Unreadable(error.place, f"{error.reason}; the rest of the file is not read")
 
 
 # From bytes to documents ------------------------------------------------------------------------
 
 
 def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreadable]:
-    """Yield the JSON documents of one file, wherever they begin and end. SourceError as `read`.
+    """Yield the JSON documents of one file, wherever they begin and end.
 
-    A line that belongs to none is named, and what comes after it is read on.
+    A line that belongs to none is named, and what comes after it is read on. Raises SourceError
+    where the file cannot be read on.
     """
     pieces = _pieces(name, file)
     first = next(pieces, "")
@@ -237,16 +249,17 @@ class _Text:
             if missing <= 0 or (self._is_by_line and piece.endswith("\n")):
                 break
         self._text, self._position = "".join(pieces), 0
+        place = f"{self._name} line {self.line}"
         if len(self._text) > MAX_DOCUMENT_CHARACTERS + _PIECE_BYTES:
-            raise SourceError(
-                f"{self._name} line {self.line}: longer than {MAX_DOCUMENT_CHARACTERS // MIB} MiB"
-                " without an end: split the file"
-            )
+            size = MAX_DOCUMENT_CHARACTERS // MIB
+            raise _EndedError(place, f"longer than {size} MiB without an end: split the file")
+        if is_too_dense(self._text):
+            raise _EndedError(place, f"more than {MAX_VALUES:,} values without an end")
         return len(pieces) > 1
 
 
 def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
-    """Yield the text of a file in pieces that end anywhere. SourceError as `read`."""
+    """Yield the text of a file in pieces that end anywhere. Raises _EndedError."""
     data: Any = file
     size = 0
     try:
@@ -258,16 +271,14 @@ def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
         while content := data.read(_PIECE_BYTES):
             size += len(content)
             if data is not file and size > MAX_DECOMPRESSED_BYTES:
-                raise SourceError(
-                    f"{name}: more than {MAX_DECOMPRESSED_BYTES // MIB:,} MiB of gzip content:"
-                    " split the file"
-                )
+                size = MAX_DECOMPRESSED_BYTES // MIB
+                raise _EndedError(name, f"more than {size:,} MiB of gzip content: split the file")
             yield decoder.decode(content)
         decoder.decode(b"", final=True)
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{name}: {error}") from error
+        raise _EndedError(name, str(error)) from error
     except UnicodeDecodeError as error:
-        raise SourceError(f"{name}: not UTF-8: {error}") from error
+        raise _EndedError(name, f"not UTF-8: {error}") from error
 
 
 def _lines(pieces: Iterator[str]) -> Iterator[str]:
@@ -307,7 +318,7 @@ def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
             if row:
                 yield Document(place, "", row[column] if column < len(row) else None)
     except csv.Error as error:
-        raise SourceError(f"{name} line {rows.line_num + 1}: {error}") from error
+        raise _EndedError(f"{name} line {rows.line_num + 1}", str(error)) from error
 
 
 # From documents to events -----------------------------------------------------------------------
@@ -371,6 +382,8 @@ def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadabl
     """Return the event of a document, of a text, or of what stands in a document."""
     if isinstance(value, str):
         text = value
+        if _is_too_large(text):
+            return Unreadable(place, _TOO_LARGE)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -384,7 +397,15 @@ def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadabl
     is_event = "eventName" in value or "insightDetails" in value or "eventType" in value
     if not is_event or str(value.get("eventSource", "")).startswith("aws:"):
         return Unreadable(place, "no CloudTrail event, nor what holds some")
-    return Event(place, compact(value) if text is None else text, value)
+    message = compact(value) if text is None else text
+    return Unreadable(place, _TOO_LARGE) if _is_too_large(message) else Event(place, message, value)
+
+
+def _is_too_large(message: str) -> bool:
+    return (
+        len(message) > MAX_LOG_EVENT_BYTES
+        or len(message.encode("utf-8", "surrogatepass")) > MAX_LOG_EVENT_BYTES
+    )
 
 
 def _files(path: Path) -> list[Path]:

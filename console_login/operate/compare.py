@@ -1,8 +1,6 @@
 """Two sides' events compared by `eventID` and content: what only one of them has."""
 
-import hashlib
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,14 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console_login.counts import counted
 from console_login.errors import SourceError, UserError
+from console_login.events.identity import content_digest
 from console_login.events.sources import Event, Sources, Unreadable, read
-from console_login.stack.limits import MIB
 
 if TYPE_CHECKING:
     from console_login.operate.access import Access
 
 MAX_NAMED = 10
 MAX_DAYS = 400
+# Of one side, some 500 bytes each.
+MAX_EVENTS = 1_000_000
 
 # Printed: nothing but an id may come through.
 _EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -51,7 +51,7 @@ class Side:
     """
 
     lines: int
-    events: dict[str, frozenset[str]]
+    events: dict[str, set[str]]
     unreadable_count: int
     unreadable: list[Unreadable]
 
@@ -78,7 +78,7 @@ class Comparison:
     @property
     def differing(self) -> list[str]:
         """The events that have more than one content, on one side or between the two."""
-        nothing: frozenset[str] = frozenset()
+        nothing: set[str] = set()
         old, new = self.old.events, self.new.events
         return sorted(
             name
@@ -155,22 +155,21 @@ def _in_s3(access: "Access", side: str, chosen: Days) -> Iterator[Event | Unread
         for listed in objects.listed(s3, bucket, prefix + day):
             count += 1
             name = f"s3://{bucket}/{listed.key}"
-            if listed.size > objects.MAX_OBJECT_BYTES:
-                raise SourceError(f"{name}: larger than {objects.MAX_OBJECT_BYTES // MIB} MiB")
             try:
                 body = objects.read(s3, bucket, listed)
             except objects.ObjectError as error:
-                raise SourceError(f"{name}: {error}") from error
-            yield from read(name, io.BufferedReader(io.BytesIO(body)))
+                yield Unreadable(name, str(error))
+            else:
+                yield from read(name, io.BufferedReader(io.BytesIO(body)))
     if not count:
         folder = f"s3://{bucket}/{prefix}{chosen.first:%Y/%m/%d}/"
         raise SourceError(f"{folder}: no object there, nor on the days after it, if any: check it")
 
 
 def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) -> Side:
-    lines = unreadable_count = 0
+    lines = unreadable_count = distinct = 0
     unreadable: list[Unreadable] = []
-    events: dict[str, frozenset[str]] = {}
+    events: dict[str, set[str]] = {}
     for each in found:
         if isinstance(each, Unreadable):
             unreadable_count += 1
@@ -179,12 +178,16 @@ def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) 
         elif selected is None or each.fields.get("eventName") in selected:
             lines += 1
             # What JSON says, however it is written: Firehose's own extraction keeps line breaks.
-            content = json.dumps(each.fields, sort_keys=True).encode()
-            digest = hashlib.sha256(content).hexdigest()[:32]
+            digest = content_digest(each.message)
             event_id = each.fields.get("eventID")
             is_id = isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)
-            name = str(event_id) if is_id else f"sha256:{digest}"
-            events[name] = events.get(name, frozenset()) | {digest}
+            contents = events.setdefault(str(event_id) if is_id else f"sha256:{digest}", set())
+            distinct += digest not in contents
+            contents.add(digest)
+            if distinct > MAX_EVENTS:
+                raise CompareError(
+                    f"one side has more than {MAX_EVENTS:,} events: compare fewer days or files"
+                )
     return Side(lines, events, unreadable_count, unreadable)
 
 

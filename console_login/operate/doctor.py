@@ -7,6 +7,7 @@ from console_login.operate import checks, trail, trail_permissions
 from console_login.operate.access import Access
 from console_login.operate.checks import Checked, Result
 from console_login.operate.configuration import check_filter, check_function, check_stream
+from console_login.operate.copies import check_copies
 from console_login.operate.delivery import check_alarms, check_delivery, check_errors
 from console_login.operate.permissions import check_key
 from console_login.operate.role_permissions import (
@@ -52,6 +53,7 @@ CHECKS: dict[str, Callable[[Subject], Checked]] = {
     "error objects": check_errors,
     "trail": check_trail,
     "delivery": check_delivery,
+    "copies": check_copies,
     "alarms": check_alarms,
     "alarm topics": check_topics,
 }

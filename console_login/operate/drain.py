@@ -22,6 +22,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from console_login.errors import UserError
+from console_login.events.bounds import MAX_VALUES, is_too_dense
 from console_login.events.envelope import LogEvent, Origin, compress, data_message_of
 from console_login.events.identity import identity
 from console_login.function import make_importable
@@ -186,6 +187,7 @@ class Drain:
         self._read: set[tuple[str, str]] = set()
         self._read_bytes = 0
         self._read_lines = 0
+        self._reading_since = 0.0
         self._read_until: datetime | None = None
         self._unread: set[str] = set()
         self._oldest_record_seconds: float | None = None
@@ -325,7 +327,7 @@ class Drain:
 
     def _read_objects(self) -> None:
         """Read the objects that were written since the window began, each once."""
-        started = self._now()
+        self._reading_since = self._now()
         listed = 0
         for folder, is_error in self._folders():
             for each in error_objects.listed(self._s3, self.bucket, folder):
@@ -347,11 +349,13 @@ class Drain:
                 except ObjectError:
                     self._unread.add(each.key)
                 self._read.add((each.key, each.etag))
-                if self._now() - started > MAX_READ_SECONDS:
-                    raise BoundError(
-                        f"the objects took more than {MAX_READ_SECONDS // 60} minutes to read;"
-                        f" {_NARROW}"
-                    )
+
+    def _check_time(self) -> None:
+        """Raise BoundError where the objects take too long: one alone can."""
+        if self._now() - self._reading_since > MAX_READ_SECONDS:
+            raise BoundError(
+                f"the objects took more than {MAX_READ_SECONDS // 60} minutes to read; {_NARROW}"
+            )
 
     def _folders(self) -> Iterator[tuple[str, bool]]:
         """Yield the folders of the window's days, and whether they are of failed records."""
@@ -366,6 +370,7 @@ class Drain:
         body = error_objects.read(self._s3, self.bucket, listed)
         if not is_error:
             for line in error_objects.lines(body):
+                self._check_time()
                 if line is None:
                     self._unread.add(listed.key)
                     continue
@@ -376,6 +381,7 @@ class Drain:
         except TagError:
             sent = None
         for record in error_objects.records(body):
+            self._check_time()
             if not isinstance(record, ErrorRecord):
                 self._unread.add(listed.key)
             # What redrive has sent again is on its way again: it must be found in an object.
@@ -574,6 +580,8 @@ def _messages(record: bytes) -> Iterator[str]:
         content = decompress(record).decode()
     except RecordError as error:
         raise ValueError(str(error)) from error
+    if is_too_dense(content):
+        raise ValueError(f"more than {MAX_VALUES:,} values")
     decoder = json.JSONDecoder()
     position = 0
     while position < len(content):

@@ -17,12 +17,16 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from console_login.operate.access import one_line
-from console_login.stack.limits import MAX_RECORD_BYTES
+from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 
 # Firehose's buffers end at 128 MiB: what is so much larger is no error object of its own.
-MAX_OBJECT_BYTES = 256 * 1024 * 1024
+MAX_OBJECT_BYTES = 256 * MIB
+# Of what it holds, plain or decompressed. A record of a byte makes a line of some 300 bytes.
+MAX_DECOMPRESSED_BYTES = 1024 * MIB
+MAX_LINES = 1_000_000
+MAX_JUNK_LINES = 10_000
 # A record is 1,000 KiB before base64; the other fields are short.
-MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_LINE_BYTES = 4 * MIB
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -87,7 +91,7 @@ def listed(s3: Any, bucket: str, prefix: str, after: str = "") -> Iterator[Liste
 def read(s3: Any, bucket: str, listed_object: ListedObject) -> bytes:
     """Return the bytes of the object that was listed. Raises ObjectError, AccessError."""
     if listed_object.size > MAX_OBJECT_BYTES:
-        raise ObjectError("it is larger than any error object")
+        raise ObjectError(f"it is larger than {MAX_OBJECT_BYTES // MIB} MiB")
     with _of_one_object():
         answer = s3.get_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
         body: bytes = answer["Body"].read()
@@ -115,27 +119,44 @@ def _of_one_object() -> Iterator[None]:
 def records(body: bytes) -> Iterator[ErrorRecord | JunkLine]:
     """Yield what each line of an object holds, plain or any number of gzip members.
 
-    Blank lines are counted and passed over. Raises ObjectError where the object is damaged; what
-    came before may be damaged as well.
+    Blank lines are counted and passed over. Raises ObjectError where the object is damaged or too
+    large; what came before may be damaged as well.
     """
+    junk = 0
     for number, line in enumerate(lines(body), 1):
         if line is None:
-            yield JunkLine(number, "the line is too long")
+            found: ErrorRecord | JunkLine = JunkLine(number, "the line is too long")
         elif line.strip():
-            yield _record(number, line)
+            found = _record(number, line)
+        else:
+            continue
+        junk += isinstance(found, JunkLine)
+        if junk > MAX_JUNK_LINES:
+            raise ObjectError(f"more than {MAX_JUNK_LINES:,} of its lines are no error records")
+        yield found
 
 
 def lines(body: bytes) -> Iterator[bytes | None]:
     """Yield each line, None for one that is too long to be kept. Raises ObjectError."""
     plain = io.BytesIO(body)
     stream = gzip.GzipFile(fileobj=plain) if body.startswith(_GZIP_MAGIC) else plain
+    count = size = 0
+    is_too_long = False
     try:
         while line := stream.readline(MAX_LINE_BYTES):
-            is_too_long = False
-            while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+            size += len(line)
+            if size > MAX_DECOMPRESSED_BYTES:
+                raise ObjectError(f"it holds more than {MAX_DECOMPRESSED_BYTES // MIB:,} MiB")
+            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                 is_too_long = True
-                line = stream.readline(MAX_LINE_BYTES)
+                continue
+            count += 1
+            if count > MAX_LINES:
+                raise ObjectError(f"it has more than {MAX_LINES:,} lines")
             yield None if is_too_long else line
+            is_too_long = False
+        if is_too_long:
+            yield None
     except (EOFError, OSError, zlib.error) as error:
         raise ObjectError("its gzip is damaged") from error
 

@@ -28,6 +28,9 @@ BYTES_PER_SECOND = 512 * 1024
 # Of these in a row nothing was accepted: what refuses them will refuse the next one as well.
 MAX_FAILED_BATCHES = 3
 
+# For the records of one object. A full one takes some ten seconds; what is meant to harm, hours.
+MAX_OBJECT_SECONDS = 5 * 60
+
 # How many records, and how many lines that are none, are kept by name.
 MAX_NAMED = 20
 
@@ -292,10 +295,16 @@ class Redrive:
     def _judged(self, listed: ListedObject, sent: Lines) -> list[PlannedRecord | JunkLine]:
         """Judge the whole object before any of it counts: what is damaged late is damaged."""
         body = error_objects.read(self._s3, self._target.bucket, listed)
-        return [
-            self._planned(listed.key, each, sent) if isinstance(each, ErrorRecord) else each
-            for each in error_objects.records(body)
-        ]
+        ends_at = time.monotonic() + MAX_OBJECT_SECONDS
+        judged: list[PlannedRecord | JunkLine] = []
+        for each in error_objects.records(body):
+            if time.monotonic() > ends_at:
+                raise ObjectError(f"its records take more than {MAX_OBJECT_SECONDS:,} s to judge")
+            if isinstance(each, ErrorRecord):
+                judged.append(self._planned(listed.key, each, sent))
+            else:
+                judged.append(each)
+        return judged
 
     def _planned(self, key: str, record: ErrorRecord, sent: Lines) -> PlannedRecord:
         fate: Fate | None = self._judge.fate(record.raw_data)

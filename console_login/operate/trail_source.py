@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+from console_login.events.bounds import MAX_VALUES, is_too_dense
 from console_login.events.envelope import LogEvent, compact
 from console_login.function import make_importable
 from console_login.operate import error_objects
@@ -245,6 +246,8 @@ def _records(body: bytes | ObjectError) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(body, ObjectError):
         raise body
     text = _text(body)
+    if is_too_dense(text):
+        raise ObjectError(f"it has more than {MAX_VALUES:,} values")
     begin = _BEGIN.match(text)
     if begin is None:
         raise ObjectError("it is no file of CloudTrail's records")

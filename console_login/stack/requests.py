@@ -2,13 +2,15 @@
 
 The first from AWS's documentation of who needs what:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions-Firehose.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Subscriptions-confused-deputy.html
 https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-kms-key-policy-for-cloudtrail.html
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console_login.stack import template
 from console_login.stack.policies import Request
@@ -16,6 +18,9 @@ from console_login.stack.policies import Request
 _SSE = "s3:x-amz-server-side-encryption"
 
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
+# Another account of the organization, and who deploys filter.yaml there.
+MEMBER = "123456789012"
+MEMBERS_DEPLOYER = f"arn:aws:iam::{MEMBER}:role/deployer"
 
 # What a writer of an encrypted log group does with its key, through CloudWatch Logs.
 _LOG_WRITER = ("GenerateDataKey", "Decrypt")
@@ -160,6 +165,8 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
         yield place.assumes("logs.amazonaws.com", "SubscriptionRole", context)
     for action in ("firehose:PutRecord", "firehose:PutRecordBatch"):
         yield place.of_role("SubscriptionRole", action, stream)
+    if stack.parameters["OrganizationId"]:
+        yield from _of_organization(place)
 
     # Lambda runs the function, which logs and puts back.
     yield place.assumes("lambda.amazonaws.com", "TransformRole", {})
@@ -234,6 +241,29 @@ def _of_alarm(place: _Place, alarm: str, topic: str, label: str) -> Iterator[Nee
             yield place.key(_CLOUDWATCH, action, context, label or "for an encrypted topic")
 
 
+def _of_organization(place: _Place) -> Iterator[Need]:
+    """Yield what another account of the organization asks of the destination."""
+    stack = place.stack
+    organization = str(stack.parameters["OrganizationId"])
+    destination = place.arn("logs", f"destination:{stack.parameters['Name']}")
+    action = "logs:PutSubscriptionFilter"
+    request = Request(
+        MEMBERS_DEPLOYER,
+        action,
+        destination,
+        stack.account_id,
+        {"aws:PrincipalOrgID": organization},
+    )
+    yield Need(f"an account of the organization: {action} of the destination", request)
+    group = place.log_group("/aws/cloudtrail/theirs:*").replace(stack.account_id, MEMBER)
+    source = {"aws:SourceArn": group, "aws:SourceAccount": MEMBER}
+    # CloudWatch Logs delivers on behalf of the account that has the filter.
+    need = place.assumes(
+        "logs.amazonaws.com", "SubscriptionRole", source | {"aws:SourceOrgID": organization}
+    )
+    yield replace(need, label=f"{need.label} for the organization")
+
+
 # Forge lines, hide or remove them, stop what is delivered, read names, gain rights.
 _ABUSES = {
     "object": (
@@ -250,6 +280,11 @@ _ABUSES = {
     "group": (
         *("logs:PutLogEvents", "logs:DeleteSubscriptionFilter", "logs:PutSubscriptionFilter"),
         *("logs:DeleteLogGroup", "logs:PutRetentionPolicy", "logs:FilterLogEvents"),
+    ),
+    "destination": (
+        "logs:PutDestination",
+        "logs:PutDestinationPolicy",
+        "logs:DeleteDestination",
     ),
     "stream": (
         *("firehose:PutRecord", "firehose:PutRecordBatch"),
@@ -277,6 +312,7 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
         "bucket": bucket,
         "key": place.key_arn,
         "group": place.log_group(f"{stack.outputs['LogGroupName']}:log-stream:x"),
+        "destination": place.arn("logs", f"destination:{stack.parameters['Name']}"),
         "stream": stack.outputs["DeliveryStreamArn"],
         "function": stack.outputs["TransformFunctionArn"],
         "alarm": place.arn("cloudwatch", f"alarm:{stack.name}-RecordsFailedAlarm"),

@@ -42,6 +42,7 @@ _NAME_PROPERTIES = {
     "AWS::KMS::Alias": "AliasName",
     "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
     "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::Destination": "DestinationName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::Logs::LogStream": "LogStreamName",
     "AWS::Logs::SubscriptionFilter": "FilterName",
@@ -55,6 +56,7 @@ _ARNS = {
     "AWS::KMS::Key": "kms:{region}:{account}:key/{name}",
     "AWS::KinesisFirehose::DeliveryStream": "firehose:{region}:{account}:deliverystream/{name}",
     "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
+    "AWS::Logs::Destination": "logs:{region}:{account}:destination:{name}",
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
     "AWS::S3::Bucket": "s3:::{name}",
 }
@@ -77,6 +79,9 @@ class _NoValue:
 
 
 _NO_VALUE = _NoValue()
+
+# Where the functions' code is, when nobody asks.
+_CODE = {"Bucket": "packaged", "Key": "function"}
 
 
 class TemplateError(UserError):
@@ -152,7 +157,7 @@ def resolve(
         raise TemplateError(f"{account_id!r} is no account id: it has twelve digits")
     partition(region)
     values = _parameter_values(document.get("Parameters", {}), parameters or {})
-    expanded = _expand(document, values, region)
+    expanded = expand(document, values, region=region)
     resolver = _Resolver(expanded, values, stack_name, region, account_id, physical_ids or {})
     return resolver.stack()
 
@@ -227,13 +232,24 @@ def _is_allowed(declaration: Mapping[str, Any], value: str) -> bool:
     return float(lowest) <= number <= float(highest)
 
 
-def _expand(document: Mapping[str, Any], values: Mapping[str, Any], region: str) -> dict[str, Any]:
-    """Return the document with its AWS::Serverless resources as CloudFormation's own."""
+def expand(
+    document: Mapping[str, Any],
+    values: Mapping[str, Any],
+    *,
+    region: str = REGION,
+    code: Mapping[str, Any] = _CODE,
+) -> dict[str, Any]:
+    """Return the document with its AWS::Serverless resources as CloudFormation's own.
+
+    values: the parameters' values, as texts. What is expanded still refers to the parameters.
+    code: Bucket and Key of the functions' code, each a text or an intrinsic function.
+    Raises TemplateError where the document is no SAM template.
+    """
     document = copy.deepcopy(dict(document))
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             # The translator takes nothing but what `sam package` leaves.
-            resource["Properties"]["CodeUri"] = {"Bucket": "packaged", "Key": "function"}
+            resource["Properties"]["CodeUri"] = dict(code)
     # A real session would read the user's AWS configuration, which has no say here.
     session = SimpleNamespace(region_name=region)
     translator = Translator(None, Parser(), boto_session=session)

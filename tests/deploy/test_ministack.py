@@ -12,7 +12,11 @@ from support import TOKYO, envelope, gz
 
 ODD = {"Name": "odd", "Compression": "GZIP", "ExpireAfterDays": "30"}
 NEEDED = {
-    "template.yaml": {"Name": "gaps", "AlarmEmail": "a@example.com"},
+    "template.yaml": {
+        "Name": "gaps",
+        "AlarmEmail": "a@example.com",
+        "OrganizationId": "o-a1b2c3d4e5",
+    },
     "trail.yaml": {"TrailName": "gaps"},
     "athena.yaml": {
         "BucketName": "gaps",

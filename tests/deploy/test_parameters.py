@@ -12,6 +12,7 @@ WRONG = {
         "Name": ["", "1st", "a_b", "a" * 55],
         "LogGroupName": ["", "/aws/lambda/any", f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:a"],
         "EventNames": ["", "A, B", "A,", ",A", "A,,B", "Console*", "*,A", ",".join("A" * 26)],
+        "OrganizationId": ["any", "o-A1B2C3D4E5"],
         "ExistingBucketName": ["arn:aws:s3:::any", "Any"],
         "ExistingBucketOwner": ["any"],
         "Prefix": ["a", "/", "a//", "../", "athena-results/", "!{timestamp:yyyy}/"],

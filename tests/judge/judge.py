@@ -91,7 +91,8 @@ def _context(request: Request) -> dict[str, Any]:
     context.setdefault("aws:SecureTransport", "true")
     context["aws:PrincipalIsAWSService"] = str(request.is_of_service).lower()
     if ":role/" in request.who:
-        context |= {"aws:PrincipalArn": request.who, "aws:PrincipalOrgID": ORGANIZATION}
+        context["aws:PrincipalArn"] = request.who
+        context.setdefault("aws:PrincipalOrgID", ORGANIZATION)
         context["aws:PrincipalAccount"] = request.principal_account
         if request.action.startswith("kms:"):
             context["kms:CallerAccount"] = request.principal_account

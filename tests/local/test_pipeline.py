@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from support import DATA, OSAKA, TOKYO
 
+from console_login.events.envelope import Origin, compress, data_message
 from console_login.function import FunctionFailure
 from console_login.local import generate
+from console_login.local import pipeline as local
 
 START = 1711792102.0
 NAME = (
@@ -132,6 +134,33 @@ def test_real_events_arrive_byte_for_byte(run: Callable[..., Any]) -> None:
     ]
     assert done.account.is_balanced
     assert done.account.events == len(events)
+
+
+def test_envelopes_of_a_hundred_owners_pass_the_same_function(run: Callable[..., Any]) -> None:
+    # As filters of other accounts send them through the destination of a stack.
+    pipeline = run([], OrganizationId="o-a1b2c3d4e5").pipeline
+    sent = []
+    for number in range(100):
+        owner = f"{100_000_000_000 + number}"
+        theirs = [
+            json.dumps(json.loads(text) | {"recipientAccountId": owner}) for text in (TOKYO, OSAKA)
+        ]
+        other = json.dumps(json.loads(TOKYO) | {"eventName": "CheckMfa"})
+        origin = Origin(owner, f"/their/{number}", f"{owner}_CloudTrail_ap-northeast-1", "fleet")
+        messages = [(int(START * 1000), text) for text in (*theirs, other)]
+        pipeline.stream.put(compress(data_message(origin, messages)))
+        sent += theirs
+    local.run(pipeline, pipeline._clock, [], lambda: None)
+    assert pipeline.stream.error_keys == []
+    delivered = [
+        line
+        for key in pipeline.stream.keys
+        for line in pipeline.state.get(key).decode().splitlines()
+    ]
+    assert sorted(delivered) == sorted(sent)
+    owners = [json.loads(line)["recipientAccountId"] for line in delivered]
+    assert {owners.count(each) for each in owners} == {2}
+    assert len(set(owners)) == 100
 
 
 # Faults -----------------------------------------------------------------------------------------

@@ -241,6 +241,11 @@ def test_distinct_events(athena: Any) -> None:
     assert len(lines) == len(set(lines))
 
 
+def test_differing_lines(athena: Any) -> None:
+    # Neither copies, nor lines without an eventID.
+    assert athena("differing-lines") == []
+
+
 # Copies and forgeries ---------------------------------------------------------------------------
 
 REAL, FORGED = "203.0.113.1", "203.0.113.66"
@@ -253,6 +258,7 @@ FOUND: dict[str, dict[str, Any]] = {
     "new-user-agents": {},
     "user-history": ALICE,
     "distinct-events": {},
+    "differing-lines": {},
 }
 
 
@@ -283,6 +289,13 @@ def test_a_forged_line_hides_no_sign_in_and_a_copy_is_shown_once(
         assert len(rows) == 2 * len(FOUND)
         for address in (REAL, FORGED):
             assert sum(f"{name}, {address}" in row[0] for row in rows) == 1
+    elif name == "differing-lines":
+        for each in FOUND:
+            pair = [row[2] for row in rows if row[0] == f"known to both, {each}"]
+            assert len(pair) == 2
+            assert {json.loads(line)["sourceIPAddress"] for line in pair} == {REAL, FORGED}
+        assert len(rows) == 2 * len(FOUND)
+        assert all(re.fullmatch(r"20\d\d/\d\d/\d\d", row[1]) for row in rows)
     elif name == "new-user-agents":
         agents = {row[1]: row[3] for row in rows if row[1].startswith(f"{name}, ")}
         # The number of sign-ins, each delivered twice.

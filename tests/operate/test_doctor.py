@@ -412,7 +412,7 @@ def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> No
         ("get_role_policy", ROLES),
         ("get_key_policy", {"key policy"}),
         ("describe_delivery_stream", {"stream"}),
-        ("list_objects_v2", {"error objects", "delivery"}),
+        ("list_objects_v2", {"error objects", "delivery", "copies"}),
         ("describe_trails", {"trail"}),
         ("get_trail_status", {"trail"}),
         ("get_event_selectors", {"trail"}),

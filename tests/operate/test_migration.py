@@ -1,26 +1,20 @@
 """Every command of docs/migration.md, against moto: an old stream with native decompression.
 
-moto keeps a stream's configuration and processes nothing. CloudFormation's outputs, of which moto
-knows nothing here, are answered by the local pipeline's endpoint.
+moto keeps a stream's configuration and processes nothing.
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto_endpoint import serving_moto
 from shell import blocks, run
 from support import OSAKA, ROOT, TOKYO
-from werkzeug.serving import make_server
 
 from console_login.local import moto_state as state
-from console_login.local.endpoint import described
 from console_login.stack import template
 from console_login.stack.place import ACCOUNT_ID, REGION
-from console_login.stack.template import Stack
 
 DAY = "2026/11/24"
 FUNCTION = "console-login-firehose-transform"
@@ -41,31 +35,12 @@ NATIVE = [
 ]
 
 
-class Moto:
-    """moto over HTTP, and a stack's outputs."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._moto = DomainDispatcherApplication(create_backend_app)
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if "/cloudformation/" in environ.get("HTTP_AUTHORIZATION", ""):
-            start_response("200 OK", [("Content-Type", "text/xml")])
-            return [described(self._stack).encode()]
-        return self._moto(environ, start_response)
-
-
 @pytest.fixture
 def endpoint_url() -> Iterator[str]:
     with state.started(template.load(), {}) as started:
         prepare(started)
-        server = make_server("127.0.0.1", 0, Moto(started.stack), threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with serving_moto(started.stack) as url:
+            yield url
 
 
 def prepare(started: state.State) -> None:

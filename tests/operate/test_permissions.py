@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from doctored import CachingAccess
 from serving import REGION, STREAM, serving
-from stacks import KEY_ARN, OTHER_ACCOUNT
+from stacks import KEY_ARN, ORGANIZATION, OTHER_ACCOUNT
 from support import ROOT
 
 from console_login.operate import permissions
@@ -64,6 +64,24 @@ def test_what_is_deployed_is_well(subject: Subject) -> None:
         assert [str(each).endswith(" is Enabled") for each in others] == [True] * len(others)
         assert isinstance(said, str)
         assert "requests" in said
+
+
+def test_the_filters_role_delivers_for_the_organization(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    with serving("--parameter", f"OrganizationId={ORGANIZATION}") as running:
+        access = Access(running.url, REGION)
+        subject = Subject(access, STACK, 24, time.time())
+        assert found_by("role of the filter", subject) == ([], [])
+        iam = access.client("iam")
+        trust = iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]
+        own, theirs = trust["Statement"]
+        assert theirs["Condition"]["StringEquals"] == {"aws:SourceOrgID": ORGANIZATION}
+        with trust_policy(access, json.dumps(trust | {"Statement": [own]})):
+            (finding,), unchecked = found_by("role of the filter", subject)
+        assert unchecked == []
+        assert "sts:AssumeRole of SubscriptionRole for the organization" in finding.problem
+        assert f'"aws:SourceOrgID": "{ORGANIZATION}"' in finding.remedy[0]
 
 
 # Roles -------------------------------------------------------------------------------------------

@@ -493,11 +493,11 @@ def test_what_is_no_error_record_is_named_and_ends_nothing(bucket: Bucket) -> No
 def test_an_object_too_large_for_an_error_object_is_not_read(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(error_objects, "MAX_OBJECT_BYTES", 10)
-    bucket.put("a", one("e1"))
+    monkeypatch.setattr(error_objects, "MAX_OBJECT_BYTES", 1024 * 1024)
+    bucket.put_body("a", b"x" * (1024 * 1024 + 1))
     clients = Clients(FakeFirehose())
     (unusable,) = job(clients).plan().unusable
-    assert unusable.reason == "it is larger than any error object"
+    assert unusable.reason == "it is larger than 1 MiB"
     assert clients.calls == []
 
 

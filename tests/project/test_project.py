@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from stacks import DOCUMENT, DOCUMENTS
+from stacks import DOCUMENTS
 from support import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -19,9 +19,10 @@ DEV_LOCK = ROOT / "requirements-dev.txt"
 DEPLOY_LOCK = ROOT / "tests" / "deploy" / "requirements.txt"
 MUTATION_LOCK = ROOT / "tests" / "mutation" / "requirements.txt"
 SCAN_LOCK = ROOT / ".ci" / "scan.txt"
+SBOM_LOCK = ROOT / ".ci" / "sbom.txt"
 UV_LOCK = ROOT / ".ci" / "uv.txt"
-LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK, SCAN_LOCK, UV_LOCK]
-IDS = ["function", "dev", "deploy", "mutation", "scan", "uv"]
+LOCKS = [FUNCTION_LOCK, DEV_LOCK, DEPLOY_LOCK, MUTATION_LOCK, SCAN_LOCK, SBOM_LOCK, UV_LOCK]
+IDS = ["function", "dev", "deploy", "mutation", "scan", "sbom", "uv"]
 DEV_GROUPS = {name: GROUPS[name] for name in ("function", "dev")}
 ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
 
@@ -49,6 +50,7 @@ def canonical(name: str) -> str:
         (DEPLOY_LOCK, {"deploy": GROUPS["deploy"]}),
         (MUTATION_LOCK, {"mutation": GROUPS["mutation"]}),
         (SCAN_LOCK, {"scan": GROUPS["scan"]}),
+        (SBOM_LOCK, {"sbom": GROUPS["sbom"]}),
         (UV_LOCK, {"bootstrap": GROUPS["bootstrap"]}),
     ],
     ids=IDS,
@@ -131,22 +133,3 @@ def test_each_stack_has_its_target() -> None:
     # Nothing of theirs is built, and so nothing is put where the pipeline is deployed from.
     assert commands("deploy-trail") == ["sam deploy --config-env trail"]
     assert commands("deploy-athena") == ["sam deploy --config-env athena"]
-
-
-def test_readme_names_every_reason_setting_and_parameter() -> None:
-    from transformer.outcome import Reason
-
-    readme = (ROOT / "README.md").read_text()
-    names = {reason.value for reason in Reason} | {"EVENT_NAMES"}
-    names |= {"EventsDelivered", "RecordsFailed", "RecordsPutBack"}
-    names |= set(DOCUMENT["Parameters"])
-    assert not {name for name in names if f"`{name}`" not in readme}
-
-
-def test_readmes_parameters_and_defaults_are_the_templates() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = readme.split("### Parameters\n")[1].split("\n### ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| ", table, re.MULTILINE)
-    parameters = {name: str(each["Default"]) for name, each in DOCUMENT["Parameters"].items()}
-    assert dict(rows) == parameters
-    assert [name for name, _ in rows] == list(parameters)

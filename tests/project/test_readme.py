@@ -1,4 +1,4 @@
-"""The README's shell commands, run as they stand there.
+"""The shell commands of the README, docs/deploy.md and docs/local.md, run as they stand there.
 
 Not run: `make ...`, which is what runs these tests (`make demo` is), and `make setup`.
 """
@@ -9,13 +9,16 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from serving import serving
 from shell import blocks, run
 from support import ROOT, TOKYO
 
-BLOCKS = blocks(ROOT / "README.md")
+LOCAL = ROOT / "docs" / "local.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "deploy.md", LOCAL)
+BLOCKS = [each for page in PAGES for each in blocks(page)]
 SERVE = "console-login local"
 URL = "http://127.0.0.1:4566"
 
@@ -33,7 +36,7 @@ def lines_without(block: str, *starts: str) -> str:
     return "".join(line for line in block.splitlines(keepends=True) if not line.startswith(starts))
 
 
-def test_make_demo_says_what_the_readme_shows() -> None:
+def test_make_demo_prints_what_its_picture_shows() -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
         ["make", "-C", str(ROOT), "--no-print-directory", "demo"],
@@ -42,12 +45,23 @@ def test_make_demo_says_what_the_readme_shows() -> None:
         text=True,
         check=True,
     )
-    shown = re.search(r"^```\n(station.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
-    assert shown
-    # What differs from run to run: dates, names, ids, and the lines that are cut.
-    of_a_run = re.compile(r"^(  consolelogin/|\{).*$", re.MULTILINE)
-    wanted = [line.rstrip() for line in of_a_run.sub("-", shown[1]).splitlines()]
-    assert [line.rstrip() for line in of_a_run.sub("-", done.stdout).splitlines()] == wanted
+    shown, rows = picture(ROOT / "docs" / "demo-light.svg"), done.stdout.splitlines()
+    assert shown[0] == "$ make demo"
+    assert len(shown) == len(rows) + 1
+    # What differs from run to run: dates, names and ids.
+    of_a_run = re.compile(r"\d{4}.\d\d.\d\d/console-login-firehose-1-[\d-]+-[0-9a-f-]+")
+    for drawn, printed in zip(shown[1:], rows, strict=True):
+        start = of_a_run.sub("-", drawn.removesuffix("…"))
+        assert of_a_run.sub("-", printed).rstrip().startswith(start)
+        assert drawn.endswith("…") or of_a_run.sub("-", printed).rstrip() == start
+
+
+def picture(path: Path) -> list[str]:
+    """Return the rows of text in a terminal's picture, parts of one row joined."""
+    rows: dict[str, str] = {}
+    for text in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text"):
+        rows[text.attrib["y"]] = rows.get(text.attrib["y"], "") + (text.text or "")
+    return [row.replace("\xa0", " ").rstrip() for row in rows.values()]
 
 
 def test_every_command_runs(folder: Path) -> None:
@@ -72,7 +86,7 @@ def test_redrive_brings_back_what_failed(folder: Path) -> None:
         done = run(typed.replace(URL, endpoint.url), folder, {})
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         assert endpoint.lines(1) == [TOKYO]
-    shown = (ROOT / "README.md").read_text().split("then the result:\n\n```\n")[1].split("```")[0]
+    shown = LOCAL.read_text().split("prints the result:\n\n```\n")[1].split("```")[0]
     printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
     assert shown.rstrip() in printed
 

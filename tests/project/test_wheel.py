@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 
+import packaged
 import pytest
 from serving import REGION, STREAM, Endpoint, serving
 from support import EVENTS, ROOT, TOKYO
@@ -29,11 +30,10 @@ STRAYS += ["functions/transform/requirements.local.txt", "functions/transform/tr
 
 
 def uv(*arguments: str | Path) -> None:
-    """Run uv as make does: the machine's, or else the checkout's own."""
-    program = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv" / "bin")
-    assert program, "no uv, neither on PATH nor in .uv/bin: make setup installs it"
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [packaged.uv(), *arguments], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

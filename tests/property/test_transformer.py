@@ -26,7 +26,7 @@ from support import (
 
 import app
 from transformer.batch import Transformer
-from transformer.careful import read
+from transformer.careful import Odd, read
 from transformer.cloudtrail import Selection
 from transformer.codec import decode_base64
 from transformer.outcome import Outcome, RecordError
@@ -144,7 +144,7 @@ class _Unfiltered(Selection):
 def _read(text: bytes, selection: Selection) -> object:
     outcome = Outcome("record")
     try:
-        lines = [selection.line(message) for message in list(read(text, selection, outcome))]
+        lines = [selection.line(message) for message in list(read(text, selection, outcome, Odd()))]
     except RecordError as error:
         return error.reason
     return [line for line in lines if line], outcome.events_in, outcome.reason

@@ -56,6 +56,11 @@ class Asked:
         for policy in self.stack.of_type("AWS::SNS::TopicPolicy").values():
             for arn in policy.properties["Topics"]:
                 self.resources[arn] = policy.properties["PolicyDocument"]
+        for destination in self.stack.of_type("AWS::Logs::Destination").values():
+            arn = self.stack.outputs["DestinationArn"]
+            self.resources[arn] = json.loads(destination.properties["DestinationPolicy"])
+            # Its own account allows it everything: the destination decides.
+            self.identities[requests.MEMBERS_DEPLOYER] = EVERYTHING
         for key in self.stack.of_type("AWS::KMS::Key").values():
             self.resources[self.key_arn] = key.properties["KeyPolicy"]
 
@@ -94,9 +99,9 @@ def pipeline(name: str, *, key_trusts_iam: bool = True) -> Asked:
 
 
 def central_bucket(stack: template.Stack) -> dict[str, Any]:
-    """Return the bucket policy that README.md gives for a bucket of another account."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = text.split("### Into a central bucket")[1].split("```json\n")[1].split("```")[0]
+    """Return the bucket policy that docs/deploy.md gives for a bucket of another account."""
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    block = text.split("## Into a central bucket")[1].split("```json\n")[1].split("```")[0]
     prefix = str(stack.parameters["Prefix"])
     block = block.replace("consolelogin/111122223333/", prefix)
     return {"Version": "2012-10-17", "Statement": json.loads(block)}

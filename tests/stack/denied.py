@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from asked import EVERYTHING, Asked
+from stacks import ORGANIZATION
 
 from console_login.stack.place import REGION
 from console_login.stack.policies import Document, Request
 
 STRANGER = "999988887777"
+ANOTHER_ORGANIZATION = "o-z9y8x7w6v5"
 ELSEWHERE = "us-east-1"
 SERVICES = (
     "cloudtrail.amazonaws.com",
@@ -33,13 +35,19 @@ _NEVER = {
     "kms": ("CreateGrant", "ScheduleKeyDeletion", "DisableKey", "PutKeyPolicy", "Sign"),
     "s3": ("PutBucketPolicy", "ListBucketVersions", "DeleteBucket"),
     "s3 object": ("DeleteObject", "PutObjectTagging", "GetObjectAcl"),
-    "logs": ("CreateLogGroup", "DeleteLogGroup", "GetLogEvents", "PutSubscriptionFilter"),
+    "logs": (
+        *("CreateLogGroup", "DeleteLogGroup", "GetLogEvents", "PutSubscriptionFilter"),
+        *("PutAccountPolicy", "PutDestination", "PutDestinationPolicy", "DeleteDestination"),
+    ),
     "sns": ("Subscribe", "SetTopicAttributes"),
     "sts": ("TagSession", "AssumeRoleWithSAML"),
 }
 
 # Known to be absent.
-_NO_SOURCE: dict[str, list[str]] = {"aws:SourceArn": [], "aws:SourceAccount": []}
+_NO_SOURCE: dict[str, list[str]] = {
+    each: []
+    for each in ("aws:SourceArn", "aws:SourceAccount", "aws:SourceOrgID", "aws:PrincipalOrgID")
+}
 
 # What each request's context may not become, by a key of the context.
 _WRONG = {
@@ -49,6 +57,8 @@ _WRONG = {
         (":alarm:", ":insight-rule/"),
         (":trail/", ":trail/another-"),
     ),
+    "aws:SourceOrgID": ((ORGANIZATION, ANOTHER_ORGANIZATION),),
+    "aws:PrincipalOrgID": ((ORGANIZATION, ANOTHER_ORGANIZATION),),
     "sts:ExternalId": (("111122223333", STRANGER), ("111122223333", "")),
     "kms:ViaService": (
         (REGION, ELSEWHERE),
@@ -89,6 +99,9 @@ def _key(request: Request) -> tuple[object, ...]:
 
 def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
     service = request.action.split(":")[0]
+    if request.is_of_service:
+        # What does not say its organization is of none.
+        request = replace(request, context={"aws:SourceOrgID": [], **request.context})
     # Others have no source that a policy names.
     context = _NO_SOURCE | {k: v for k, v in request.context.items() if k not in _NO_SOURCE}
     for who in (*SERVICES, *asked.identities):
@@ -137,8 +150,8 @@ def longer(arn: str) -> str:
         bucket, *key = arn.split("/", 1)
         return "/".join([f"{bucket}{end}", *key])
     if service == "logs":
-        head, stream = arn.split(":log-stream:")
-        return f"{head}{end}:log-stream:{stream}"
+        head, *stream = arn.split(":log-stream:")
+        return ":log-stream:".join([f"{head}{end}", *stream])
     return f"{arn.removesuffix(':$LATEST')}{end}"
 
 
@@ -180,7 +193,8 @@ def _with_every_right(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Do
     )
     strangers = f"arn:aws:iam::{STRANGER}:user/admin"
     for need in asked.needs:
-        request = replace(need.request, who=strangers)
+        context = need.request.context | {"aws:PrincipalOrgID": ANOTHER_ORGANIZATION}
+        request = replace(need.request, who=strangers, context=context)
         yield f"{need.label}: by a stranger's administrator", request, EVERYTHING
         if request.action.startswith("kms:") and not trusts_iam:
             for who in (f"arn:aws:iam::{me}:user/admin", f"arn:aws:iam::{me}:role/another"):

@@ -10,6 +10,7 @@ from console_login.stack import template
 KEY_ARN = "arn:aws:kms:ap-northeast-1:111122223333:key/11112222-3333-4444-5555-666677778888"
 OTHER_ACCOUNT = "444455556666"
 TOPIC_ARN = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
+ORGANIZATION = "o-a1b2c3d4e5"
 
 # template.yaml's.
 COMBINATIONS: dict[str, dict[str, str]] = {
@@ -48,6 +49,7 @@ COMBINATIONS: dict[str, dict[str, str]] = {
     },
     "a dashboard alone": {"Dashboard": "true"},
     "no folder, objects expire": {"Prefix": "", "ExpireAfterDays": "365"},
+    "an organization": {"Name": "fleet", "OrganizationId": ORGANIZATION},
     "objects are locked": {"ObjectLockDays": "365", "ObjectLockMode": "COMPLIANCE"},
 }
 
@@ -68,10 +70,25 @@ ATHENA_COMBINATIONS: dict[str, dict[str, str]] = {
     "queries, all given": _BUCKET_AND_KEY | {"Prefix": "a/b/", "WorkGroupName": "w" * 128},
 }
 
+FILTER_COMBINATIONS: dict[str, dict[str, str]] = {
+    name: {"DestinationArn": "arn:aws:logs:ap-northeast-1:444455556666:destination:fleet"} | given
+    for name, given in {
+        "a filter": {},
+        "a filter of several names": {"EventNames": "ConsoleLogin,CheckMfa", "Name": "n" * 54},
+        "a filter of every event": {"EventNames": "*", "LogGroupName": "/aws/cloudtrail/other"},
+    }.items()
+}
+
 DOCUMENT = template.load()
 TRAIL = template.load(ROOT / "trail.yaml")
 ATHENA = template.load(ROOT / "athena.yaml")
-DOCUMENTS = {"template.yaml": DOCUMENT, "trail.yaml": TRAIL, "athena.yaml": ATHENA}
+FILTER = template.load(ROOT / "filter.yaml")
+DOCUMENTS = {
+    "template.yaml": DOCUMENT,
+    "trail.yaml": TRAIL,
+    "athena.yaml": ATHENA,
+    "filter.yaml": FILTER,
+}
 
 # Every template's combinations; no two share a name.
 EVERY: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -80,6 +97,7 @@ EVERY: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         (DOCUMENT, COMBINATIONS),
         (TRAIL, TRAIL_COMBINATIONS),
         (ATHENA, ATHENA_COMBINATIONS),
+        (FILTER, FILTER_COMBINATIONS),
     )
     for name, parameters in combinations.items()
 }

@@ -82,10 +82,12 @@ def test_table_and_results_lie_where_the_pipeline_has_them(name: str) -> None:
 def test_every_query_is_in_the_work_group_and_on_the_database(name: str) -> None:
     resolved = athena(name)
     queries = resolved.of_type("AWS::Athena::NamedQuery").values()
-    assert len({query.properties["Name"] for query in queries}) == len(queries) == 7
+    assert len({query.properties["Name"] for query in queries}) == len(queries) == 8
     for query in queries:
         assert query.properties["WorkGroup"] == resolved.parameters["WorkGroupName"]
         assert query.properties["Database"] == resolved.resources["SignInsDatabase"].physical_id
+        if query.properties["Name"] == "differing-lines":
+            continue
         # Copies are known by the whole line: a forged one with a known eventID hides no sign-in.
         assert "SELECT DISTINCT line\n" in query.properties["QueryString"]
         assert "eventID" not in query.properties["QueryString"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-from stacks import ATHENA, DOCUMENT, KEY_ARN, TOPIC_ARN, TRAIL
+from stacks import ATHENA, DOCUMENT, KEY_ARN, ORGANIZATION, TOPIC_ARN, TRAIL
 from support import ROOT
 
 from console_login.stack import template
@@ -20,7 +20,12 @@ from console_login.stack.template import Resource, Stack, resolve
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 BUCKET = {"ExistingBucketName": "amzn-s3-demo-bucket"}
-EVERYTHING = {"AlarmEmail": "a@example.com", "SignInAlarms": "true", "Dashboard": "true"}
+EVERYTHING = {
+    "OrganizationId": ORGANIZATION,
+    "AlarmEmail": "a@example.com",
+    "SignInAlarms": "true",
+    "Dashboard": "true",
+}
 
 
 class Change(NamedTuple):
@@ -48,6 +53,8 @@ CHANGES = (
     Change("`Name`", "other"),
     Change("`LogGroupName`", "/aws/cloudtrail/other"),
     Change("`EventNames`", "ConsoleLogin,CheckMfa"),
+    Change("`OrganizationId`, from empty", ORGANIZATION, {}),
+    Change("`OrganizationId`, to another", "o-z9y8x7w6v5"),
     Change("`ExistingBucketName`, from empty", "amzn-s3-demo-bucket"),
     Change("`ExistingBucketName`, to another", "amzn-s3-demo-bucket1", EVERYTHING | BUCKET),
     Change("`ExistingBucketOwner`", "444455556666", EVERYTHING | BUCKET),

@@ -29,6 +29,10 @@ def pattern(names: str) -> str:
         ({"LogGroupName": "/aws/lambda/console-login-firehose-transform"}, "CloudTrail log group"),
         ({"LogGroupName": "/aws/kinesisfirehose/x"}, "CloudTrail log group"),
         ({"LogGroupName": "arn:aws:logs:us-east-1:111122223333:log-group:x"}, "not the ARN"),
+        *(
+            ({"OrganizationId": each}, "organization's id such as")
+            for each in ("o-", "a1b2c3d4e5", "o-A1B2C3D4E5", "o-a1b2c3d4e", "o-" + "a" * 33, "*")
+        ),
         ({"ExistingBucketName": "arn:aws:s3:::x"}, "not its ARN"),
         ({"ExistingKeyArn": "alias/x"}, "ARN of a key"),
         ({"ExistingKeyArn": "arn:aws:kms:ap-northeast-1:111122223333:alias/x"}, "no alias"),
@@ -274,6 +278,9 @@ def test_bucket_and_key_of_the_queries_are_asked_for(
     ("file", "name", "of_the_pipeline"),
     [
         ("athena.yaml", "Prefix", "Prefix"),
+        ("filter.yaml", "Name", "Name"),
+        ("filter.yaml", "LogGroupName", "LogGroupName"),
+        ("filter.yaml", "EventNames", "EventNames"),
         ("trail.yaml", "PipelineName", "Name"),
         ("trail.yaml", "LogRetentionDays", "LogRetentionDays"),
     ],

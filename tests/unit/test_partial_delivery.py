@@ -391,9 +391,10 @@ def test_deep_nesting_costs_no_other_event(depth: int, form: str) -> None:
 
 
 def test_more_damaged_events_than_any_record_has_fail_it_whole() -> None:
-    (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * 1001]))
+    most = 16 * 1024 * 1024 // (512 + len(DAMAGED))
+    (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * (most + 1)]))
     assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
-    (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * 1000]))
+    (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * most]))
     assert lines_of(outcome) == [TOKYO]
 
 

@@ -151,6 +151,18 @@ def test_text_longer_than_a_log_event_is_kept_unsearched() -> None:
     assert fate(envelope([text + "x"])) == ("ProcessingFailed", "malformed_event", [])
 
 
+def test_a_message_that_is_no_string_is_searched_as_it_is() -> None:
+    for message, expected in (
+        # In ASCII it would be longer than what is searched.
+        ("\x7f" * 200_000, ("Dropped", "no_match", [])),
+        ("\ud800ConsoleLogin", ("ProcessingFailed", "malformed_event", [])),
+        ("é\\u0043onsoleLogin", ("ProcessingFailed", "malformed_event", [])),
+    ):
+        text = '{"messageType":"DATA_MESSAGE","logEvents":[{"message":%s}]}'
+        document = (text % json.dumps([message])).replace("\\u007f", "\x7f")
+        assert fate(document.encode()) == expected
+
+
 def test_several_names_select_each() -> None:
     names = frozenset({"CheckMfa", "Login_GET"})
     messages = ['{"eventName":"CheckMfa"}', TOKYO, '{"eventName":"Login\\u005fGET"}']

@@ -9,31 +9,38 @@ from typing import Any
 
 from transformer import envelope
 from transformer.budget import AnswerBudget
-from transformer.cloudtrail import MAX_LOG_EVENT_BYTES, Selection, json_object
+from transformer.cloudtrail import Selection, encode, json_object
 from transformer.outcome import Outcome, Reason, RecordError
 
-# Of lines and of opening braces: 64 MiB of them would take half a minute, and fill the memory. Real
-# events leave 60,000 lines, and ten braces each at most.
-_MAX_DOCUMENTS = 500_000
+# Of lines and of opening braces: 64 MiB of them would take half a minute, and fill the memory. A
+# record at ten to one has 10,000 events, with ten braces each at most.
+_MAX_DOCUMENTS = 300_000
 
-# Documents that are odd, span lines or share one, which CloudWatch Logs does not write, are read by
-# `json`: its values take 25 times the text at the worst. A record at ten to one has 10 MB.
+# What CloudWatch Logs does not write. Documents that span lines or share one, or that msgspec
+# refuses, are read by `json`: its values take 25 times the text at the worst. Text that is no event
+# is searched for each name: 25 take a tenth of a microsecond a byte, and a short text as long as
+# one of 512 bytes more. A batch of CloudWatch Logs has 10,000 log events (PutLogEvents), and a
+# record at ten to one 10 MB.
 _MAX_ODD_BYTES = 16 * 1024 * 1024
-
-# An exception takes microseconds: for lines of a lone bracket, and messages that are no JSON, by
-# the hundred thousand, seconds. No record of CloudTrail's has one.
-MAX_DAMAGED = 1_000
-
-# Text that is no event is searched for each name: 25 take a tenth of a microsecond a byte, and a
-# short text as long as one of 512 bytes more. A batch of CloudWatch Logs has 10,000 log events
-# (PutLogEvents), and a record at ten to one 10 MB.
-_MAX_TEXT_BYTES = 16 * 1024 * 1024
-_SHORT_TEXT_BYTES = 512
+_SHORT_ODD_BYTES = 512
 
 _JSON_WHITESPACE = b" \t\r\n"
 _document_start = re.compile(r"[^ \t\r\n]").search
 _raw_decode = json.JSONDecoder().raw_decode
 _Object = envelope.Document | dict[str, Any]  # as msgspec or as `json` reads it
+
+
+class Odd:
+    """What a record may still have of text and documents that CloudWatch Logs does not write."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_ODD_BYTES
+
+    def take(self, size: int, reason: Reason = Reason.UNDECODABLE) -> None:
+        """Count a text of so many characters or bytes; RecordError past the limit."""
+        self._left -= _SHORT_ODD_BYTES + size
+        if self._left < 0:
+            raise RecordError(reason)
 
 
 def deliver(
@@ -43,11 +50,11 @@ def deliver(
     # Bytes of lines: beside the records before it, and if it were alone.
     room, most = budget.room, budget.room_alone(outcome.record_id)
     lines: list[bytes] = []
-    total = damaged = text_bytes = 0
+    total, odd = 0, Odd()
     # Selected messages that are not delivered now, and why some of them never can be.
     left: list[str] = []
     undeliverable: Reason | None = None
-    for message in list(read(text, selection, outcome)):
+    for message in list(read(text, selection, outcome, odd)):
         try:
             line = selection.line(message)
             if line and len(line) >= most:
@@ -55,15 +62,10 @@ def deliver(
         except RecordError as error:
             undeliverable = undeliverable or error.reason
             left.append(message)
-            damaged += error.reason is Reason.MALFORMED_EVENT
-            if damaged > MAX_DAMAGED:
-                raise
             line = b""
-        if line == b"" and len(message) <= MAX_LOG_EVENT_BYTES:
-            text_bytes += _SHORT_TEXT_BYTES + len(message)
-            if text_bytes > _MAX_TEXT_BYTES:
-                raise RecordError(Reason.UNDECODABLE)
-        if line:
+        if line == b"":
+            odd.take(len(message), undeliverable or Reason.UNDECODABLE)
+        elif line:
             total += len(line) + 1
             if total <= room:
                 lines.append(line)
@@ -81,7 +83,7 @@ def deliver(
         outcome.deliver(b"\n".join([*lines, b""]), len(lines))
 
 
-def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
+def read(text: bytes, selection: Selection, outcome: Outcome, odd: Odd) -> Iterator[str]:
     """Yield the messages in UTF-8 `text` that may be selected, and damaged lines.
 
     Counts all log events in `outcome`, and sets its reason: `no_match`, or `control_message` where
@@ -92,8 +94,8 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
     if max(text.count(b"\n"), text.count(b"{")) > _MAX_DOCUMENTS:
         raise RecordError(Reason.UNDECODABLE)
     outcome.reason = Reason.CONTROL_MESSAGE
-    has_object, odd = False, 0
-    for source, value in _documents(text):
+    has_object = False
+    for source, value in _documents(text, odd):
         if value is not None:
             has_object = True
             for message in _messages(source, value, outcome):
@@ -101,19 +103,16 @@ def read(text: bytes, selection: Selection, outcome: Outcome) -> Iterator[str]:
                     if selection.may_be(message):
                         yield message
                     continue
-                odd += 1
-                if odd > MAX_DAMAGED:
-                    raise RecordError(Reason.UNDECODABLE)
-                if selection.is_named_in(json.dumps(message).encode()):
+                encoded = encode(json.dumps(message, ensure_ascii=False))
+                odd.take(len(encoded))
+                if selection.is_named_in(encoded):
                     raise RecordError(Reason.MALFORMED_EVENT)
             continue
         outcome.reason = Reason.NO_MATCH
-        is_object = source.startswith(b"{")
-        odd += is_object
         is_envelope = b'"messageType"' in source or b'"logEvents"' in source
         # What follows an object that is left open here may be part of it: no event of its own.
-        is_open = is_object and source.endswith((b"{", b"[", b",", b":"))
-        if is_envelope or is_open or odd > MAX_DAMAGED:
+        is_open = source.startswith(b"{") and source.endswith((b"{", b"[", b",", b":"))
+        if is_envelope or is_open:
             raise RecordError(Reason.UNDECODABLE)
         yield source.decode()
     if outcome.reason is Reason.NO_MATCH and not has_object:
@@ -146,14 +145,14 @@ def _messages(source: bytes, value: _Object, outcome: Outcome) -> Iterator[objec
         raise RecordError(Reason.UNDECODABLE)
 
 
-def _documents(text: bytes) -> Iterator[tuple[bytes, _Object | None]]:
+def _documents(text: bytes, odd: Odd) -> Iterator[tuple[bytes, _Object | None]]:
     """Yield each line that is not blank: CloudWatch Logs writes one document on each.
 
     Where the rest of the text, from a line on that is no object, is nothing but objects, those
     instead. Else such a line comes with None: extraction leaves cut messages.
     """
     lines = io.BytesIO(text)
-    is_damaged, odd_bytes = False, 0
+    is_damaged = False
     while (start := lines.tell()) < len(text):
         line = lines.readline().strip(_JSON_WHITESPACE)
         if not line:
@@ -163,9 +162,7 @@ def _documents(text: bytes) -> Iterator[tuple[bytes, _Object | None]]:
             try:
                 value = envelope.decode(line)
             except envelope.DecodeError:
-                odd_bytes += len(line)
-                if odd_bytes > _MAX_ODD_BYTES:
-                    raise RecordError(Reason.UNDECODABLE) from None
+                odd.take(len(line))
                 value = json_object(line.decode(), _MAX_ODD_BYTES)
         if value is None and not is_damaged:
             # One attempt and one error at most, so that the time stays linear; nothing is kept.
