@@ -87,7 +87,7 @@ def _with_next_step(error: click.UsageError) -> str:
     """Return the message with a suggested name, or else the help to read."""
     message = error.format_message()
     if error.ctx is None or getattr(error, "possibilities", None):
-        return message
+        return message.replace(" Did you mean", ". Did you mean")
     return f"{message.rstrip('.')}; see {error.ctx.command_path} --help"
 
 

@@ -207,7 +207,7 @@ def _made_up(events: int) -> int:
 
 def _stations(pipeline: Pipeline) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("station")
+    table.add_column("stage")
     table.add_column("count", justify="right")
     for station, count in pipeline.stations().items():
         table.add_row(station, f"{count:,}")

@@ -75,7 +75,7 @@ def one_line() -> Iterator[None]:
         raise AccessError(_with_next(" ".join(message.split()), found["Code"])) from error
     except ResponseParserError as error:
         raise AccessError(
-            _with_next("the answer is none of AWS's", EndpointConnectionError)
+            _with_next("the answer is not from AWS", EndpointConnectionError)
         ) from error
     # ValueError: an endpoint that is no URL.
     except (BotoCoreError, ValueError) as error:

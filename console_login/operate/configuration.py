@@ -29,7 +29,7 @@ def check_filter(subject: Subject) -> Checked:
         name = subject.resources["SubscriptionFilter"]
         delete = ("logs", "delete-subscription-filter", "--log-group-name", subject.log_group)
         yield Finding(
-            f"{len(ours)} filters go to the stream, and everything comes as often:"
+            f"{len(ours)} filters go to the stream, so every event arrives that many times:"
             f" {', '.join(each['filterName'] for each in ours)}",
             [
                 subject.aws(*delete, "--filter-name", each["filterName"])

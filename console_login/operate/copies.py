@@ -137,7 +137,7 @@ class _Lines:
             body = error_objects.read(subject.access.client("s3"), subject.bucket, listed)
             for line in error_objects.lines(body):
                 if time.monotonic() > self._ends_at:
-                    raise _BoundError(f"no more than {MAX_SECONDS // 60} minutes are taken")
+                    raise _BoundError(f"no more than {MAX_SECONDS // 60} minutes are allowed")
                 if line is None:
                     self.unread.append(f"{listed.key}: a line is too long")
                 elif line.strip():

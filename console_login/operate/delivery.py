@@ -122,7 +122,7 @@ def _compared(subject: Subject, since: float, until: float, newest: datetime | N
             f", of {_time(newest)}" if newest else ": there is none"
         )
     if not young.startswith("no "):
-        yield f"{young} since then, too young to judge"
+        yield f"{young} since then, too recent to judge"
 
 
 def _count(subject: Subject, since: float, until: float) -> str:

@@ -110,7 +110,7 @@ def examine(access: Access, config_file: Path, environment: str) -> tuple[str, l
     plan = Plan(access, config_file, environment)
     name = plan.settings.stack_name
     results = checks.run(_OF_FILES, plan, [])
-    not_looked_at = f"nothing is known of {', '.join(_OF_AWS)}"
+    not_looked_at = f"not checked: {', '.join(_OF_AWS)}"
     why = "the settings are refused" if plan.refusal else ""
     try:
         _ = plan.where
@@ -191,22 +191,25 @@ def check_stack(plan: Plan) -> Checked:
     options = ("cloudformation", "--stack-name", name)
     if status in _DEAD:
         yield Finding(
-            f"stack {name} is {status}: it takes no update",
+            f"stack {name} is {status}: it cannot be updated",
             [commands.sam(plan.access, "delete", "--stack-name", name)],
         )
     elif status == "UPDATE_ROLLBACK_FAILED":
         yield Finding(
-            f"stack {name} is {status}: it takes no update",
+            f"stack {name} is {status}: it cannot be updated",
             [plan.aws(options[0], "continue-update-rollback", *options[1:])],
         )
     elif status.endswith("_IN_PROGRESS"):
         yield Finding(
-            f"stack {name} is {status}: it takes no other update meanwhile",
-            ["# until it is over", plan.aws(options[0], "describe-stacks", *options[1:])],
+            f"stack {name} is {status}: it cannot be updated meanwhile",
+            [
+                "# wait until the stack has another status",
+                plan.aws(options[0], "describe-stacks", *options[1:]),
+            ],
         )
     elif "DeliveryStreamArn" not in {each["OutputKey"] for each in deployed.get("Outputs", ())}:
         yield Finding(
-            f"stack {name} in {region} is of another template, which a deploy would replace",
+            f"stack {name} in {region} has another template, which a deploy would replace",
             [f"# in {plan.config_file}: another stack_name"],
         )
     else:
@@ -248,7 +251,8 @@ def check_names(plan: Plan) -> Checked:
             free.append(f"{what} {name}")
             continue
         yield Finding(
-            f"{what} {name} is there already, and is not of stack {plan.settings.stack_name}",
+            f"{what} {name} already exists, and does not belong to stack"
+            f" {plan.settings.stack_name}",
             # Never to be pasted unread.
             [plan.edit("Name", "NAME"), f"# or, if nobody needs it: {plan.aws(*delete, name)}"],
         )
@@ -332,7 +336,7 @@ def check_log_group(plan: Plan) -> Checked:
         yield Unchecked(f"the class of log group {name}: DescribeLogGroups does not name it")
     elif class_ != "STANDARD":
         yield Finding(
-            f"log group {name} is of the class {class_}, which takes no subscription filter",
+            f"log group {name} has the class {class_}, which has no subscription filters",
             [
                 "# a class cannot be changed: let the trail write into a new log group",
                 plan.aws("logs", "create-log-group", "--log-group-name", f"{name}-standard"),
@@ -353,13 +357,14 @@ def _room(plan: Plan, log_group: str) -> Checked:
     delete = ("logs", "delete-subscription-filter", "--log-group-name", log_group, "--filter-name")
     if ours in others:
         yield Finding(
-            f"log group {log_group} has a subscription filter {ours} already, which is not of"
-            f" stack {plan.settings.stack_name}",
+            f"log group {log_group} has a subscription filter {ours} already, which does"
+            f" not belong to stack {plan.settings.stack_name}",
             [plan.edit("Name", "NAME"), f"# or, if nobody needs it: {plan.aws(*delete, ours)}"],
         )
     elif len(others) > _MAX_FILTERS:
         yield Finding(
-            f"log group {log_group} has {len(others)} other subscription filters: it takes no more",
+            f"log group {log_group} has {len(others)} other subscription filters, and cannot have"
+            " more",
             [f"# if nobody needs it: {plan.aws(*delete, each)}" for each in sorted(others)],
         )
     elif len(others) > _SURE_FILTERS:

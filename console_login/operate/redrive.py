@@ -67,7 +67,7 @@ def target(
         given = {"--bucket": bucket, "--prefix": prefix, "--stream": stream}
         missing = [name for name, value in given.items() if not value]
         if not (bucket and prefix and stream):
-            raise OptionError(f"name a --stack, or give {', '.join(missing)} too")
+            raise OptionError(f"give --stack, or else {', '.join(missing)}")
         return Target(bucket, prefix, stream, event_names or _EVENT_NAMES)
     given = {"--bucket": bucket, "--stream": stream, "--event-names": event_names}
     for name, value in given.items():

@@ -30,7 +30,7 @@ def check_topics(subject: Subject) -> Checked:
         if account_id != stack.account_id:
             yield Unchecked(
                 f"topic {arn}, which only account {account_id} can read: whether its policy and"
-                " its key let CloudWatch publish, and whether it tells anyone"
+                " its key let CloudWatch publish, and whether anyone is subscribed"
             )
             continue
         try:
@@ -48,7 +48,7 @@ def check_topics(subject: Subject) -> Checked:
 def _gone(subject: Subject, arn: str) -> Finding:
     name = arn.rsplit(":", 1)[-1]
     return Finding(
-        f"there is no topic {arn}: the alarms tell nobody",
+        f"there is no topic {arn}: the alarms notify nobody",
         [
             subject.aws("sns", "create-topic", "--name", name),
             "# then what this finds",
@@ -129,7 +129,7 @@ def _of_subscriptions(subject: Subject, topic: str, address: str) -> Checked:
     waiting = "; one waits to be confirmed" if found else ""
     subscribe = ("sns", "subscribe", "--topic-arn", topic, "--protocol", "email")
     yield Finding(
-        f"topic {topic} has no confirmed subscription {who}, and tells nobody{waiting}",
+        f"topic {topic} has no confirmed subscription {who}, so nobody is notified{waiting}",
         [
             "# confirm what AWS Notifications mails; this has the mail sent again",
             subject.aws(*subscribe, "--notification-endpoint", address or "ADDRESS"),

@@ -153,7 +153,7 @@ def _of_trail(
         )
     if not trail.get("IncludeGlobalServiceEvents"):
         yield Finding(
-            f"trail {arn} leaves global services' events out, and with them sign-ins",
+            f"trail {arn} leaves out global services' events, sign-ins included",
             fix("update-trail", "--include-global-service-events", "--name", arn),
         )
     try:

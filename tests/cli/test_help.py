@@ -115,11 +115,11 @@ def test_the_version_is_the_packages() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["redirve"], "No such command: redirve Did you mean redrive?"),
-        (["doctr", "--stack", "s"], "No such command: doctr Did you mean doctor?"),
+        (["redirve"], "No such command: redirve. Did you mean redrive?"),
+        (["doctr", "--stack", "s"], "No such command: doctr. Did you mean doctor?"),
         (["wrong"], "No such command: wrong; see console-login --help"),
-        (["--versoin"], "No such option: --versoin Did you mean --version?"),
-        (["doctor", "--stak", "s"], "No such option: --stak Did you mean --stack?"),
+        (["--versoin"], "No such option: --versoin. Did you mean --version?"),
+        (["doctor", "--stak", "s"], "No such option: --stak. Did you mean --stack?"),
         (["pack", "--wrong"], "No such option: --wrong; see console-login pack --help"),
         (["transform"], "Missing argument 'EVENT'; see console-login transform --help"),
     ],

@@ -217,7 +217,7 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
     command = f"{sys.executable} -m console_login local {ARTICLE[0]} --generate 5000 --sign-ins 1"
     shell = f"{command} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.startswith("station")
+    assert done.stdout.startswith("stage")
     assert done.stderr == ""
     assert done.returncode in (0, 141)
 

@@ -147,7 +147,7 @@ def test_ok_says_how_many_events_were_compared_and_what_is_too_young(
     endpoint.lines(before + 2)
     compared, young = examined(access, now=start + 60)["delivery"].looked_at
     assert compared.startswith("compared nothing: ")
-    assert young == "2 events that match since then, too young to judge"
+    assert young == "2 events that match since then, too recent to judge"
     (compared,) = examined(access, now=start + HOUR)["delivery"].looked_at
     assert compared.startswith("compared 2 events that match from 20")
     assert ", with the newest object, of 20" in compared

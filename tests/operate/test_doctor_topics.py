@@ -289,7 +289,7 @@ def test_a_topic_without_a_confirmed_subscription_tells_nobody(
     result = topics(Answering(access, change))
     own, given = result.findings
     assert own.problem == (
-        f"topic {OWN} has no confirmed subscription of AlarmEmail, and tells nobody{waiting}"
+        f"topic {OWN} has no confirmed subscription of AlarmEmail, so nobody is notified{waiting}"
     )
     assert own.remedy[1].endswith(f" --notification-endpoint {ADDRESS}")
     assert given.problem.startswith(f"topic {TOPIC_ARN} has no confirmed subscription at all")
@@ -334,5 +334,5 @@ def test_a_topic_that_is_not_there_is_a_finding(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     subject.parameters["AlarmTopicArn"] = f"{TOPIC_ARN}-2"
     (finding,) = result_of("alarm topics", subject).findings
-    assert finding.problem == f"there is no topic {TOPIC_ARN}-2: the alarms tell nobody"
+    assert finding.problem == f"there is no topic {TOPIC_ARN}-2: the alarms notify nobody"
     assert finding.remedy[0].endswith(" sns create-topic --name alarms-2")

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("credentials")
         (
             {"IncludeGlobalServiceEvents": False},
             {"IncludeGlobalServiceEvents": True},
-            "leaves global services' events out",
+            "leaves out global services' events",
             "--include-global-service-events",
         ),
         (

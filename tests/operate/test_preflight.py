@@ -333,7 +333,7 @@ def test_a_stack_that_takes_no_update_is_a_finding(
 def test_a_stack_of_another_template_is_a_finding(world: World, tmp_path: Path) -> None:
     deployed(world)
     world.stacks.found[STACK]["Outputs"] = []
-    assert "is of another template" in only_finding(world, "stack", config(tmp_path)).problem
+    assert "has another template" in only_finding(world, "stack", config(tmp_path)).problem
 
 
 def test_a_change_set_that_was_never_executed_is_no_stack(world: World, tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_a_name_that_is_taken_is_a_finding(
 ) -> None:
     make(world)
     finding = only_finding(world, "names", config(tmp_path))
-    assert finding.problem == f"{what} is there already, and is not of stack {STACK}"
+    assert finding.problem == f"{what} already exists, and does not belong to stack {STACK}"
     # Nothing that deletes runs when the lines are pasted.
     assert all(each.startswith("# ") for each in finding.remedy)
     assert commands(finding) == [["aws", "--region", REGION, *delete.split()]]
@@ -689,7 +689,7 @@ def test_a_dashboard_of_that_name_is_a_finding(world: World, tmp_path: Path) -> 
     name = f"{NAME}-{REGION}"
     client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}')
     finding = only_finding(world, "names", path)
-    assert finding.problem.startswith(f"dashboard {name} is there already")
+    assert finding.problem.startswith(f"dashboard {name} already exists")
     assert commands(finding)[-1][-3:] == ["delete-dashboards", "--dashboard-names", name]
     deployed(world, Dashboard="true")
     world.stacks.resources["OperationsDashboard"] = name

@@ -1047,9 +1047,9 @@ def main(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "name a --stack, or give --bucket, --prefix, --stream too"),
-        (["--bucket", "b", "--stream", "s"], "give --prefix too"),
-        (["--bucket", "b", "--stream", "s", "--prefix", ""], "give --prefix too"),
+        ([], "give --stack, or else --bucket, --prefix, --stream"),
+        (["--bucket", "b", "--stream", "s"], "or else --prefix"),
+        (["--bucket", "b", "--stream", "s", "--prefix", ""], "or else --prefix"),
         (["--stack", "s", "--bucket", "b"], "--bucket does not go with --stack"),
         (["--stack", "s", "--stream", "b"], "--stream does not go with --stack"),
         (["--stack", "s", "--event-names", "b"], "--event-names does not go with --stack"),
