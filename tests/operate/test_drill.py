@@ -57,7 +57,7 @@ def test_roles_function_and_a_disabled_key(endpoint: Endpoint, tmp_path: Path) -
     iam, kms, lambda_ = (endpoint.client(each) for each in ("iam", "kms", "lambda"))
     iam.delete_role_policy(RoleName=f"{STACK}-DeliveryRole", PolicyName="WriteObjects")
     place = {"RoleName": f"{STACK}-TransformRole", "PolicyName": "guard"}
-    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    allow = {"Effect": "Allow", "Action": "sqs:ListQueues", "Resource": "*"}
     guard = {"Version": "2012-10-17", "Statement": [DENY, allow]}
     iam.put_role_policy(**place, PolicyDocument=json.dumps(guard))
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}

@@ -246,6 +246,16 @@ def test_a_release_is_a_package_with_wheel_sbom_and_checksums(release: Path, dis
     )
 
 
+def test_contributing_lists_what_a_release_has(release: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text().split("\n## To make a release\n")[1]
+    rows = re.findall(r"^ *\| (`[^|]+`) \|", text.split("\n## ")[0], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert len(rows) == 5
+    zip_name = "console-login-firehose-VERSION-ARCHITECTURE-DIGEST.zip"
+    found = {ZIP.sub(zip_name, name).replace(VERSION, "VERSION") for name in files(release)}
+    assert named == found
+
+
 def test_the_sbom_lists_what_the_zips_hold(release: Path) -> None:
     document = json.loads((release / "sbom.cdx.json").read_text())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
