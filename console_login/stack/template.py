@@ -202,7 +202,7 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
     why = declaration.get("ConstraintDescription")
     if type_ in _NUMBERS and not all(map(_NUMBER.fullmatch, items)):
         raise TemplateError(
-            f"parameter {name}: {text!r} is not a number as it is read here: write digits, and a"
+            f"parameter {name}: {text!r} is not a supported number: write digits, and a"
             f" dot before a fraction{f'; {why}' if why else ''}"
         )
     if not all(_is_allowed(declaration, item) for item in items):

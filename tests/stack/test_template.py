@@ -229,7 +229,7 @@ def test_sections_stand_in_the_order_of_a_reader(file: str) -> None:
             ["Names", "Source", "Destination", "Encryption", "Delivery", "Function", "Operations"],
         ),
         ("trail.yaml", ["Names", "Operations"]),
-        ("athena.yaml", ["Where the lines are", "Queries"]),
+        ("athena.yaml", ["Location of the lines", "Queries"]),
         ("filter.yaml", ["Names", "Source", "Destination"]),
     ],
 )
