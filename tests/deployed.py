@@ -41,6 +41,7 @@ LACKS = {
             "SignInsWithoutMfaQuery",
             "NewUserAgentsQuery",
             "UserHistoryQuery",
+            "DifferingLinesQuery",
             "DistinctEventsQuery",
         ),
         _UNKNOWN_TYPE.format("AWS::Athena::NamedQuery"),

@@ -52,19 +52,20 @@ def test_sam_deploy_creates_the_defaults(
     # The checkout's samconfig.toml has this machine's.
     assert given | {"Architecture": ""} == defaults | {"Architecture": ""}
     assert cloud.stack(pipeline)["Tags"] == [{"Key": "Application", "Value": pipeline}]
-    made = set(cloud.resources(pipeline))
-    resources = document["Resources"]
     conditional = {"KeyIsCreated", "BucketIsCreated", None}
-    assert made == {
-        name for name, each in resources.items() if each.get("Condition") in conditional
-    }
+
+    def made(kind: str) -> set[str]:
+        each = document[kind].items()
+        return {name for name, found in each if found.get("Condition") in conditional}
+
+    assert set(cloud.resources(pipeline)) == made("Resources")
     assert cloud.filters()[pipeline] == '{ ($.eventName = "ConsoleLogin") }'
     variables = cloud.variables(f"{pipeline}-transform")
     assert variables["EVENT_NAMES"] == "ConsoleLogin"
     assert variables["POWERTOOLS_METRICS_DISABLED"] == "true"
     outputs = cloud.outputs(pipeline)
     assert outputs["BucketName"] == cloud.resources(pipeline)["DeliveryBucket"]
-    assert set(outputs) == set(document["Outputs"])
+    assert set(outputs) == made("Outputs")
 
 
 def test_the_filter_is_made_last(cloud: Cloud, pipeline: str) -> None:
