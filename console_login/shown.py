@@ -4,9 +4,12 @@ A name can hold what a terminal obeys (ESC, U+009B), what turns a line around (U
 ends a line or a command.
 """
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable
+
+_PLAIN = re.compile(r"[\w .,:/@+=-]*", re.ASCII)
 
 
 def text(value: str) -> str:
@@ -17,6 +20,14 @@ def text(value: str) -> str:
 def command(words: Iterable[str]) -> str:
     """Return a command in one printable line, each word quoted where a shell needs it."""
     return " ".join(shlex.quote(each) if each.isprintable() else _quoted(each) for each in words)
+
+
+def comment(name: str) -> str:
+    """Return a name for a `#` line among commands, quoted where a shell needs it.
+
+    zsh runs a `#` line that is pasted: `interactive_comments` is off by default.
+    """
+    return name if _PLAIN.fullmatch(name) else command([name])
 
 
 def _quoted(word: str) -> str:

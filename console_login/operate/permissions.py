@@ -156,10 +156,11 @@ def changes(place: Place, names: Collection[str] = (), *, appends: bool = False)
     names: the statements that deny. A Deny is somebody's decision: no command removes it.
     appends: whether to append what is in statements.json.
     """
+    denying = ", ".join(map(shown.comment, names))
     return [
         f"{place.get} > policy.json",
         *([shown.command(["python3", "-c", _APPEND])] if appends else []),
-        *([f"# in policy.json, remove or narrow the Deny: {', '.join(names)}"] if names else []),
+        *([f"# in policy.json, remove or narrow the Deny: {denying}"] if names else []),
         place.put,
     ]
 

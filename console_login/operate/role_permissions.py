@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 
+from console_login import shown
 from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked
 from console_login.operate.permissions import (
@@ -212,10 +213,11 @@ def _repairs(
     for policy_name, names in denials([answer for _, answer in refused]).items():
         if policy_name == RESOURCE:
             continue
+        denying = ", ".join(map(shown.comment, names))
         if policy_name == BOUNDARY:
-            yield f"# {', '.join(names)}: remove or narrow it"
+            yield f"# {denying}: remove or narrow it"
         elif policy_name.startswith("arn:"):
-            yield f"# {', '.join(names)}: narrow it, or detach the policy from this role"
+            yield f"# {denying}: narrow it, or detach the policy from this role"
             yield reader.aws("iam", "detach-role-policy", *role, "--policy-arn", policy_name)
         else:
             policy = (*role, "--policy-name", policy_name)

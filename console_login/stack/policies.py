@@ -129,7 +129,7 @@ _ABSENT_FOR_ROLES = (
 
 # Names of the policies other than those of the role or user, in answers.
 BOUNDARY = "the permissions boundary"
-RESOURCE = "the resource's policy"
+RESOURCE = "the resource-based policy"
 
 
 def evaluate(

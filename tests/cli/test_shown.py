@@ -20,6 +20,7 @@ from serving import BUCKET, GROUP, Endpoint
 from support import ROOT, TOKYO, envelope, event, gz
 
 from console_login import cli, shown
+from console_login.operate import permissions
 from console_login.operate.access import Access
 
 __all__ = ["access", "endpoint"]
@@ -186,6 +187,31 @@ def test_a_hostile_name_in_aws(
     printed = capsys.readouterr()
     check(printed.out + printed.err)
     assert ("[2J" in printed.out) == named
+
+
+@pytest.mark.parametrize(
+    "name", [HOSTILE, "`touch y` of Other", "x; touch y", "x > y", "x & touch y"]
+)
+def test_a_name_in_a_comment_runs_nothing(name: str, tmp_path: Path) -> None:
+    # zsh has no comments where a user types; bash can be told to have none.
+    place = permissions.Place("true", "echo put")
+    get, edit, put = permissions.changes(place, [name, "statement 1 of Other"])
+    assert edit.isprintable()
+    script = f"shopt -u interactive_comments\n{get}\n{edit}\n{put}\n"
+    ran = subprocess.run(
+        ["bash", "--norc", "-i"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        start_new_session=True,
+        env={"PATH": os.environ["PATH"], "HISTFILE": ""},
+    )
+    assert "#: command not found" in ran.stderr
+    assert ran.stdout == "put\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["policy.json"]
+    assert shown.comment("statement 1 of Other") == "statement 1 of Other"
 
 
 def test_a_command_gives_a_shell_the_name_as_it_is(tmp_path: Path) -> None:

@@ -240,10 +240,10 @@ def test_a_deny_that_excepts_a_role_with_a_boundary_is_the_keys(
             ((finding,), _) = found_by("role of the stream", subject)
     finally:
         iam.delete_role_permissions_boundary(**role)
-    assert "(denied by Others of the resource's policy)" in finding.problem
+    assert "(denied by Others of the resource-based policy)" in finding.problem
     get, edit, put = finding.remedy
     assert f" get-key-policy --key-id {subject.key_arn} " in get
-    assert edit.endswith(" the Deny: Others of the resource's policy")
+    assert edit.endswith(" the Deny: Others of the resource-based policy")
     assert f" put-key-policy --key-id {subject.key_arn} " in put
 
 
@@ -318,7 +318,7 @@ def test_the_buckets_policy_refuses_firehose(
     for finding in findings:
         get, edit, put = finding.remedy
         assert f" get-bucket-policy --bucket {subject.bucket} " in get
-        assert edit.endswith(": statement 1 of the resource's policy")
+        assert edit.endswith(": statement 1 of the resource-based policy")
         assert put.endswith(
             f" put-bucket-policy --bucket {subject.bucket} --policy file://policy.json"
         )
@@ -594,7 +594,7 @@ def test_no_statement_is_appended_against_a_deny(lacks: Any, subject: Subject) -
     policy["Statement"] = [*kept, deny | {"Resource": "*"}]
     (finding,) = (each for each in existing(policy, subject) if isinstance(each, Finding))
     *others, edit, put = finding.remedy
-    assert edit == "# in policy.json, remove or narrow the Deny: Never of the resource's policy"
+    assert edit == "# in policy.json, remove or narrow the Deny: Never of the resource-based policy"
     assert " put-key-policy " in put
     # What is lacking beside it is appended all the same.
     names = ["key-policy", "get-key-policy", "python3"] if lacks else ["get-key-policy"]
