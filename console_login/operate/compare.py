@@ -175,7 +175,7 @@ def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) 
             unreadable_count += 1
             if unreadable_count <= MAX_NAMED:
                 unreadable.append(each)
-        elif selected is None or each.fields.get("eventName") in selected:
+        elif selected is None or _is_in(selected, each.fields.get("eventName")):
             lines += 1
             # What JSON says, however it is written: Firehose's own extraction keeps line breaks.
             digest = content_digest(each.message)
@@ -189,6 +189,11 @@ def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) 
                     f"one side has more than {MAX_EVENTS:,} events: compare fewer days or files"
                 )
     return Side(lines, events, unreadable_count, unreadable)
+
+
+def _is_in(selected: frozenset[str], name: object) -> bool:
+    # A forged line can have a list there, which no set can look up.
+    return isinstance(name, str) and name in selected
 
 
 def words(comparison: Comparison) -> Iterator[str]:

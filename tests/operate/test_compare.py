@@ -55,6 +55,13 @@ def test_what_one_side_lacks_is_named_and_exits_with_1(tmp_path: Path) -> None:
     assert lines[3].startswith(f"only new has 2: {json.loads(OSAKA)['eventID']}, sha256:")
 
 
+@pytest.mark.parametrize("name", [[], {}, None, 1, ["ConsoleLogin"]], ids=str)
+def test_a_name_that_is_no_text_is_not_selected(name: Any, tmp_path: Path) -> None:
+    line = json.dumps(json.loads(OSAKA) | {"eventName": name})
+    status, lines = run(tmp_path, f"{TOKYO}\n", f"{line}\n{TOKYO}\n")
+    assert (status, lines[-1]) == (0, "the same events on both sides")
+
+
 def test_other_events_count_where_they_are_asked_for(tmp_path: Path) -> None:
     line = f"{TOKYO.replace('eventID', 'id')}\n"
     assert run(tmp_path, line + f"{OTHER}\n", line, "--event-names", "*")[0] == 1
