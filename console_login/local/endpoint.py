@@ -218,6 +218,10 @@ def _refusal(environ: _Environ) -> str | None:
     # Images, scripts and links of a page send no Origin; `none` is an address that a user typed.
     if environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
         return "requests with the header Sec-Fetch-Site come from web pages"
+    # Browsers of before 2023 do not send it, nor does a page to an address that is not trusted.
+    user_agent = environ.get("HTTP_USER_AGENT", "")
+    if user_agent.startswith("Mozilla/") and "HTTP_SEC_FETCH_SITE" not in environ:
+        return "this browser does not say whether a web page sent the request"
     # A page's own name can be given this address (DNS rebinding); it is then no foreign page.
     port = environ["SERVER_PORT"]
     host = _LOOPBACK.fullmatch(environ.get("HTTP_HOST", ""))

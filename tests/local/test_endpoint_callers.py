@@ -77,6 +77,8 @@ def port(endpoint: Endpoint) -> int | None:
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "same-origin"},
+        # Older browsers send none of these: Safari before 16.4.
+        {"User-Agent": "Mozilla/5.0 (Macintosh) Version/15.6 Safari/605.1.15"},
         # A name of the page's own that was given this address: DNS rebinding.
         {"Host": "example.com:{port}"},
         {"Host": "example.com"},
@@ -154,5 +156,5 @@ def test_a_buckets_cors_rules_open_nothing(endpoint: Endpoint) -> None:
 
 
 def test_a_user_who_types_the_address_is_answered(endpoint: Endpoint) -> None:
-    sent = S3 | {"Host": host(endpoint), "Sec-Fetch-Site": "none"}
+    sent = S3 | {"Host": host(endpoint), "Sec-Fetch-Site": "none", "User-Agent": "Mozilla/5.0"}
     assert answer(endpoint, "GET", f"/{BUCKET}?list-type=2", sent, b"")[0] == 200
