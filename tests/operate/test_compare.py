@@ -226,6 +226,19 @@ def compared(old: str, new: str, *options: str) -> tuple[int, list[str]]:
     return done.exit_code, done.output.splitlines()
 
 
+def test_a_copy_of_a_trails_files_is_compared_with_objects(bucket: Any, tmp_path: Path) -> None:
+    # docs/security.md: a trail has a folder for each Region, above those of the days.
+    for region, day, line in (("us-east-1", 23, TOKYO), ("ap-northeast-1", 24, OSAKA)):
+        path = tmp_path / "trail" / region / f"2026/11/{day}" / "x.json.gz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(gzip.compress(f'{{"Records":[{line}]}}'.encode()))
+    forged = TOKYO.replace(ID, "forged")
+    bucket("new/2026/11/24/x", f"{TOKYO}\n{OSAKA}\n{forged}\n".encode())
+    new = "s3://amzn-s3-demo-bucket/new/"
+    status, lines = compared(str(tmp_path / "trail"), new, "--start", "2026-11-24")
+    assert (status, lines[2:]) == (1, ["only new has 1: forged"])
+
+
 def test_the_days_of_both_sides_are_read_in_s3(bucket: Any, tmp_path: Path) -> None:
     bucket("old/2026/11/23/13/s-1", b"no event\n")
     bucket("old/2026/11/24/13/s-1", envelope([TOKYO]))
