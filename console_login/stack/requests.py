@@ -296,10 +296,16 @@ _ABUSES = {
     ),
     "role": (
         *("iam:PassRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"),
-        *("iam:UpdateAssumeRolePolicy", "sts:AssumeRole"),
+        *("iam:UpdateAssumeRolePolicy", "iam:DeleteRolePermissionsBoundary", "sts:AssumeRole"),
     ),
-    "alarm": ("cloudwatch:DeleteAlarms", "cloudwatch:DisableAlarmActions"),
-    "trail": ("cloudtrail:StopLogging", "cloudtrail:PutEventSelectors", "cloudtrail:DeleteTrail"),
+    "alarm": (
+        *("cloudwatch:DeleteAlarms", "cloudwatch:DisableAlarmActions"),
+        *("cloudwatch:PutMetricAlarm", "cloudwatch:SetAlarmState"),
+    ),
+    "trail": (
+        *("cloudtrail:StopLogging", "cloudtrail:PutEventSelectors"),
+        *("cloudtrail:UpdateTrail", "cloudtrail:DeleteTrail"),
+    ),
 }
 
 
