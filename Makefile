@@ -63,10 +63,9 @@ soak: setup ## Run a million events through the pipeline, account for each one, 
 
 .PHONY: test
 test: ## Run the linters and every test, without AWS and without Docker
-	@echo "The linters and every test take about six minutes on two cores."
+	@echo "The linters and every test take about nine minutes on two cores."
 	@$(MAKE) --no-print-directory lint
-	@# One more than the processors: many tests wait for a process or a deadline.
-	$(VENV)/bin/pytest --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadgroup
+	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
 
 # `uv tool run` checks no hashes; `uv pip sync` does.
 $(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
