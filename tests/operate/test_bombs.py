@@ -86,11 +86,11 @@ def test_redrive_names_the_object_and_sends_the_others(tmp_path: Path) -> None:
         GOOD,
     ]
     assert bounded(REDRIVE, *bodies, folder=tmp_path) == [
-        "0 None more than 10,000 of its lines are no error records",
+        "0 None more than 10,000 of its lines are not error records",
         "1 None it has more than 1,000,000 lines",
-        "2 None it holds more than 100 MiB",
-        "3 None its records take more than 3 s to judge",
-        "4 1 the line is no JSON",
+        "2 None it contains more than 100 MiB",
+        "3 None its records take more than 3 s to check",
+        "4 1 the line is not JSON",
         "2 sent",
     ]
 

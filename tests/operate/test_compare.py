@@ -41,9 +41,9 @@ def test_the_same_sign_ins_are_the_same_whatever_else_one_side_has(tmp_path: Pat
     assert (status, lines) == (
         0,
         [
-            "old  3 events, 0 copies besides",
-            "new  3 events, 1 copy besides",
-            "the same events on both sides",
+            "old  3 events, and 0 extra copies",
+            "new  3 events, and 1 extra copy",
+            "both sides have the same events",
         ],
     )
 
@@ -51,15 +51,15 @@ def test_the_same_sign_ins_are_the_same_whatever_else_one_side_has(tmp_path: Pat
 def test_what_one_side_lacks_is_named_and_exits_with_1(tmp_path: Path) -> None:
     status, lines = run(tmp_path, f"{TOKYO}\n", f"{OSAKA}\n{NO_ID}\n")
     assert status == 1
-    assert lines[2] == f"only old has 1: {json.loads(TOKYO)['eventID']}"
-    assert lines[3].startswith(f"only new has 2: {json.loads(OSAKA)['eventID']}, sha256:")
+    assert lines[2] == f"only in old (1): {json.loads(TOKYO)['eventID']}"
+    assert lines[3].startswith(f"only in new (2): {json.loads(OSAKA)['eventID']}, sha256:")
 
 
 @pytest.mark.parametrize("name", [[], {}, None, 1, ["ConsoleLogin"]], ids=str)
 def test_a_name_that_is_no_text_is_not_selected(name: Any, tmp_path: Path) -> None:
     line = json.dumps(json.loads(OSAKA) | {"eventName": name})
     status, lines = run(tmp_path, f"{TOKYO}\n", f"{line}\n{TOKYO}\n")
-    assert (status, lines[-1]) == (0, "the same events on both sides")
+    assert (status, lines[-1]) == (0, "both sides have the same events")
 
 
 def test_other_events_count_where_they_are_asked_for(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_cut_line_is_counted_and_named_on_its_side(damaged: str, tmp_path: Pat
     assert (status, lines[2:]) == (
         1,
         [
-            f"{damaged} has 1 line not understood:",
+            f"{damaged} has 1 unreadable line:",
             f"  {place} line 2: the line is not JSON, or is cut off",
         ],
     )
@@ -107,13 +107,13 @@ def test_a_cut_line_is_counted_and_named_on_its_side(damaged: str, tmp_path: Pat
 
 def test_glued_sign_ins_are_each_compared(tmp_path: Path) -> None:
     status, lines = run(tmp_path, f"{NO_ID}\n{TOKYO}{OSAKA}\n", f"{NO_ID}\n")
-    assert (status, lines[0]) == (1, "old  3 events, 0 copies besides")
-    assert lines[2] == f"only old has 2: {', '.join(sorted([ID, json.loads(OSAKA)['eventID']]))}"
+    assert (status, lines[0]) == (1, "old  3 events, and 0 extra copies")
+    assert lines[2] == f"only in old (2): {', '.join(sorted([ID, json.loads(OSAKA)['eventID']]))}"
 
 
 def test_no_more_than_ten_places_are_named_and_none_of_the_text(tmp_path: Path) -> None:
     status, lines = run(tmp_path, f"{TOKYO}\n" + "alice\n" * 12, f"{TOKYO}\n")
-    assert (status, lines[2], len(lines[3:])) == (1, "old has 12 lines not understood:", 11)
+    assert (status, lines[2], len(lines[3:])) == (1, "old has 12 unreadable lines:", 11)
     assert lines[-1] == "  and 2 more"
     assert "alice" not in "".join(lines)
 
@@ -137,7 +137,7 @@ def test_objects_of_every_kind_of_processing_are_compared(tmp_path: Path) -> Non
     old = CONTROL_MESSAGE.encode() + envelope([TOKYO, OTHER]) + envelope([OSAKA])
     new = b"".join(map(gz, (envelope([TOKYO]), envelope([OSAKA, OTHER]))))
     status, lines = run(tmp_path, old, new)
-    assert (status, lines[0]) == (0, "old  2 events, 0 copies besides")
+    assert (status, lines[0]) == (0, "old  2 events, and 0 extra copies")
 
 
 # Content --------------------------------------------------------------------------------
@@ -146,15 +146,15 @@ def test_objects_of_every_kind_of_processing_are_compared(tmp_path: Path) -> Non
 def test_one_id_with_two_contents_is_named(tmp_path: Path) -> None:
     changed = TOKYO.replace("Success", "Failure")
     status, lines = run(tmp_path, f"{TOKYO}\n", f"{changed}\n")
-    named = f"the same eventID with different content: 1: {ID}"
+    named = f"same eventID with different content (1): {ID}"
     assert (status, lines[2:]) == (1, [named])
 
 
 def test_one_id_with_two_contents_on_both_sides_is_no_copy(tmp_path: Path) -> None:
     both = f"{TOKYO}\n{TOKYO.replace('Success', 'Failure')}\n{TOKYO}\n"
     status, lines = run(tmp_path, both, both)
-    named = f"the same eventID with different content: 1: {ID}"
-    assert (status, lines[1:]) == (1, ["new  1 event, 1 copy besides", named])
+    named = f"same eventID with different content (1): {ID}"
+    assert (status, lines[1:]) == (1, ["new  1 event, and 1 extra copy", named])
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_forged_copy_is_never_the_same(forged: str, tmp_path: Path) -> None:
     for old, new in ((TOKYO, forged), (TOKYO, f"{TOKYO}\n{forged}")):
         status, lines = run(tmp_path, old, new)
         assert status == 1
-        assert lines[-1].startswith("the same eventID with different content: 1: ")
+        assert lines[-1].startswith("same eventID with different content (1): ")
 
 
 def test_many_contents_of_one_id_take_linear_time(tmp_path: Path) -> None:
@@ -193,9 +193,9 @@ def test_too_many_events_are_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_deep_event_is_compared(tmp_path: Path) -> None:
     deep = TOKYO[:-1] + ',"a":' + '{"a":' * 3000 + "1" + "}" * 3000 + "}"
-    assert run(tmp_path, deep, deep)[1][-1] == "the same events on both sides"
+    assert run(tmp_path, deep, deep)[1][-1] == "both sides have the same events"
     _, lines = run(tmp_path, deep, TOKYO)
-    assert lines[-1] == f"the same eventID with different content: 1: {ID}"
+    assert lines[-1] == f"same eventID with different content (1): {ID}"
 
 
 def test_json_that_says_the_same_is_the_same(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_copy_of_a_trails_files_is_compared_with_objects(bucket: Any, tmp_path
     bucket("new/2026/11/24/x", f"{TOKYO}\n{OSAKA}\n{forged}\n".encode())
     new = "s3://amzn-s3-demo-bucket/new/"
     status, lines = compared(str(tmp_path / "trail"), new, "--start", "2026-11-24")
-    assert (status, lines[2:]) == (1, ["only new has 1: forged"])
+    assert (status, lines[2:]) == (1, ["only in new (1): forged"])
 
 
 def test_the_days_of_both_sides_are_read_in_s3(bucket: Any, tmp_path: Path) -> None:
@@ -250,10 +250,10 @@ def test_the_days_of_both_sides_are_read_in_s3(bucket: Any, tmp_path: Path) -> N
     old, new = "s3://amzn-s3-demo-bucket/old/", "s3://amzn-s3-demo-bucket/new/"
     range_of_days = ("--start", "2026-11-24", "--end", "2026-11-25")
     status, lines = compared(old, new, *range_of_days)
-    assert (status, lines[-1]) == (0, "the same events on both sides"), lines
+    assert (status, lines[-1]) == (0, "both sides have the same events"), lines
     (tmp_path / "new").write_text(f"{OSAKA}\n")
     status, lines = compared(old, str(tmp_path / "new"), "--start", "2026-11-25")
-    assert (status, lines[-1]) == (0, "the same events on both sides"), lines
+    assert (status, lines[-1]) == (0, "both sides have the same events"), lines
     status, lines = compared(old, new, "--start", "2026-11-24")
     assert (status, lines[0].startswith("s3://amzn-s3-demo-bucket/new/2026/11/24/: no ob")) == (
         2,

@@ -470,15 +470,15 @@ def test_what_is_no_error_record_is_named_and_ends_nothing(bucket: Bucket) -> No
     # Not the folder.
     assert plan.objects == 6
     assert [tuple(each) for each in plan.unusable] == [
-        (junk, 1, "the line is no JSON"),
+        (junk, 1, "the line is not JSON"),
         (junk, 2, "the line has no rawData"),
         (junk, 3, "the line has no rawData"),
-        (junk, 4, "rawData is no base64"),
-        (junk, 5, "the line is no JSON"),
+        (junk, 4, "rawData is not base64"),
+        (junk, 5, "the line is not JSON"),
         (junk, 6, "the line is too long"),
         (junk, 8, "the line has no rawData"),
         (junk, 9, "rawData is larger than any record"),
-        (junk, 10, "the line is no JSON"),
+        (junk, 10, "the line is not JSON"),
         (cut, None, "its gzip is damaged"),
         (damaged, None, "its gzip is damaged"),
         (tail, None, "its gzip is damaged"),
@@ -532,8 +532,8 @@ def test_an_object_that_changes_after_the_plan_is_not_sent(bucket: Bucket) -> No
     assert ids(firehose.accepted) == Counter(["c"])
     assert (result.sent, result.not_tried, result.is_complete) == (1, 2, False)
     assert [each.reason for each in result.unusable] == [
-        "it was written anew in the meantime",
-        "it is gone",
+        "it was overwritten in the meantime",
+        "it no longer exists",
     ]
 
 
@@ -804,8 +804,8 @@ def test_an_object_to_mark_that_changes_is_not_marked(
     result = doing.send(plan)
     assert (result.marked, result.is_complete) == (0, False)
     assert [each.reason for each in result.unusable] == [
-        "it was written anew in the meantime",
-        "it is gone",
+        "it was overwritten in the meantime",
+        "it no longer exists",
     ]
     assert bucket.tags(key) == {}
 
@@ -837,7 +837,7 @@ def test_what_an_operator_settles_is_shown_marked_and_left_out(
     main(monkeypatch, Clients(FakeFirehose()), *asked, "--dry-run", code=0)
     out = capsys.readouterr().out
     assert f"{damaged}\n  line 1: malformed_event, not sent\n  line 2: would deliver 1\n" in out
-    assert f"{junk} line 1: the line is no JSON, not sent\n" in out
+    assert f"{junk} line 1: the line is not JSON, not sent\n" in out
     assert out.endswith("\ndry run: nothing settled\n")
     main(monkeypatch, Clients(FakeFirehose()), *asked, code=1, answer="n\n")
     printed = capsys.readouterr()
@@ -1171,7 +1171,7 @@ def test_json_for_machines(
         "events_delivered": 1,
         "events_damaged": 0,
     }
-    assert document["unusable"] == [{"key": key, "line": 1, "reason": "the line is no JSON"}]
+    assert document["unusable"] == [{"key": key, "line": 1, "reason": "the line is not JSON"}]
     problem = document["result"].pop("problem")
     assert "timeout" in problem.lower()
     assert document["result"] == {
