@@ -99,12 +99,12 @@ DRAIN = """
 import sys
 from pathlib import Path
 from support import TOKYO
-from test_drain import DAY, FakeAccess, whole
+from test_drain import DAY, FakeAccess, completed
 from console_login.operate import drain, error_objects
 error_objects.MAX_DECOMPRESSED_BYTES = 100 * 1024 * 1024
 for folder, path in zip(("p/processing-failed", "p"), sys.argv[1:]):
     body = Path(path).read_bytes()
-    _, found = whole(FakeAccess([TOKYO], {f"{folder}/{DAY}/e": body}), wait_minutes=0)
+    _, found = completed(FakeAccess([TOKYO], {f"{folder}/{DAY}/e": body}), wait_minutes=0)
     print(found.unread, len(found.missing), found.is_safe)
 """
 
