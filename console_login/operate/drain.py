@@ -50,7 +50,7 @@ _WINDOW = timedelta(hours=24)
 # CloudTrail's events reach the log group minutes after their timestamps.
 _LATE = timedelta(minutes=15)
 
-# For the difference between the bucket's and the log group's clocks, and for whole seconds.
+# Tolerance for the clocks of the bucket and the log group, and for whole seconds.
 _CLOCKS = timedelta(minutes=1)
 
 # Firehose's metrics: CloudWatch's period, and the maximum age of the newest value. The value of the
@@ -212,12 +212,12 @@ class Drain:
             pass
 
     def _window(self) -> tuple[datetime, datetime | None]:
-        """Return when events began to pass the filter, and when that ended, if it is known."""
+        """Return the start and, if known, the end of the time in which events passed the filter."""
         now = self._time()
         end = None
         if self.options.end is not None:
             if self.filters:
-                raise DrainError("--end is for a deleted filter, and this one exists: omit --end")
+                raise DrainError("--end is for a deleted filter, but the filter exists: omit --end")
             end = moment("--end", self.options.end, self._zone, now)
             if end > now:
                 raise DrainError(f"--end {text(end)} is in the future: omit --end to use now")
@@ -228,7 +228,7 @@ class Drain:
             if start >= (end or now):
                 raise DrainError(f"--start {text(start)} is not before {text(end or now)}")
             return start, end
-        # Not the filter's creation: events that passed a replaced filter may be in transit.
+        # Do not start at the filter's creation: events of a replaced filter may be in transit.
         start = (end or now) - _WINDOW
         return max(start, self.stack.created or start), end
 
@@ -319,7 +319,7 @@ class Drain:
             return
         event_id, digest = identity(message)
         name = event_id if _EVENT_ID.fullmatch(event_id) else f"sha256:{digest}"
-        # The earliest timestamp of its copies.
+        # Keep the earliest timestamp of all copies.
         _, first = self._expected.get(digest, ("", event["timestamp"]))
         self._expected[digest] = name, min(first, event["timestamp"])
         if len(self._expected) > MAX_EVENTS:
@@ -529,7 +529,7 @@ class Drain:
         return self._command("doctor")
 
     def tail_delivery_log(self) -> str:
-        """Return the command that shows Firehose's errors. A stack output would be only text."""
+        """Return the command that shows Firehose's errors. The stack's output of it is only text."""
         group = f"/aws/kinesisfirehose/{self.stream_name}"
         return commands.aws(self.access, "logs", "tail", group, "--since", "1d", "--follow")
 

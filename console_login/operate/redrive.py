@@ -1,8 +1,9 @@
 """Send failed records to the stream again: those from which the function would deliver an event.
 
-A record is sent at least once. A tag of each error object records which records were accepted,
-after each batch and before the next; an object is never changed or deleted. An object with nothing
-to send is marked in the same tag, and an object that an operator gives up in another tag.
+A record is sent at least once. A tag of each error object lists the records that were certainly
+accepted; it is written after each batch and before the next. Objects are never changed or deleted.
+An object with nothing to send is marked in the same tag, and one that an operator gives up in
+another.
 """
 
 import time
@@ -86,7 +87,7 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
             f"stack {stack.name} has no {error}: name a stack of template.yaml"
         ) from error
     if prefix is not None and not prefix.startswith(folder):
-        raise OptionError(f"--prefix {prefix}: use a prefix under {folder}, of failed records")
+        raise OptionError(f"--prefix {prefix} must begin with {folder}, as failed records do")
     stream_name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
     # A * selects every event, whatever is beside it; the current template allows only a lone *.
     return Target(bucket, prefix or folder, stream_name, "*" if "*" in names.split(",") else names)
@@ -294,7 +295,7 @@ class Redrive:
         raise OptionError(f"--settle {key}: there is no such object under {place}")
 
     def _planned_lines(self, listed: ListedObject, sent: Lines) -> list[PlannedRecord | JunkLine]:
-        """Read the object to its end before any line counts: the damage may be at the end."""
+        """Return the object's lines. Reads it completely first: damage may be near its end."""
         body = error_objects.read(self._s3, self._target.bucket, listed)
         ends_at = time.monotonic() + MAX_OBJECT_SECONDS
         planned: list[PlannedRecord | JunkLine] = []
@@ -406,8 +407,8 @@ class Redrive:
             return self._tags.record(key, sent, is_complete=is_complete)
         except (AccessError, TagError) as error:
             raise _StoppedError(
-                f"{key}: {counted(len(accepted), 'record was', 'records were')} sent, but this"
-                f" could not be recorded in its tags, so they will be sent again: {error}"
+                f"{key}: {counted(len(accepted), 'record was', 'records were')} sent but not"
+                f" recorded in its tags, and will be sent again: {error}"
             ) from error
 
     def _batches(self, waiting: Iterable[tuple[int, bytes]]) -> Iterator[_Waiting]:

@@ -821,7 +821,7 @@ def test_folders_are_in_the_stacks_time_zone() -> None:
 
 def test_invalid_options() -> None:
     for options, words in (
-        ({"end": "1h"}, "--end is for a deleted filter, and this one exists"),
+        ({"end": "1h"}, "--end is for a deleted filter, but the filter exists"),
         ({"start": "2030-01-01"}, "is not before"),
     ):
         with pytest.raises(DrainError, match=words):

@@ -1055,7 +1055,7 @@ def main(
         (["--stack", "s", "--bucket", "b"], "--bucket cannot be combined with --stack"),
         (["--stack", "s", "--stream", "b"], "--stream cannot be combined with --stack"),
         (["--stack", "s", "--event-names", "b"], "--event-names cannot be combined with --stack"),
-        (["--stack", "s", "--prefix", "consolelogin/2026/"], "prefix under consolelogin/proc"),
+        (["--stack", "s", "--prefix", "consolelogin/2026/"], "must begin with consolelogin/proc"),
         (["--stack", "s", "--json"], "needs --yes or --dry-run"),
         (["--stack", "s", "--yes", "--dry-run"], "--yes cannot be combined with --dry-run"),
         (
