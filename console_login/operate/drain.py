@@ -529,7 +529,7 @@ class Drain:
         return self._command("doctor")
 
     def tail_delivery_log(self) -> str:
-        """Return the command that shows Firehose's errors. The stack's output of it is only text."""
+        """Return the command that shows Firehose's errors, because a stack output is only text."""
         group = f"/aws/kinesisfirehose/{self.stream_name}"
         return commands.aws(self.access, "logs", "tail", group, "--since", "1d", "--follow")
 

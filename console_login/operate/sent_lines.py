@@ -117,7 +117,7 @@ class Progress(NamedTuple):
 
 
 def tag_of(stream_name: str) -> str:
-    """Return the tag's name; it has the stream, because another stream may only be a trial."""
+    """Return the tag's name, with the stream: lines sent to a trial stream are sent here too."""
     return f"redriven:{stream_name}"
 
 
@@ -150,7 +150,7 @@ def _progress(tags: Mapping[str, str], stream_name: str) -> Progress:
 
 
 class ProgressTags:
-    """Reads and writes the tags that record which lines were, or will not be, sent to a stream."""
+    """The tags of objects that record what was sent to one stream, and what will not be sent."""
 
     def __init__(self, s3: Any, bucket: str, stream_name: str) -> None:
         self._s3 = s3
