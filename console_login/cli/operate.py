@@ -473,7 +473,7 @@ def drain(
     from console_login.operate.progress_bar import watched
 
     options.check_answer(yes, dry_run, as_json)
-    job = draining.Drain(options.access(endpoint_url, region, profile), draining.Asked(**chosen))
+    job = draining.Drain(options.access(endpoint_url, region, profile), draining.Options(**chosen))
     found = job.look()
 
     say = functools.partial(shown.say, err=as_json)

@@ -1,4 +1,4 @@
-"""Two sides' events compared by `eventID` and content: what only one of them has."""
+"""Compare the events of two sides by `eventID` and content: find those that only one side has."""
 
 import io
 import re
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 MAX_NAMED = 10
 MAX_DAYS = 400
-# Of one side, some 500 bytes each.
+# Per side; an event takes about 500 bytes of memory.
 MAX_EVENTS = 1_000_000
 
-# Printed: nothing but an id may come through.
+# These ids are printed, so nothing else may pass.
 _EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 
@@ -31,7 +31,7 @@ class CompareError(UserError):
 
 
 class Days(NamedTuple):
-    """Folders of days, from the first to the last."""
+    """The days from the first to the last; iteration yields their folders."""
 
     first: date
     last: date
@@ -45,9 +45,9 @@ class Days(NamedTuple):
 class Side:
     """The selected events of one side.
 
-    lines: with copies. events: by what names an event, its `eventID` if it has one, the digests of
-    its content, of which there should be one.
-    unreadable_count, unreadable: what is no event, and the first of it.
+    lines: number of events, with copies. events: the digests of each event's content, of which
+    there should be one, by its `eventID`, or by a digest if it has no valid `eventID`.
+    unreadable_count, unreadable: number of unreadable parts, and the first of them.
     """
 
     lines: int
@@ -62,7 +62,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides and what tells them apart."""
+    """Two sides and their differences."""
 
     old: Side
     new: Side
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def differing(self) -> list[str]:
-        """The events that have more than one content, on one side or between the two."""
+        """The events with more than one content, on one side or between the two."""
         nothing: set[str] = set()
         old, new = self.old.events, self.new.events
         return sorted(
@@ -88,23 +88,21 @@ class Comparison:
 
     @property
     def is_same(self) -> bool:
-        """Whether both sides have the same events, at least one, and nothing else was in them."""
+        """Whether both sides have the same events, at least one, and no unreadable parts."""
         is_read = not (self.old.unreadable_count or self.new.unreadable_count)
         is_equal = self.old.events == self.new.events and not self.differing
         return bool(self.old.events) and is_equal and is_read
 
 
 def days(start: str | None, end: str | None) -> Days | None:
-    """Return the days from `--start` to `--end`, by default that of `--start` alone."""
+    """Return the days from `--start` to `--end`; without `--end`, only the day of `--start`."""
     if start is None:
         if end is not None:
-            raise CompareError("--end goes with --start")
+            raise CompareError("--end needs --start")
         return None
     first, last = _day("--start", start), _day("--end", end or start)
     if not 0 <= (last - first).days < MAX_DAYS:
-        raise CompareError(
-            f"--end {last}: write {first} or one of the {MAX_DAYS - 1} days after it"
-        )
+        raise CompareError(f"--end {last}: use {first} or one of the {MAX_DAYS - 1} days after it")
     return Days(first, last)
 
 
@@ -112,20 +110,20 @@ def _day(option: str, text: str) -> date:
     try:
         return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "")
     except ValueError as error:
-        raise CompareError(f"{option} {text}: not a day; write 2026-11-24") from error
+        raise CompareError(f"{option} {text} is not a day, such as 2026-11-24") from error
 
 
 def compare(
     old: str, new: str, event_names: str, chosen: Days | None = None, access: "Access | None" = None
 ) -> Comparison:
-    """Compare the events of two files, folders or places in S3.
+    """Compare the events of two files, folders or S3 prefixes.
 
-    old, new: a path, or `s3://BUCKET/PREFIX`, under which are folders of the `chosen` days.
-    event_names: as in EventNames. Objects of Firehose need no extension, and may be gzip.
-    Raises SourceError for what cannot be read, CompareError and AccessError.
+    old, new: a path, or `s3://BUCKET/PREFIX` with folders of the `chosen` days.
+    event_names: as in EventNames. Firehose's objects need no extension, and may be gzip.
+    Raises SourceError if a side cannot be read, CompareError, AccessError.
     """
     if chosen is not None and not any(side.startswith("s3://") for side in (old, new)):
-        raise CompareError("--start is for s3://BUCKET/PREFIX: a folder is read whole")
+        raise CompareError("--start is for s3://BUCKET/PREFIX: a folder is read completely")
     names = frozenset(name.strip() for name in event_names.split(","))
     selected = None if "*" in event_names else names
     first, second = (_side(_read(side, chosen, access), selected) for side in (old, new))
@@ -141,13 +139,13 @@ def _read(side: str, chosen: Days | None, access: "Access | None") -> Iterable[E
 
 
 def _in_s3(access: "Access", side: str, chosen: Days) -> Iterator[Event | Unreadable]:
-    """Yield what the objects in the folders of the chosen days hold."""
-    # boto3 takes half a second to import, and folders need none.
+    """Yield the events of the objects in the folders of the chosen days."""
+    # boto3 takes half a second to import, and local folders do not need it.
     from console_login.operate import error_objects as objects
 
     place = _S3.fullmatch(side)
     if place is None:
-        raise CompareError(f"{side}: write s3://BUCKET/PREFIX")
+        raise CompareError(f"{side} is not an S3 prefix, such as s3://BUCKET/PREFIX")
     bucket, prefix = place[1], place[2] or ""
     s3 = access.client("s3")
     count = 0
@@ -163,7 +161,9 @@ def _in_s3(access: "Access", side: str, chosen: Days) -> Iterator[Event | Unread
                 yield from read(name, io.BufferedReader(io.BytesIO(body)))
     if not count:
         folder = f"s3://{bucket}/{prefix}{chosen.first:%Y/%m/%d}/"
-        raise SourceError(f"{folder}: no object there, nor on the days after it, if any: check it")
+        raise SourceError(
+            f"{folder} and the chosen days after it have no objects: check the prefix"
+        )
 
 
 def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) -> Side:
@@ -177,7 +177,7 @@ def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) 
                 unreadable.append(each)
         elif selected is None or _is_in(selected, each.fields.get("eventName")):
             lines += 1
-            # What JSON says, however it is written: Firehose's own extraction keeps line breaks.
+            # Compare the JSON values, not the text: Firehose's own extraction keeps line breaks.
             digest = content_digest(each.message)
             event_id = each.fields.get("eventID")
             is_id = isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id)
@@ -192,27 +192,27 @@ def _side(found: Iterable[Event | Unreadable], selected: frozenset[str] | None) 
 
 
 def _is_in(selected: frozenset[str], name: object) -> bool:
-    # A forged line can have a list there, which no set can look up.
+    # A forged line can have a list there, which cannot be looked up in a set.
     return isinstance(name, str) and name in selected
 
 
 def words(comparison: Comparison) -> Iterator[str]:
-    """Yield the comparison in lines: ids, counts and places, nothing of an event."""
+    """Yield the lines that show the comparison: ids, counts and places, but no event content."""
     sides = (("old", comparison.old), ("new", comparison.new))
     for heading, side in sides:
         events = counted(len(side.events), "event")
-        yield f"{heading}  {events}, {counted(side.copies, 'copy', 'copies')} besides"
+        yield f"{heading}  {events}, and {counted(side.copies, 'extra copy', 'extra copies')}"
     for heading, names in (
-        ("only old has", comparison.only_old),
-        ("only new has", comparison.only_new),
-        ("the same eventID with different content:", comparison.differing),
+        ("only in old", comparison.only_old),
+        ("only in new", comparison.only_new),
+        ("same eventID with different content", comparison.differing),
     ):
         if names:
             more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
-            yield f"{heading} {len(names):,}: {', '.join(names[:MAX_NAMED])}{more}"
+            yield f"{heading} ({len(names):,}): {', '.join(names[:MAX_NAMED])}{more}"
     for heading, side in sides:
         if side.unreadable_count:
-            yield f"{heading} has {counted(side.unreadable_count, 'line')} not understood:"
+            yield f"{heading} has {counted(side.unreadable_count, 'unreadable line')}:"
         for place, reason in side.unreadable:
             yield f"  {place}: {reason}"
         if side.unreadable_count > MAX_NAMED:
@@ -220,4 +220,4 @@ def words(comparison: Comparison) -> Iterator[str]:
     if not comparison.old.events | comparison.new.events:
         yield "neither side has a selected event"
     elif comparison.is_same:
-        yield "the same events on both sides"
+        yield "both sides have the same events"

@@ -1,7 +1,7 @@
-"""The check that no `eventID` has lines that differ: one of them is forged.
+"""Check that lines with the same `eventID` do not differ: if they do, one of them is forged.
 
-Who may write into the log group, the stream or the bucket can write a line with the `eventID` of a
-sign-in. What redelivery repeats is the same line.
+Anyone who can write to the log group, the stream or the bucket can write a line with the `eventID`
+of a sign-in. A redelivery repeats the same line.
 """
 
 import json
@@ -20,7 +20,7 @@ from console_login.operate.subject import Subject
 from console_login.stack.limits import MIB
 from console_login.stack.prefix import time_zone
 
-# What is read at most, the newest objects first.
+# Limits of what is read; the newest objects come first.
 MAX_LISTED = 50_000
 MAX_OBJECTS = 1000
 MAX_READ_BYTES = 256 * MIB
@@ -29,16 +29,16 @@ MAX_SECONDS = 2 * 60
 
 MAX_NAMED = 5
 
-# Printed: nothing but an id may come through.
+# These ids are printed, so nothing else may pass.
 _EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class _BoundError(Exception):
-    """More would have to be read than is read at most; the message names the bound."""
+    """A limit of what is read is exceeded; the message names the limit."""
 
 
 def check_copies(subject: Subject) -> Checked:
-    """Find an `eventID` of which the window's objects have lines that say different things."""
+    """Find each `eventID` with differing lines in the objects of the window."""
     lines = _Lines()
     listed: list[ListedObject] = []
     read = 0
@@ -49,19 +49,20 @@ def check_copies(subject: Subject) -> Checked:
             read += 1
     except _BoundError as error:
         yield Unchecked(
-            f"{read:,} of {counted(len(listed), 'object')} were read, the newest: {error};"
-            " fewer --hours read less, and the saved query differing-lines of athena.yaml reads all"
+            f"only the newest {read:,} of {counted(len(listed), 'object')} were read: {error};"
+            " use fewer --hours to read less, or the saved query differing-lines of athena.yaml to"
+            " read all"
         )
     except AccessError as error:
-        # It would be refused for the next object too; what was found counts.
+        # The next object would be refused too. Report what was found until now.
         yield Unchecked(str(error))
     if lines.unread:
         more = f" and {len(lines.unread) - MAX_NAMED:,} more" if lines.unread[MAX_NAMED:] else ""
-        yield Unchecked(f"not read: {'; '.join(lines.unread[:MAX_NAMED])}{more}")
+        yield Unchecked(f"could not be read: {'; '.join(lines.unread[:MAX_NAMED])}{more}")
     if lines.without_id:
-        yield Unchecked(f"{counted(lines.without_id, 'line')} without an eventID")
+        yield Unchecked(f"{counted(lines.without_id, 'line has', 'lines have')} no eventID")
     yield (
-        f"{counted(lines.count, 'line')} in {counted(read, 'object')} of"
+        f"{counted(lines.count, 'line')} in {counted(read, 'object')} of the last"
         f" {counted(subject.hours, 'hour')}"
     )
     if differing := sorted(name for name, found in lines.contents.items() if len(found) > 1):
@@ -74,11 +75,11 @@ def _finding(subject: Subject, differing: list[str]) -> Finding:
     attributes = (f"AttributeKey=EventId,AttributeValue={name}" for name in names)
     return Finding(
         f"{counted(len(differing), 'eventID has', 'eventIDs have')} lines that differ:"
-        f" {', '.join(names)}{more}; CloudTrail writes one, so somebody else writes into the log"
-        " group, the stream or the bucket",
+        f" {', '.join(names)}{more}; CloudTrail writes one line for each, so somebody else writes"
+        " to the log group, the stream or the bucket",
         [
-            "# the lines: the saved query differing-lines of athena.yaml",
-            "# what CloudTrail recorded, of 90 days, in the Region of the sign-in",
+            "# to see the lines, run the saved query differing-lines of athena.yaml",
+            "# what CloudTrail recorded in the last 90 days, in the Region of the sign-in",
             *(
                 subject.aws("cloudtrail", "lookup-events", "--lookup-attributes", each)
                 for each in attributes
@@ -96,7 +97,7 @@ def _listed(subject: Subject) -> list[ListedObject]:
             if each.written is not None and each.written >= since:
                 found.append(each)
             if len(found) > MAX_LISTED:
-                raise _BoundError(f"there are more than {MAX_LISTED:,}")
+                raise _BoundError(f"there are more than {MAX_LISTED:,} objects")
     return sorted(found, key=lambda each: (each.written or since, each.key), reverse=True)
 
 
@@ -110,10 +111,10 @@ def _folders(subject: Subject, since: datetime) -> Iterator[str]:
 
 
 class _Lines:
-    """What the lines of some objects say.
+    """The contents of the lines of some objects.
 
-    contents: the digests of what the lines with an `eventID` say, by the `eventID`.
-    unread: objects, or parts of them, and why.
+    contents: the digests of the lines' contents, by `eventID`.
+    unread: objects and lines that could not be read, and why.
     """
 
     def __init__(self) -> None:
@@ -130,14 +131,14 @@ class _Lines:
         self._objects += 1
         self._bytes += listed.size
         if self._objects > MAX_OBJECTS:
-            raise _BoundError(f"no more than {MAX_OBJECTS:,} are read")
+            raise _BoundError(f"the limit is {MAX_OBJECTS:,} objects")
         if self._bytes > MAX_READ_BYTES:
-            raise _BoundError(f"no more than {MAX_READ_BYTES // MIB:,} MiB are read")
+            raise _BoundError(f"the limit is {MAX_READ_BYTES // MIB:,} MiB")
         try:
             body = error_objects.read(subject.access.client("s3"), subject.bucket, listed)
             for line in error_objects.lines(body):
                 if time.monotonic() > self._ends_at:
-                    raise _BoundError(f"no more than {MAX_SECONDS // 60} minutes are allowed")
+                    raise _BoundError(f"the limit is {MAX_SECONDS // 60} minutes")
                 if line is None:
                     self.unread.append(f"{listed.key}: a line is too long")
                 elif line.strip():
@@ -148,7 +149,7 @@ class _Lines:
     def _add(self, line: str) -> None:
         self.count += 1
         if self.count > MAX_LINES:
-            raise _BoundError(f"no more than {MAX_LINES:,} lines are read")
+            raise _BoundError(f"the limit is {MAX_LINES:,} lines")
         try:
             event_id = json.loads(line)["eventID"]
         except (ValueError, RecursionError, KeyError, TypeError):

@@ -7,7 +7,7 @@ from typing import Any
 from console_login.counts import counted
 from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding
-from console_login.operate.sent_lines import is_whole
+from console_login.operate.sent_lines import is_finished
 from console_login.operate.subject import Subject
 from console_login.stack.limits import PROCESSING_FAILED
 from console_login.stack.prefix import Prefix, time_zone
@@ -72,7 +72,7 @@ def check_errors(subject: Subject) -> Checked:
 
 def _is_redriven(subject: Subject, key: str) -> bool:
     tags = subject.call("s3", "get_object_tagging", Bucket=subject.bucket, Key=key)["TagSet"]
-    return is_whole({each["Key"]: each["Value"] for each in tags}, subject.stream_name)
+    return is_finished({each["Key"]: each["Value"] for each in tags}, subject.stream_name)
 
 
 def check_delivery(subject: Subject) -> Checked:

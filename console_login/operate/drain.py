@@ -1,9 +1,9 @@
-"""Before a stack is deleted: delete its subscription filter, wait for what was on its way.
+"""Delete a stack's subscription filter and wait for the events in transit.
 
-`DeleteDeliveryStream` deletes what Firehose still has in its buffers: up to both buffers, or a
-day's backlog while it cannot write. So the events of the log group that passed the filter are
-looked for in the bucket, one by one. What backfill or redrive put into the stream is in no log
-group of this time: Firehose's metric of its oldest record tells. Only the filter is deleted.
+`DeleteDeliveryStream` deletes the records in Firehose's buffers: up to both buffers, or a day's
+backlog while Firehose cannot write. So drain looks in the bucket for each event of the log group
+that passed the filter. Records from backfill or redrive are not among these events: for them,
+drain reads Firehose's metric for the age of its oldest record. It deletes only the filter.
 https://docs.aws.amazon.com/firehose/latest/APIReference/API_DeleteDeliveryStream.html
 """
 
@@ -31,65 +31,65 @@ from console_login.operate import commands, error_objects
 from console_login.operate.access import Access, AccessError, Deployed, deployed, one_line
 from console_login.operate.error_objects import ErrorRecord, ListedObject, ObjectError
 from console_login.operate.progress_bar import Watch
-from console_login.operate.sent_lines import Memory, TagError, is_whole
+from console_login.operate.sent_lines import ProgressTags, TagError, is_finished
 from console_login.stack.limits import MIB, PROCESSING_FAILED
 from console_login.stack.prefix import time_zone
 
-# Beyond both buffers: what CloudWatch Logs accepted and has not sent yet, or does not show yet.
+# Added to both buffers, for events that CloudWatch Logs has not sent or does not show yet.
 MARGIN_SECONDS = 60
 
-# And then for what is still missing: a record that is put back passes both buffers once more, and
-# each may wait 15 minutes.
+# The wait for missing events after that: a record that the function puts back passes both buffers
+# again, and each may wait 15 minutes.
 DEFAULT_WAIT_MINUTES = 30
 
 POLL_SECONDS = 10
 
-# Firehose tries for so long to write, and then gives up: what is older is not on its way.
+# Firehose retries a write for this long and then gives up: older events are not in transit.
 _WINDOW = timedelta(hours=24)
 
-# CloudTrail's events reach the log group some minutes after their timestamps.
+# CloudTrail's events reach the log group minutes after their timestamps.
 _LATE = timedelta(minutes=15)
 
-# The bucket's clock and the log group's, and whole seconds.
+# Tolerance for the clocks of the bucket and the log group, and for whole seconds.
 _CLOCKS = timedelta(minutes=1)
 
-# Of Firehose's metrics: CloudWatch's period, and how far back the newest may be. A value from the
+# Firehose's metrics: CloudWatch's period, and the maximum age of the newest value. The value of the
 # last delivery stays the newest, because an empty stream reports nothing.
 _PERIOD_SECONDS = 60
 _NEWEST = timedelta(minutes=5)
 
-# What is read at most. A busy account narrows the window with --start.
+# Limits of what is read. In a busy account, --start narrows the window.
 MAX_EVENTS = 100_000
 MAX_OBJECTS = 50_000
 MAX_READ_BYTES = 2048 * MIB
 MAX_LINES = 500_000
 MAX_READ_SECONDS = 15 * 60
-# Whose tags are read: one request each.
+# Error objects whose tags are read, with one request each.
 MAX_TAGS_READ = 1000
 
 MAX_NAMED = 10
-# Of these in a row were refused: the next one will be, too.
+# After this many failed polls in a row, the next one will fail too.
 _MAX_FAILED_POLLS = 3
 # FilterLogEvents allows five to ten calls a second.
 _READ_TRIES = 10
 
-# Printed: nothing but an id may come through.
+# These ids are printed, so nothing else may pass.
 _EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
-_NARROW = "--start with a later time reads less"
+_NARROW = "use a later --start to read less"
 
 
 class DrainError(UserError):
-    """What was asked cannot be done; the message says why."""
+    """Options that do not fit the stack; the message says why."""
 
 
 class BoundError(Exception):
-    """More would have to be read than is read at most; the message names the bound."""
+    """A limit of what is read is exceeded; the message names the limit."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What `console-login drain` was asked to do, as it was typed."""
+class Options:
+    """The options of `console-login drain`, as they were typed."""
 
     stack: str
     start: str | None = None
@@ -99,13 +99,13 @@ class Asked:
 
 @dataclass
 class Outcome:
-    """What is known about the events that passed the filter.
+    """Where the events are that passed the filter.
 
-    missing: names of those that are nowhere; oldest_missing: the first of their timestamps.
-    unread: error records, or objects, of which not every event could be read.
-    oldest_record_seconds: the age of the oldest record in Firehose, where that is too old.
-    waiting: error objects that were not redriven whole, among them tags_unread whose tags were not
-    read. problem: why it could not be checked.
+    missing: names of the events that were not found; oldest_missing: their earliest timestamp.
+    unread: number of objects in which not every event could be read.
+    oldest_record_seconds: age of the oldest record in Firehose, if it is too old.
+    waiting: error objects that are not completely redriven, including the tags_unread objects with
+    unread tags. problem: why the check failed.
     """
 
     events: int = 0
@@ -125,30 +125,30 @@ class Outcome:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether nothing is on its way any more."""
+        """Whether no event is in transit any more."""
         return self.problem is None and not self.missing and self.oldest_record_seconds is None
 
 
 class Drain:
     """One run: `look`, then `delete`, then `wait`.
 
-    filters: those to the stack's stream, empty where they are gone already.
-    deleted_at: in seconds since the epoch; None before.
+    filters: the filters to the stack's stream; empty if they no longer exist.
+    deleted_at: seconds since the epoch; None before the deletion.
     Raises AccessError, DrainError.
     """
 
     def __init__(
         self,
         access: Access,
-        asked: Asked,
+        options: Options,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.access = access
-        self.asked = asked
+        self.options = options
         self._now = now
         self._sleep = sleep
-        self.stack: Deployed = deployed(access, asked.stack)
+        self.stack: Deployed = deployed(access, options.stack)
         parameters = self.stack.parameters
         try:
             self._zone = time_zone(parameters["TimeZone"])
@@ -170,8 +170,8 @@ class Drain:
         )
         self._s3 = access.client("s3")
         self._cloudwatch = access.client("cloudwatch")
-        self._memory = Memory(self._s3, self.bucket, self.stream_name)
-        # What AWS's clock is ahead of this machine's; without a Date, a minute to be safe.
+        self._tags = ProgressTags(self._s3, self.bucket, self.stream_name)
+        # How far AWS's clock is ahead of this machine's; without a Date, a minute to be safe.
         self._ahead = _CLOCKS.total_seconds()
         self.filters = self._filters()
         self.is_gone = not self.filters
@@ -202,33 +202,33 @@ class Drain:
                 found += page["subscriptionFilters"]
             return [each for each in found if each["destinationArn"] == self.stream_arn]
 
-    def _set_clock(self, answer: dict[str, Any]) -> None:
-        """Take AWS's time from an answer: its times are compared with this machine's."""
+    def _set_clock(self, response: dict[str, Any]) -> None:
+        """Read AWS's time from a response, to compare AWS's times with this machine's."""
         try:
-            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-            # Of whole seconds: when the second is over.
+            date = response["ResponseMetadata"]["HTTPHeaders"]["date"]
+            # A Date has whole seconds: use the end of the second.
             self._ahead = parsedate_to_datetime(date).timestamp() + 1 - self._now()
         except (KeyError, ValueError):
             pass
 
     def _window(self) -> tuple[datetime, datetime | None]:
-        """Return from when on an event has passed the filter, and until when if that is known."""
+        """Return the start and, if known, the end of the time in which events passed the filter."""
         now = self._time()
         end = None
-        if self.asked.end is not None:
+        if self.options.end is not None:
             if self.filters:
-                raise DrainError("--end is for a filter that is gone: this one is not")
-            end = moment("--end", self.asked.end, self._zone, now)
+                raise DrainError("--end is for a deleted filter, but the filter exists: omit --end")
+            end = moment("--end", self.options.end, self._zone, now)
             if end > now:
-                raise DrainError(f"--end {text(end)} is yet to come: leave it out for now")
+                raise DrainError(f"--end {text(end)} is in the future: omit --end to use now")
         elif self.is_gone:
             end = now
-        if self.asked.start is not None:
-            start = moment("--start", self.asked.start, self._zone, now)
+        if self.options.start is not None:
+            start = moment("--start", self.options.start, self._zone, now)
             if start >= (end or now):
                 raise DrainError(f"--start {text(start)} is not before {text(end or now)}")
             return start, end
-        # Not from the filter's creation: what passed one that was replaced may be on its way.
+        # Do not start at the filter's creation: events of a replaced filter may be in transit.
         start = (end or now) - _WINDOW
         return max(start, self.stack.created or start), end
 
@@ -238,22 +238,22 @@ class Drain:
 
     @property
     def end(self) -> datetime | None:
-        """When the filter was deleted, None before."""
+        """When the filter was deleted; None before."""
         return self._end
 
     @property
     def settled_at(self) -> datetime:
-        """When both buffers and the margin are over, once the filter is deleted."""
+        """When both buffers and the margin have passed since the filter's deletion."""
         return (self._end or self._time()) + timedelta(seconds=self.settle_seconds)
 
     def _time(self) -> datetime:
         """Return AWS's time."""
         return datetime.fromtimestamp(self._now() + self._ahead, UTC)
 
-    # What was on its way -------------------------------------------------------------------------
+    # Events in transit ---------------------------------------------------------------------------
 
     def look(self) -> Outcome:
-        """Read what is new in the log group and in the bucket, and compare."""
+        """Read new events and new objects, and compare them."""
         try:
             self._read_events()
             self._read_objects()
@@ -262,7 +262,7 @@ class Drain:
         return self.outcome()
 
     def outcome(self) -> Outcome:
-        """Return what is known by now."""
+        """Return the outcome so far."""
         arrived = self._expected.keys() & self._arrived
         failed = (self._expected.keys() & self._failed) - arrived
         missing = self._expected.keys() - arrived - failed
@@ -282,51 +282,51 @@ class Drain:
         )
 
     def _read_events(self) -> None:
-        """Add the events that passed the filter: what the log group took while it existed.
+        """Add the events that passed the filter: those ingested while it existed.
 
-        The newest are read again each time: an event can be seen some seconds after it was taken.
+        The newest are read again each time: an event can appear seconds after its ingestion.
         """
         now = self._time()
         until = self._end or now
         since = self._read_until or self._start
         started = self._now()
         for pattern in self._patterns:
-            asked: dict[str, Any] = {
+            request: dict[str, Any] = {
                 "logGroupName": self.log_group,
                 "startTime": _milliseconds(since - _LATE),
                 "endTime": _milliseconds(until + _LATE),
             }
             if pattern:
-                asked["filterPattern"] = pattern
+                request["filterPattern"] = pattern
             pages = self._logs.get_paginator("filter_log_events")
             with one_line():
-                for page in pages.paginate(**asked):
+                for page in pages.paginate(**request):
                     for event in page["events"]:
                         self._expect(event, until)
                     if self._now() - started > MAX_READ_SECONDS:
                         raise BoundError(
-                            f"the log group took more than {MAX_READ_SECONDS // 60} minutes to"
-                            f" read; {_NARROW}"
+                            "reading the log group took more than"
+                            f" {MAX_READ_SECONDS // 60} minutes; {_NARROW}"
                         )
         self._read_until = until
 
     def _expect(self, event: dict[str, Any], until: datetime) -> None:
-        taken = event.get("ingestionTime", event["timestamp"])
-        if not _milliseconds(self._start) <= taken < _milliseconds(until):
+        ingested = event.get("ingestionTime", event["timestamp"])
+        if not _milliseconds(self._start) <= ingested < _milliseconds(until):
             return
         message = event["message"]
         if not self._selection.passes(message):
             return
         event_id, digest = identity(message)
         name = event_id if _EVENT_ID.fullmatch(event_id) else f"sha256:{digest}"
-        # Of copies the first.
+        # Keep the earliest timestamp of all copies.
         _, first = self._expected.get(digest, ("", event["timestamp"]))
         self._expected[digest] = name, min(first, event["timestamp"])
         if len(self._expected) > MAX_EVENTS:
             raise BoundError(f"more than {MAX_EVENTS:,} events passed the filter; {_NARROW}")
 
     def _read_objects(self) -> None:
-        """Read the objects that were written since the window began, each once."""
+        """Read each object that was written since the window began, once."""
         self._reading_since = self._now()
         listed = 0
         for folder, is_error in self._folders():
@@ -334,7 +334,7 @@ class Drain:
                 listed += 1
                 if listed > MAX_OBJECTS:
                     raise BoundError(
-                        f"there are more than {MAX_OBJECTS:,} objects of these days; {_NARROW}"
+                        f"these days have more than {MAX_OBJECTS:,} objects; {_NARROW}"
                     )
                 is_old = each.written is not None and each.written < self._start - _CLOCKS
                 if is_old or (each.key, each.etag) in self._read:
@@ -342,23 +342,23 @@ class Drain:
                 self._read_bytes += each.size
                 if self._read_bytes > MAX_READ_BYTES:
                     raise BoundError(
-                        f"the objects have more than {MAX_READ_BYTES // MIB:,} MiB; {_NARROW}"
+                        f"the objects are larger than {MAX_READ_BYTES // MIB:,} MiB; {_NARROW}"
                     )
                 try:
-                    self._take(each, is_error=is_error)
+                    self._read_object(each, is_error=is_error)
                 except ObjectError:
                     self._unread.add(each.key)
                 self._read.add((each.key, each.etag))
 
     def _check_time(self) -> None:
-        """Raise BoundError where the objects take too long: one alone can."""
+        """Raise BoundError if the objects take too long to read: a single object can."""
         if self._now() - self._reading_since > MAX_READ_SECONDS:
             raise BoundError(
-                f"the objects took more than {MAX_READ_SECONDS // 60} minutes to read; {_NARROW}"
+                f"reading the objects took more than {MAX_READ_SECONDS // 60} minutes; {_NARROW}"
             )
 
     def _folders(self) -> Iterator[tuple[str, bool]]:
-        """Yield the folders of the window's days, and whether they are of failed records."""
+        """Yield the folders of the window's days, and whether each is for failed records."""
         day = (self._start - _CLOCKS).astimezone(self._zone).date()
         last = (self._time() + _CLOCKS).astimezone(self._zone).date()
         while day <= last:
@@ -366,7 +366,7 @@ class Drain:
             yield f"{self._prefix}{PROCESSING_FAILED}/{day:%Y/%m/%d}/", True
             day += timedelta(days=1)
 
-    def _take(self, listed: ListedObject, *, is_error: bool) -> None:
+    def _read_object(self, listed: ListedObject, *, is_error: bool) -> None:
         body = error_objects.read(self._s3, self.bucket, listed)
         if not is_error:
             for line in error_objects.lines(body):
@@ -374,32 +374,32 @@ class Drain:
                 if line is None:
                     self._unread.add(listed.key)
                     continue
-                self._found(self._arrived, line.decode("utf-8", "replace").removesuffix("\n"))
+                self._add(self._arrived, line.decode("utf-8", "replace").removesuffix("\n"))
             return
         try:
-            sent = self._memory.recall(listed.key)
+            sent = self._tags.read(listed.key).lines
         except TagError:
             sent = None
         for record in error_objects.records(body):
             self._check_time()
             if not isinstance(record, ErrorRecord):
                 self._unread.add(listed.key)
-            # What redrive has sent again is on its way again: it must be found in an object.
+            # A record that redrive sent is in transit again: its events must be in an object.
             elif sent is None or record.line not in sent:
                 try:
                     for message in _messages(record.data):
-                        self._found(self._failed, message)
+                        self._add(self._failed, message)
                 except (ValueError, RecursionError):
                     self._unread.add(listed.key)
 
-    def _found(self, where: set[str], message: str) -> None:
-        where.add(identity(message).digest)
+    def _add(self, found: set[str], message: str) -> None:
+        found.add(identity(message).digest)
         self._read_lines += 1
         if self._read_lines > MAX_LINES:
             raise BoundError(f"the objects have more than {MAX_LINES:,} lines; {_NARROW}")
 
     def _read_freshness(self) -> None:
-        """Ask how old the oldest record in Firehose is: who put it in does not matter."""
+        """Read the age of the oldest record in Firehose, whoever sent it."""
         now = self._time()
         with one_line():
             found = self._cloudwatch.get_metric_statistics(
@@ -415,20 +415,20 @@ class Drain:
         age = float(newest["Maximum"])
         self._oldest_record_seconds = age if age > self.settle_seconds else None
 
-    # Deleting, and waiting -----------------------------------------------------------------------
+    # Delete and wait -----------------------------------------------------------------------------
 
     def delete(self) -> None:
-        """Delete the filters to the stream. Raises AccessError; some may be deleted then."""
+        """Delete the filters to the stream. Raises AccessError; some may be deleted by then."""
         self.is_deleting = True
         for count, each in enumerate(self.filters):
             with one_line():
                 try:
-                    answer = self._logs.delete_subscription_filter(
+                    response = self._logs.delete_subscription_filter(
                         logGroupName=self.log_group, filterName=each["filterName"]
                     )
-                    self._set_clock(answer)
+                    self._set_clock(response)
                 except ClientError as error:
-                    # Someone else was faster.
+                    # Somebody else has deleted it.
                     if error.response["Error"]["Code"] != "ResourceNotFoundException":
                         self.is_deleting = count > 0
                         raise
@@ -437,12 +437,12 @@ class Drain:
             self._end = self._time()
 
     def wait(self, watch: Watch = lambda _done, _total: None) -> Outcome:
-        """Return when nothing can be on its way any more, or when the time is over.
+        """Wait until no event can be in transit, or until the time is over.
 
-        watch: is told how many events have arrived, and of how many.
+        watch: called with the number of events that have arrived, and the total.
         """
         settled_at = self.settled_at.timestamp()
-        ends_at = max(settled_at, self._time().timestamp()) + self.asked.wait_minutes * 60
+        ends_at = max(settled_at, self._time().timestamp()) + self.options.wait_minutes * 60
         failures = 0
         has_read_all = False
         while True:
@@ -450,7 +450,7 @@ class Drain:
             is_settled = now >= settled_at
             self._problem = None
             try:
-                # Once more from the start: an event may have come late, with an old timestamp.
+                # Read from the start once more: a late event may have an old timestamp.
                 if is_settled and not has_read_all:
                     self._read_until = None
                 self._read_events()
@@ -480,9 +480,9 @@ class Drain:
         return found
 
     def _waiting(self) -> tuple[list[str], int]:
-        """Return the keys of error objects, of any day, that are not redriven whole.
+        """Return the keys of the error objects, of any day, that are not completely redriven.
 
-        And how many of them, the last ones, have tags that were not read.
+        Also return how many of them, the last ones, have unread tags.
         """
         folder = f"{self._prefix}{PROCESSING_FAILED}/"
         found = error_objects.listed(self._s3, self.bucket, folder)
@@ -490,23 +490,23 @@ class Drain:
         for each in itertools.islice(found, MAX_TAGS_READ):
             with one_line():
                 tags = self._s3.get_object_tagging(Bucket=self.bucket, Key=each.key)["TagSet"]
-            if not is_whole({tag["Key"]: tag["Value"] for tag in tags}, self.stream_name):
+            if not is_finished({tag["Key"]: tag["Value"] for tag in tags}, self.stream_name):
                 keys.append(each.key)
         unread = [each.key for each in itertools.islice(found, MAX_OBJECTS)]
         return [*keys, *unread], len(unread)
 
-    # What to type --------------------------------------------------------------------------------
+    # Commands to paste ---------------------------------------------------------------------------
 
     def undo(self, oldest_missing: datetime | None = None) -> list[str]:
-        """Return the commands that put the filter back, and send what came in between.
+        """Return the commands that restore the filter, and send the events since its deletion.
 
-        oldest_missing: send what is missing from then on, too.
+        oldest_missing: send events from this time on, too.
         """
         put = [
             commands.aws(self.access, "logs", "put-subscription-filter", *_described(each))
             for each in self.filters
         ]
-        # By its timestamp an event may be older than its arrival in the log group.
+        # An event reaches the log group after its timestamp.
         start = (self._end or self._first_shown) - _LATE
         if oldest_missing is not None:
             start = min(start, oldest_missing - timedelta(seconds=1))
@@ -514,11 +514,11 @@ class Drain:
 
     @functools.cached_property
     def _first_shown(self) -> datetime:
-        # Before the deletion the commands are printed twice, and must not differ.
+        # Before the deletion, the commands are printed twice and must not differ.
         return self._time()
 
     def again(self) -> str:
-        """Return the command that continues, now that the filter is gone."""
+        """Return the command that continues after the filter's deletion."""
         end = self._end or self._time()
         return self._command("drain", "--start", text(self._start), "--end", text(end))
 
@@ -529,7 +529,7 @@ class Drain:
         return self._command("doctor")
 
     def tail_delivery_log(self) -> str:
-        """Return the command that shows Firehose's errors, built here: an output is only text."""
+        """Return the command that shows Firehose's errors, because a stack output is only text."""
         group = f"/aws/kinesisfirehose/{self.stream_name}"
         return commands.aws(self.access, "logs", "tail", group, "--since", "1d", "--follow")
 
@@ -542,7 +542,7 @@ class Drain:
 
 
 class _Selection:
-    """Which of the events that the filter picks the function does not drop."""
+    """The events that pass the filter and are not dropped by the function."""
 
     def __init__(self, event_names: str) -> None:
         make_importable()
@@ -561,7 +561,7 @@ class _Selection:
             name = None
         if isinstance(name, str) and name in self._names:
             return True
-        # Every event, or one that may be damaged: the function itself knows.
+        # With `*`, or if the event may be damaged, run the function.
         document = data_message_of(Origin("", "", "", ""), [LogEvent("", 0, message)])
         data = base64.b64encode(compress(document)).decode()
         (outcome,) = self._transformer.transform([self._input_record("", data)])
@@ -571,7 +571,7 @@ class _Selection:
 def _messages(record: bytes) -> Iterator[str]:
     """Yield the messages in a record: envelopes, plain or in gzip members.
 
-    Raises ValueError where the record is damaged.
+    Raises ValueError if the record is damaged.
     """
     from transformer.codec import decompress
     from transformer.outcome import RecordError
@@ -590,7 +590,7 @@ def _messages(record: bytes) -> Iterator[str]:
             continue
         document, position = decoder.raw_decode(content, position)
         if not isinstance(document, dict):
-            raise ValueError("no envelope")
+            raise ValueError("not an envelope")
         if document.get("messageType") == "DATA_MESSAGE":
             for each in document.get("logEvents", ()):
                 message = each.get("message") if isinstance(each, dict) else None
@@ -607,7 +607,7 @@ def _pattern(event_names: str) -> str:
 
 
 def _described(found: dict[str, Any]) -> list[str]:
-    """Return the options of `aws logs put-subscription-filter` that make a filter."""
+    """Return the options of `aws logs put-subscription-filter` that create a filter."""
     words = []
     for option, key in (
         ("--log-group-name", "logGroupName"),
@@ -631,5 +631,5 @@ def _milliseconds(when: datetime) -> int:
 
 
 def text(when: datetime) -> str:
-    """Return a time as the command line spells it, in UTC."""
+    """Return a time as it is written on the command line, in UTC."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

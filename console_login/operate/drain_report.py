@@ -1,4 +1,4 @@
-"""What `console-login drain` shows: counts, ids, keys and commands, nothing of any event."""
+"""Output of `console-login drain`: counts, ids, keys and commands, but no content of events."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,40 +10,40 @@ from console_login.operate.sent_lines import tag_of
 
 
 def planned(drain: Drain, found: Outcome) -> list[str]:
-    """Return what is about to happen, and the commands that undo it, in lines."""
+    """Return the lines that say what is about to happen, and how to undo it."""
     names = ", ".join(each["filterName"] for each in drain.filters)
     until = text(drain.end) if drain.end is not None else "now"
     seen = f"{counted(found.events, 'event')}, of which {_arrived(found)}"
-    wait = counted(drain.asked.wait_minutes, "minute")
+    wait = counted(drain.options.wait_minutes, "minute")
     lines = [
         f"log group  {drain.log_group}",
-        f"filter     {names or 'gone already'}",
+        f"filter     {names or 'already deleted'}",
         f"stream     {drain.stream_name}",
         f"window     {text(drain.start)} to {until}: {found.problem or seen}",
-        f"wait       {drain.settle_seconds:g} s (both buffers, and {draining.MARGIN_SECONDS} s),"
-        f" then {wait} at most for what is missing (records that Firehose retries, or that the"
+        f"wait       {drain.settle_seconds:g} s (both buffers and {draining.MARGIN_SECONDS} s),"
+        f" then at most {wait} for missing events (in records that Firehose retries, or that the"
         " function puts back)",
     ]
-    if drain.is_gone and drain.asked.end is None:
+    if drain.is_gone and drain.options.end is None:
         lines.append(
-            "the filter is gone: an event from after its deletion never passed it and cannot"
-            " arrive; --end TIME names when it was deleted"
+            "the filter no longer exists: events after its deletion did not pass it and cannot"
+            " arrive; set --end to the time of the deletion"
         )
     if drain.is_gone:
-        lines.append(f"the command that puts the filter back is in what {drain.doctor()} prints")
+        lines.append(f"{drain.doctor()} prints the command that restores the filter")
     return [*lines, *undo_lines(drain)]
 
 
 def deleted(drain: Drain) -> str:
-    """Return what was deleted, and until when it takes at least."""
+    """Return a line that says what was deleted, and how long the wait is at least."""
     settled = text(drain.settled_at)
     if drain.is_gone:
-        return f"nothing was left to delete; waits until {settled} at least"
-    return f"deleted the filter; waits until {settled} at least"
+        return f"the filter was already deleted; waiting until at least {settled}"
+    return f"deleted the filter; waiting until at least {settled}"
 
 
 def undo_lines(drain: Drain, found: Outcome | None = None) -> list[str]:
-    """Return the commands that undo the deletion, in lines; found: send what is missing, too."""
+    """Return the lines that undo the deletion; found: they send its missing events, too."""
     oldest = found.oldest_missing if found is not None else None
     return ["to undo:", *(f"  {command}" for command in drain.undo(oldest))]
 
@@ -58,10 +58,10 @@ def _in_error_prefix(found: Outcome) -> str:
 
 
 def words(drain: Drain, found: Outcome) -> list[str]:
-    """Return what has happened, in lines; of an event at most its id."""
+    """Return the lines that report the outcome; they name events only by id."""
     lines = []
     if found.problem is not None:
-        lines.append(f"could not be checked: {found.problem}")
+        lines.append(f"the stack could not be checked: {found.problem}")
     elif found.missing:
         missing, more = found.missing[:MAX_NAMED], len(found.missing) - MAX_NAMED
         named = ", ".join(missing) + (f" and {more:,} more" if more > 0 else "")
@@ -70,33 +70,35 @@ def words(drain: Drain, found: Outcome) -> list[str]:
         all_events = "the 1 event has" if found.events == 1 else f"all {found.events:,} events have"
         lines.append(f"{all_events} arrived{_in_error_prefix(found)}")
     else:
-        reports = "" if found.oldest_record_seconds else "; Firehose reports nothing that waits"
+        reports = "" if found.oldest_record_seconds else "; Firehose reports no waiting record"
         lines.append(f"no event passed the filter in this time, so nothing was compared{reports}")
     if found.oldest_record_seconds is not None:
         lines.append(
-            f"Firehose still has a record of {found.oldest_record_seconds:g} s ago, longer than"
-            " both buffers (DeliveryToS3.DataFreshness): it cannot write, or the function fails"
+            f"Firehose still has a record that is {found.oldest_record_seconds:g} s old, older than"
+            " both buffers allow (DeliveryToS3.DataFreshness): it cannot write, or the function"
+            " fails"
         )
     if found.unread:
         lines.append(
             f"{counted(found.unread, 'object')} could not be read in full: console-login redrive"
-            " --dry-run names damaged error objects"
+            " --dry-run lists damaged error objects"
         )
     if found.waiting:
-        lines += _of_waiting(drain, found)
+        lines += _waiting_lines(drain, found)
     if found.is_safe:
         return [*lines, f"`{drain.sam_delete()}` is safe: the bucket stays"]
     if found.has_arrived:
         return [*lines, "do not delete the stack: redrive needs its stream", *undo_lines(drain)]
     lines += [
-        "do not delete the stack: with the stream, `sam delete` deletes what Firehose has not"
-        " written yet",
-        f"see {drain.doctor()}, and what Firehose says: {drain.tail_delivery_log()}",
+        "do not delete the stack: `sam delete` deletes the stream with the records that Firehose"
+        " has not written yet",
+        f"to find the cause: {drain.doctor()}",
+        f"to see Firehose's errors: {drain.tail_delivery_log()}",
     ]
     if found.missing:
         lines.append(
-            "an event that passed the log group while there was no filter counts as missing too;"
-            " the backfill below begins before the oldest missing event and sends it"
+            "an event that was logged while there was no filter also counts as missing; the"
+            " backfill below begins before the oldest missing event and sends it"
         )
     return [
         *lines,
@@ -110,7 +112,7 @@ def _missing(found: Outcome) -> str:
     return f"{count:,} of {counted(found.events, 'event')} {'has' if count == 1 else 'have'}"
 
 
-def _of_waiting(drain: Drain, found: Outcome) -> Iterator[str]:
+def _waiting_lines(drain: Drain, found: Outcome) -> Iterator[str]:
     keys, more = found.waiting[:MAX_NAMED], len(found.waiting) - MAX_NAMED
     known = len(found.waiting) - found.tags_unread
     count = counted(known, "error object was", "error objects were")
@@ -124,30 +126,30 @@ def _of_waiting(drain: Drain, found: Outcome) -> Iterator[str]:
         yield (
             f"the tags of the first {draining.MAX_TAGS_READ:,} were read, and the other"
             f" {found.tags_unread:,} count as waiting. --start does not change that: move or delete"
-            " the error objects that were redriven, and check again"
+            " the redriven error objects, then check again"
         )
     yield (
-        f"redrive them first, because redrive needs the stream: {drain.redrive()}, and then"
+        f"redrive them first, because redrive needs the stream: {drain.redrive()}, then"
         f" {drain.again()}"
     )
 
 
 def interrupted(drain: Drain) -> list[str]:
-    """Return what is said when a run ends before its time, in lines."""
+    """Return the lines that an interrupted run prints."""
     if not drain.is_deleting:
         return ["nothing is deleted"]
     found = drain.outcome()
     state = "the filter is deleted" if drain.deleted_at is not None else "the filter may be deleted"
     missing = f"{_missing(found)} not arrived" if found.missing else "every known event has arrived"
     return [
-        f"{state}; {missing}, and more may still be on its way: do not delete the stack",
+        f"{state}; {missing}, and more events may be in transit: do not delete the stack",
         f"to continue: {drain.again()}",
         *undo_lines(drain),
     ]
 
 
 def document(drain: Drain, found: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """Return what has happened, for machines; times in ISO 8601, UTC."""
+    """Return the outcome as a JSON document; times are in ISO 8601, UTC."""
     return {
         "stack": drain.stack.name,
         "log_group": drain.log_group,

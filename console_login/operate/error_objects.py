@@ -1,4 +1,4 @@
-"""Firehose's error objects: JSON lines, each the error and, in `rawData`, the record as it came.
+"""Firehose's error objects: JSON lines with the error and, in `rawData`, the original record.
 
 https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
 """
@@ -19,9 +19,9 @@ from botocore.exceptions import ClientError
 from console_login.operate.access import one_line
 from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 
-# Firehose's buffers end at 128 MiB: what is so much larger is no error object of its own.
+# Firehose's buffers hold at most 128 MiB, so Firehose did not write a much larger object.
 MAX_OBJECT_BYTES = 256 * MIB
-# Of what it holds, plain or decompressed. A record of a byte makes a line of some 300 bytes.
+# Of the content, plain or decompressed. A record of one byte makes a line of about 300 bytes.
 MAX_DECOMPRESSED_BYTES = 1024 * MIB
 MAX_LINES = 1_000_000
 MAX_JUNK_LINES = 10_000
@@ -31,22 +31,22 @@ MAX_LINE_BYTES = 4 * MIB
 _GZIP_MAGIC = b"\x1f\x8b"
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
-# What concerns one object alone; any other refusal would meet the next object too.
-_OF_ONE_OBJECT = {
-    "NoSuchKey": "it is gone",
-    "404": "it is gone",
-    "PreconditionFailed": "it was written anew in the meantime",
-    "412": "it was written anew in the meantime",
+# Errors that concern one object only; any other error would also occur for the next object.
+_ERRORS_OF_ONE_OBJECT = {
+    "NoSuchKey": "it no longer exists",
+    "404": "it no longer exists",
+    "PreconditionFailed": "it was overwritten in the meantime",
+    "412": "it was overwritten in the meantime",
     "InvalidObjectState": "it is archived, and must be restored first",
 }
 
 
 class ObjectError(Exception):
-    """An object that cannot be read, alone among others; the message says why."""
+    """A single object that cannot be read; the message says why."""
 
 
 class ListedObject(NamedTuple):
-    """An object as a listing names it; `etag` tells it from one written later under its key."""
+    """An object of a listing; `etag` distinguishes it from a later object with the same key."""
 
     key: str
     size: int
@@ -67,20 +67,20 @@ class ErrorRecord(NamedTuple):
 
 
 class JunkLine(NamedTuple):
-    """A line that is no error record, and why."""
+    """A line that is not an error record, and why."""
 
     line: int
     reason: str
 
 
 def listed(s3: Any, bucket: str, prefix: str, after: str = "") -> Iterator[ListedObject]:
-    """Yield the objects under a prefix, but for the folders that the console makes, in order.
+    """Yield the objects under a prefix in order, without the folders that the console creates.
 
     after: only keys that follow this one. Raises AccessError.
     """
-    asked = {"Bucket": bucket, "Prefix": prefix} | ({"StartAfter": after} if after else {})
+    request = {"Bucket": bucket, "Prefix": prefix} | ({"StartAfter": after} if after else {})
     with one_line():
-        for page in s3.get_paginator("list_objects_v2").paginate(**asked):
+        for page in s3.get_paginator("list_objects_v2").paginate(**request):
             for each in page.get("Contents", ()):
                 if each["Size"] or not each["Key"].endswith("/"):
                     yield ListedObject(
@@ -89,38 +89,38 @@ def listed(s3: Any, bucket: str, prefix: str, after: str = "") -> Iterator[Liste
 
 
 def read(s3: Any, bucket: str, listed_object: ListedObject) -> bytes:
-    """Return the bytes of the object that was listed. Raises ObjectError, AccessError."""
+    """Return the content of a listed object. Raises ObjectError, AccessError."""
     if listed_object.size > MAX_OBJECT_BYTES:
         raise ObjectError(f"it is larger than {MAX_OBJECT_BYTES // MIB} MiB")
-    with _of_one_object():
-        answer = s3.get_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
-        body: bytes = answer["Body"].read()
+    with _errors_of_one_object():
+        response = s3.get_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
+        body: bytes = response["Body"].read()
         return body
 
 
 def check_unchanged(s3: Any, bucket: str, listed_object: ListedObject) -> None:
-    """Raise ObjectError where the object is no longer the one that was listed; AccessError."""
-    with _of_one_object():
+    """Raise ObjectError if the object is no longer the one that was listed; AccessError."""
+    with _errors_of_one_object():
         s3.head_object(Bucket=bucket, Key=listed_object.key, IfMatch=listed_object.etag)
 
 
 @contextlib.contextmanager
-def _of_one_object() -> Iterator[None]:
+def _errors_of_one_object() -> Iterator[None]:
     with one_line():
         try:
             yield
         except ClientError as error:
-            why = _OF_ONE_OBJECT.get(error.response["Error"]["Code"])
+            why = _ERRORS_OF_ONE_OBJECT.get(error.response["Error"]["Code"])
             if why is None:
                 raise
             raise ObjectError(why) from error
 
 
 def records(body: bytes) -> Iterator[ErrorRecord | JunkLine]:
-    """Yield what each line of an object holds, plain or any number of gzip members.
+    """Yield the record of each line of an object: plain, or any number of gzip members.
 
-    Blank lines are counted and passed over. Raises ObjectError where the object is damaged or too
-    large; what came before may be damaged as well.
+    Blank lines are counted but skipped. Raises ObjectError if the object is damaged or too large;
+    the records before the error may be damaged as well.
     """
     junk = 0
     for number, line in enumerate(lines(body), 1):
@@ -132,12 +132,12 @@ def records(body: bytes) -> Iterator[ErrorRecord | JunkLine]:
             continue
         junk += isinstance(found, JunkLine)
         if junk > MAX_JUNK_LINES:
-            raise ObjectError(f"more than {MAX_JUNK_LINES:,} of its lines are no error records")
+            raise ObjectError(f"more than {MAX_JUNK_LINES:,} of its lines are not error records")
         yield found
 
 
 def lines(body: bytes) -> Iterator[bytes | None]:
-    """Yield each line, None for one that is too long to be kept. Raises ObjectError."""
+    """Yield each line, or None for a line that is too long. Raises ObjectError."""
     plain = io.BytesIO(body)
     stream = gzip.GzipFile(fileobj=plain) if body.startswith(_GZIP_MAGIC) else plain
     count = size = 0
@@ -146,7 +146,7 @@ def lines(body: bytes) -> Iterator[bytes | None]:
         while line := stream.readline(MAX_LINE_BYTES):
             size += len(line)
             if size > MAX_DECOMPRESSED_BYTES:
-                raise ObjectError(f"it holds more than {MAX_DECOMPRESSED_BYTES // MIB:,} MiB")
+                raise ObjectError(f"it contains more than {MAX_DECOMPRESSED_BYTES // MIB:,} MiB")
             if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                 is_too_long = True
                 continue
@@ -165,17 +165,17 @@ def _record(number: int, line: bytes) -> ErrorRecord | JunkLine:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
-        return JunkLine(number, "the line is no JSON")
+        return JunkLine(number, "the line is not JSON")
     raw_data = fields.get("rawData") if isinstance(fields, dict) else None
     if not isinstance(raw_data, str):
         return JunkLine(number, "the line has no rawData")
     try:
         size = len(binascii.a2b_base64(raw_data, strict_mode=True))
     except ValueError:
-        return JunkLine(number, "rawData is no base64")
+        return JunkLine(number, "rawData is not base64")
     if size > MAX_RECORD_BYTES:
         return JunkLine(number, "rawData is larger than any record")
     code = fields.get("errorCode")
-    # Printed: nothing but a code may come through.
+    # Codes are printed, so nothing else may pass.
     is_code = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
     return ErrorRecord(number, code if is_code else "unknown", raw_data)

@@ -1,8 +1,9 @@
-"""Records that failed back into the stream: what each would do now, and those that are worth it.
+"""Send failed records to the stream again: those from which the function would deliver an event.
 
-A record is sent at least once. Which are known to be sent is remembered in tags of the error
-objects, after each batch and before the next; an object is never changed or deleted. An object with
-nothing to send is marked in the same tag, and one that an operator gives up in another.
+A record is sent at least once. A tag of each error object lists the records that were certainly
+accepted; it is written after each batch and before the next. Objects are never changed or deleted.
+An object with nothing to send is marked in the same tag, and one that an operator gives up in
+another.
 """
 
 import time
@@ -16,22 +17,22 @@ from console_login.counts import counted
 from console_login.operate import error_objects
 from console_login.operate.access import Access, AccessError, Deployed, deployed
 from console_login.operate.error_objects import ErrorRecord, JunkLine, ListedObject, ObjectError
-from console_login.operate.judge import Fate, Judge, OptionError
+from console_login.operate.preview import OptionError, Preview, Previewer
 from console_login.operate.progress_bar import Watch
 from console_login.operate.sender import Sender
-from console_login.operate.sent_lines import EVERY_LINE, Known, Lines, Memory, TagError
+from console_login.operate.sent_lines import EVERY_LINE, Lines, Progress, ProgressTags, TagError
 from console_login.stack.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, PROCESSING_FAILED
 
-# Half of the smallest quota of a Direct PUT stream: the other half is left to what comes in.
+# Half of the smallest quota of a Direct PUT stream: the other half is left for new records.
 BYTES_PER_SECOND = 512 * 1024
 
-# Of these in a row nothing was accepted: what refuses them will refuse the next one as well.
+# After this many batches in a row without an accepted record, the next one will fail as well.
 MAX_FAILED_BATCHES = 3
 
-# For the records of one object. A full one takes some ten seconds; what is meant to harm, hours.
+# For the records of one object. A full object takes about ten seconds; a malicious one, hours.
 MAX_OBJECT_SECONDS = 5 * 60
 
-# How many records, and how many lines that are none, are kept by name.
+# How many records, and how many unusable objects and lines, are listed.
 MAX_NAMED = 20
 
 _EVENT_NAMES = "ConsoleLogin"
@@ -45,7 +46,7 @@ def _unwatched(_done: float, _total: float) -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """Where records lie and where they are sent; event_names: as in EVENT_NAMES."""
+    """Where failed records are and where they are sent; event_names: as in EVENT_NAMES."""
 
     bucket: str
     prefix: str
@@ -62,17 +63,17 @@ def target(
     stream: str | None = None,
     event_names: str | None = None,
 ) -> Target:
-    """Return what the options mean. Raises OptionError, AccessError."""
+    """Return the target that the options name. Raises OptionError, AccessError."""
     if stack is None:
         given = {"--bucket": bucket, "--prefix": prefix, "--stream": stream}
         missing = [name for name, value in given.items() if not value]
         if not (bucket and prefix and stream):
-            raise OptionError(f"give --stack, or else {', '.join(missing)}")
+            raise OptionError(f"use --stack, or add {', '.join(missing)}")
         return Target(bucket, prefix, stream, event_names or _EVENT_NAMES)
     given = {"--bucket": bucket, "--stream": stream, "--event-names": event_names}
     for name, value in given.items():
         if value is not None:
-            raise OptionError(f"{name} does not go with --stack, which says it itself")
+            raise OptionError(f"{name} cannot be combined with --stack, which already sets it")
     return _of_stack(deployed(access, stack), prefix)
 
 
@@ -86,9 +87,9 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
             f"stack {stack.name} has no {error}: name a stack of template.yaml"
         ) from error
     if prefix is not None and not prefix.startswith(folder):
-        raise OptionError(f"--prefix {prefix}: records that failed lie under {folder}")
+        raise OptionError(f"--prefix {prefix} must begin with {folder}, as failed records do")
     stream_name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
-    # Whatever stands beside a *, every event is selected; today's template takes a lone * only.
+    # A * selects every event, whatever is beside it; the current template allows only a lone *.
     return Target(bucket, prefix or folder, stream_name, "*" if "*" in names.split(",") else names)
 
 
@@ -96,20 +97,20 @@ def _of_stack(stack: Deployed, prefix: str | None) -> Target:
 
 
 class PlannedRecord(NamedTuple):
-    """A record of an error object; fate is None for one that is known to be sent."""
+    """A record of an error object; preview is None if a tag says that the record was sent."""
 
     key: str
     line: int
     error_code: str
-    fate: Fate | None
+    preview: Preview | None
 
     @property
     def is_to_send(self) -> bool:
-        return self.fate is not None and self.fate.events_delivered > 0
+        return self.preview is not None and self.preview.events_delivered > 0
 
 
 class Unusable(NamedTuple):
-    """An object, or where it is not None a line of it, that cannot be sent, and why."""
+    """An object, or a line of it if `line` is not None, that cannot be sent, and why."""
 
     key: str
     line: int | None
@@ -117,27 +118,28 @@ class Unusable(NamedTuple):
 
 
 class PlannedObject(NamedTuple):
-    """An object and its lines that are to be sent.
+    """An object and its lines to send.
 
-    is_whole: whether nothing of it is left then that anyone must look at.
-    is_every: whether no line of it was left out, such as a control message.
+    is_complete: whether nothing else in the object needs attention.
+    has_every_line: whether no line is left out, such as a control message.
     """
 
     listed: ListedObject
     lines: Lines
-    is_whole: bool
-    is_every: bool
+    is_complete: bool
+    has_every_line: bool
 
 
 @dataclass
 class Plan:
     """What a redrive would do.
 
-    objects: that were found; those that are settled were not read.
-    records: in the objects; each is one of sent_before, and those by_reason.
-    to_mark: objects with nothing to send that no tag says so of.
-    found: the objects that were read, where they were named.
-    named, unusable: the first of the records, and of what is unusable (unusable_count in all).
+    objects: number of objects found; settled objects were not read.
+    records: number of records in the objects; each counts in sent_before or by_reason.
+    to_mark: objects with nothing to send, and no tag that says so.
+    found: the objects that were read, if keys were named.
+    named, unusable: the first records, and the first unusable objects and lines (unusable_count
+    in total).
     """
 
     target: Target
@@ -162,26 +164,26 @@ class Plan:
         return sum(len(each.lines) for each in self.to_send)
 
     def add_unusable(self, key: str, line: int | None, reason: str) -> None:
-        """Count and, while there is room, name what cannot be sent."""
+        """Count an unusable object or line, and list it if it is one of the first."""
         self.unusable_count += 1
-        if self._has_room(self.unusable):
+        if self._is_listed(self.unusable):
             self.unusable.append(Unusable(key, line, reason))
 
     def add(self, record: PlannedRecord) -> None:
-        """Count and, while there is room, name a record."""
+        """Count a record, and list it if it is one of the first."""
         self.records += 1
         self.by_error_code[record.error_code] += 1
-        if self._has_room(self.named):
+        if self._is_listed(self.named):
             self.named.append(record)
-        if record.fate is None:
+        if record.preview is None:
             self.sent_before += 1
             return
-        self.by_reason[record.fate.reason] += 1
-        self.events_to_deliver += record.fate.events_delivered
-        self.events_damaged += record.fate.events_damaged
+        self.by_reason[record.preview.reason] += 1
+        self.events_to_deliver += record.preview.events_delivered
+        self.events_damaged += record.preview.events_damaged
 
-    def _has_room(self, named: list[Any]) -> bool:
-        return self.max_named is None or len(named) < self.max_named
+    def _is_listed(self, listed: list[Any]) -> bool:
+        return self.max_named is None or len(listed) < self.max_named
 
 
 # The result -------------------------------------------------------------------------------------
@@ -191,10 +193,10 @@ class Plan:
 class Result:
     """What a redrive has done.
 
-    to_send: records, of which `sent` were certainly accepted, `sent_meanwhile` were found to be
-    sent by another run, and `unknown` were refused, or may have been accepted unheard.
-    not_remembered: records that were sent but found no room in their object's tag.
-    marked: of the objects with nothing to send, to_mark, those that a tag says so of now.
+    to_send: number of records, of which `sent` were certainly accepted, `sent_meanwhile` were sent
+    by another run, and `unknown` were refused, or may have been accepted without an answer.
+    not_recorded: records that were sent but do not fit in their object's tag.
+    marked: how many of the to_mark objects, with nothing to send, now have a tag that says so.
     problem: why the last batch was not accepted in full; stopped: why the rest was not sent.
     """
 
@@ -202,7 +204,7 @@ class Result:
     sent: int = 0
     sent_meanwhile: int = 0
     unknown: int = 0
-    not_remembered: int = 0
+    not_recorded: int = 0
     to_mark: int = 0
     marked: int = 0
     problem: str | None = None
@@ -215,27 +217,27 @@ class Result:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all is sent and marked, so that the next run finds nothing to do."""
-        is_sent = self.sent + self.sent_meanwhile == self.to_send and not self.not_remembered
+        """Whether everything is sent and marked, so that the next run finds nothing to do."""
+        is_sent = self.sent + self.sent_meanwhile == self.to_send and not self.not_recorded
         return is_sent and self.marked == self.to_mark and self.stopped is None
 
 
 class Settled(NamedTuple):
-    """An object that is settled, and the tags that it had before."""
+    """A settled object, and its previous tags."""
 
     key: str
     tags_before: dict[str, str]
 
 
 class _StoppedError(Exception):
-    """Nothing more is to be sent; the message says why."""
+    """Nothing more is sent; the message says why."""
 
 
 class Redrive:
-    """Plans and sends what failed under one prefix.
+    """Plans and sends the failed records under one prefix.
 
-    sleep: between calls that the stream refuses, and to keep below BYTES_PER_SECOND.
-    Raises OptionError where the event names are none, AccessError.
+    sleep: called between calls that the stream refuses, and to keep below BYTES_PER_SECOND.
+    Raises OptionError if the event names are invalid, AccessError.
     """
 
     def __init__(
@@ -244,8 +246,8 @@ class Redrive:
         self._target = target
         self._s3 = access.client("s3")
         self._sender = Sender(access, target.stream_name, BYTES_PER_SECOND, sleep)
-        self._memory = Memory(self._s3, target.bucket, target.stream_name)
-        self._judge = Judge(target.event_names)
+        self._tags = ProgressTags(self._s3, target.bucket, target.stream_name)
+        self._previewer = Previewer(target.event_names)
         self._failed_batches = 0
 
     def plan(
@@ -254,11 +256,11 @@ class Redrive:
         watch: Watch = _unwatched,
         keys: Sequence[str] | None = None,
     ) -> Plan:
-        """Return what every record would do; one object is held at a time.
+        """Return what the function would do with every record; one object is in memory at a time.
 
-        max_named: None names every record. watch: is told how many bytes are read, and of how many.
-        keys: of the objects to read, settled ones too; None reads all but those.
-        Raises OptionError where there is no such object, AccessError.
+        max_named: None lists every record. watch: called with the bytes read, and the total.
+        keys: the objects to read, even if settled; None reads all that are not settled.
+        Raises OptionError if there is no such object, AccessError.
         """
         plan = Plan(self._target, max_named)
         listed = list(self._listed() if keys is None else map(self._named, dict.fromkeys(keys)))
@@ -266,11 +268,11 @@ class Redrive:
         for each in listed:
             plan.objects += 1
             try:
-                known = self._memory.known(each.key)
-                if known.is_settled and keys is None:
+                progress = self._tags.read(each.key)
+                if progress.is_settled and keys is None:
                     plan.settled += 1
                 else:
-                    _take(plan, each, self._judged(each, known.lines), known)
+                    _add_object(plan, each, self._planned_lines(each, progress.lines), progress)
             except (ObjectError, TagError) as error:
                 plan.add_unusable(each.key, None, str(error))
             if keys is not None:
@@ -292,34 +294,34 @@ class Redrive:
                 break
         raise OptionError(f"--settle {key}: there is no such object under {place}")
 
-    def _judged(self, listed: ListedObject, sent: Lines) -> list[PlannedRecord | JunkLine]:
-        """Judge the whole object before any of it counts: what is damaged late is damaged."""
+    def _planned_lines(self, listed: ListedObject, sent: Lines) -> list[PlannedRecord | JunkLine]:
+        """Return the object's lines. Reads it completely first: damage may be near its end."""
         body = error_objects.read(self._s3, self._target.bucket, listed)
         ends_at = time.monotonic() + MAX_OBJECT_SECONDS
-        judged: list[PlannedRecord | JunkLine] = []
+        planned: list[PlannedRecord | JunkLine] = []
         for each in error_objects.records(body):
             if time.monotonic() > ends_at:
-                raise ObjectError(f"its records take more than {MAX_OBJECT_SECONDS:,} s to judge")
+                raise ObjectError(f"its records take more than {MAX_OBJECT_SECONDS:,} s to check")
             if isinstance(each, ErrorRecord):
-                judged.append(self._planned(listed.key, each, sent))
+                planned.append(self._planned_record(listed.key, each, sent))
             else:
-                judged.append(each)
-        return judged
+                planned.append(each)
+        return planned
 
-    def _planned(self, key: str, record: ErrorRecord, sent: Lines) -> PlannedRecord:
-        fate: Fate | None = self._judge.fate(record.raw_data)
-        # A tag may name every line: what nobody would send was not sent.
-        if record.line in sent and fate is not None and not fate.is_empty:
-            fate = None
-        return PlannedRecord(key, record.line, record.error_code, fate)
+    def _planned_record(self, key: str, record: ErrorRecord, sent: Lines) -> PlannedRecord:
+        preview: Preview | None = self._previewer.preview(record.raw_data)
+        # A tag may cover every line, although lines with nothing to deliver were not sent.
+        if record.line in sent and preview is not None and not preview.is_empty:
+            preview = None
+        return PlannedRecord(key, record.line, record.error_code, preview)
 
     def send(self, plan: Plan, watch: Watch = _unwatched) -> Result:
-        """Send what is planned, and remember each batch before the next one is sent.
+        """Send the planned records, and record each batch in a tag before sending the next.
 
-        A batch holds records of one object: one more tag is to be written for each object anyway.
+        A batch has records of only one object, because each object needs a tag written anyway.
         Objects with nothing to send are marked last.
-        watch: is told how many records are done, and of how many. Raises AccessError where progress
-        cannot be remembered, before anything is sent.
+        watch: called with the number of records done, and the total. Raises AccessError before
+        anything is sent if progress cannot be recorded.
         """
         result = Result(plan.records_to_send, to_mark=len(plan.to_mark))
         if plan.to_send:
@@ -327,14 +329,14 @@ class Redrive:
         try:
             for each in plan.to_send:
                 try:
-                    for _ in self._sent(each, result):
+                    for _ in self._send_object(each, result):
                         watch(result.to_send - result.not_tried, result.to_send)
                 except (ObjectError, TagError) as error:
                     result.unusable.append(Unusable(each.listed.key, None, str(error)))
             for listed in plan.to_mark:
                 try:
                     error_objects.check_unchanged(self._s3, self._target.bucket, listed)
-                    self._memory.remember(listed.key, Lines(), is_whole=True)
+                    self._tags.record(listed.key, Lines(), is_complete=True)
                     result.marked += 1
                 except (ObjectError, TagError) as error:
                     result.unusable.append(Unusable(listed.key, None, str(error)))
@@ -343,53 +345,53 @@ class Redrive:
         return result
 
     def settle(self, plan: Plan) -> Iterator[Settled]:
-        """Mark each object of a plan of `keys` as one of which nothing more will be sent.
+        """Mark each object of a plan with `keys`, so that nothing more of it is sent.
 
-        Raises OptionError where an object cannot be marked, AccessError; those before it are.
+        Raises OptionError if an object cannot be marked, AccessError; those before it are marked.
         """
         for each in plan.found:
             try:
                 error_objects.check_unchanged(self._s3, self._target.bucket, each)
-                before = self._memory.settle(each.key, datetime.now(UTC))
+                before = self._tags.settle(each.key, datetime.now(UTC))
             except (ObjectError, TagError) as error:
                 raise OptionError(f"--settle {each.key}: {error}") from error
             yield Settled(each.key, before)
 
     def _check(self, key: str) -> None:
         try:
-            self._memory.check(key)
+            self._tags.check_writable(key)
         except AccessError as error:
             raise AccessError(
-                f"nothing is sent, for it could not be remembered: {error}"
+                f"nothing was sent, because what is sent cannot be recorded in tags: {error}"
             ) from error
         except TagError:
-            # Gone since it was planned; its turn says so.
+            # The object was deleted after the plan; `_send_object` reports it.
             return
 
-    def _sent(self, planned: PlannedObject, result: Result) -> Iterator[None]:
+    def _send_object(self, planned: PlannedObject, result: Result) -> Iterator[None]:
         """Send an object's records, and yield after each batch."""
         key = planned.listed.key
-        # As it is now: another run may have sent some since this one was planned.
-        sent = self._memory.recall(key)
+        # Read the tags again: another run may have sent some records since the plan.
+        sent = self._tags.read(key).lines
         body = error_objects.read(self._s3, self._target.bucket, planned.listed)
-        before, forgotten = result.not_remembered, 0
+        before, not_recorded = result.not_recorded, 0
         for batch in self._batches(_waiting(body, planned.lines, sent, result)):
-            accepted = self._send(batch, result)
+            accepted = self._send_batch(batch, result)
             sent |= accepted
             if accepted:
-                is_whole = planned.is_whole and sent.covers(planned.lines)
-                is_every = is_whole and planned.is_every
-                lines = EVERY_LINE if is_every else sent
-                known = self._remember(key, accepted, lines, is_whole=is_whole)
-                forgotten = len(sent | known) - len(known)
-            result.not_remembered = before + forgotten
+                is_complete = planned.is_complete and sent.covers(planned.lines)
+                has_every_line = is_complete and planned.has_every_line
+                lines = EVERY_LINE if has_every_line else sent
+                recorded = self._record(key, accepted, lines, is_complete=is_complete)
+                not_recorded = len(sent | recorded) - len(recorded)
+            result.not_recorded = before + not_recorded
             yield
             self._failed_batches = 0 if accepted else self._failed_batches + 1
             if self._failed_batches == MAX_FAILED_BATCHES:
-                raise _StoppedError("the stream accepts nothing")
+                raise _StoppedError("the stream does not accept any record")
 
-    def _send(self, batch: _Waiting, result: Result) -> Lines:
-        """Return the lines of which the records were certainly accepted."""
+    def _send_batch(self, batch: _Waiting, result: Result) -> Lines:
+        """Return the lines whose records were certainly accepted."""
         accepted = self._sender.send([data for _, data in batch])
         lines = [
             line for (line, _), is_accepted in zip(batch, accepted, strict=True) if is_accepted
@@ -400,23 +402,23 @@ class Redrive:
             result.problem = self._sender.problem
         return Lines(lines)
 
-    def _remember(self, key: str, accepted: Lines, sent: Lines, *, is_whole: bool) -> Lines:
+    def _record(self, key: str, accepted: Lines, sent: Lines, *, is_complete: bool) -> Lines:
         try:
-            return self._memory.remember(key, sent, is_whole=is_whole)
+            return self._tags.record(key, sent, is_complete=is_complete)
         except (AccessError, TagError) as error:
             raise _StoppedError(
-                f"{key}: {counted(len(accepted), 'record was', 'records were')} sent, which could"
-                f" not be remembered, and will be sent again: {error}"
+                f"{key}: {counted(len(accepted), 'record was', 'records were')} sent but not"
+                f" recorded in its tags, and will be sent again: {error}"
             ) from error
 
     def _batches(self, waiting: Iterable[tuple[int, bytes]]) -> Iterator[_Waiting]:
-        """Yield what one call can take, holding little more than that."""
+        """Yield batches of what one call accepts, with little more than one in memory."""
         held: _Waiting = []
         size = 0
         for each in waiting:
             held.append(each)
             size += len(each[1])
-            # More than one call takes for certain; which, the function's code says.
+            # Certainly more than one call accepts; the function's code decides where to split.
             if len(held) > MAX_BATCH_RECORDS or size > MAX_BATCH_BYTES:
                 first = next(self._sender.batches([data for _, data in held]))
                 yield held[: len(first)]
@@ -426,32 +428,32 @@ class Redrive:
             yield [held[index] for index in batch]
 
 
-def _take(
-    plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | JunkLine], known: Known
+def _add_object(
+    plan: Plan, listed: ListedObject, found: Iterable[PlannedRecord | JunkLine], progress: Progress
 ) -> None:
     lines = []
-    is_whole = is_every = True
+    is_complete = has_every_line = True
     for each in found:
         if isinstance(each, JunkLine):
             plan.add_unusable(listed.key, each.line, each.reason)
-            is_whole = False
+            is_complete = False
             continue
         plan.add(each)
         if each.is_to_send:
             lines.append(each.line)
-        elif each.fate is not None:
-            is_every = False
-            is_whole = is_whole and each.fate.is_empty
+        elif each.preview is not None:
+            has_every_line = False
+            is_complete = is_complete and each.preview.is_empty
     if lines:
-        plan.to_send.append(PlannedObject(listed, Lines(lines), is_whole, is_every))
-    elif is_whole and not known.is_whole:
+        plan.to_send.append(PlannedObject(listed, Lines(lines), is_complete, has_every_line))
+    elif is_complete and not progress.is_complete:
         plan.to_mark.append(listed)
 
 
 def _waiting(
     body: bytes, planned: Lines, sent: Lines, result: Result
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are still to be sent, with their records."""
+    """Yield the line numbers and records that must still be sent."""
     for each in error_objects.records(body):
         if isinstance(each, JunkLine) or each.line not in planned:
             continue

@@ -1,4 +1,4 @@
-"""What `console-login redrive` shows: keys, counts and reasons, nothing of any event."""
+"""Output of `console-login redrive`: keys, counts and reasons, but no content of events."""
 
 import io
 import itertools
@@ -13,7 +13,7 @@ from console_login import shown
 from console_login.counts import counted
 from console_login.operate import commands
 from console_login.operate.access import Access
-from console_login.operate.judge import Fate
+from console_login.operate.preview import Preview
 from console_login.operate.redrive import (
     Plan,
     PlannedRecord,
@@ -25,13 +25,13 @@ from console_login.operate.redrive import (
 from console_login.operate.sent_lines import settled_tag_of
 
 AT_LEAST_ONCE = (
-    "Each is sent at least once: an event that was delivered before its record failed comes twice,"
-    " with the same eventID."
+    "Each record is sent at least once: an event that was delivered before its record failed is"
+    " delivered twice, with the same eventID."
 )
 
 
 def planned(plan: Plan) -> list[str]:
-    """Return the plan for people, in lines."""
+    """Return the lines that show the plan."""
     target = plan.target
     lines = [
         f"from s3://{target.bucket}/{target.prefix}",
@@ -57,7 +57,7 @@ def _table(plan: Plan) -> list[str]:
     rows += [("  sent before", plan.sent_before)] if plan.sent_before else []
     rows += [(f"  would be {reason}", count) for reason, count in sorted(plan.by_reason.items())]
     rows += [(f"  failed with {code}", count) for code, count in sorted(plan.by_error_code.items())]
-    rows += [("not usable", plan.unusable_count)] if plan.unusable_count else []
+    rows += [("unusable", plan.unusable_count)] if plan.unusable_count else []
     rows += [
         *([("objects to mark", len(plan.to_mark))] if plan.to_mark else []),
         ("records to send", plan.records_to_send),
@@ -66,44 +66,43 @@ def _table(plan: Plan) -> list[str]:
     ]
     for name, count in rows:
         table.add_row(shown.text(name), f"{count:,}")
-    # As text: what rich prints itself hides a broken pipe.
+    # Render to text, because rich's own printing hides a broken pipe.
     text = io.StringIO()
     Console(file=text, force_terminal=False, markup=False, highlight=False).print(table)
     return text.getvalue().splitlines()
 
 
 def words(result: Result) -> list[str]:
-    """Return the result for people, in lines."""
+    """Return the lines that show the result."""
     lines = [f"{result.sent:,} of {counted(result.to_send, 'record')} sent"]
     if not result.to_send:
         lines = ["nothing to send"]
     lines += [_unusable_line(each) for each in result.unusable]
     if result.sent_meanwhile:
-        lines.append(
-            f"{counted(result.sent_meanwhile, 'was', 'were')} sent by another run meanwhile"
-        )
+        lines.append(f"{_records_were(result.sent_meanwhile)} sent by another run in the meantime")
     if result.unknown:
         lines.append(
-            f"{counted(result.unknown, 'is', 'are')} not known to be sent ({result.problem}):"
+            f"{counted(result.unknown, 'record')} may not have been accepted ({result.problem}):"
             f" the next run sends {_them(result.unknown)} again"
         )
     if result.not_tried:
-        lines.append(f"{counted(result.not_tried, 'was', 'were')} not tried")
-    if result.not_remembered:
+        lines.append(f"{_records_were(result.not_tried)} not tried")
+    if result.not_recorded:
         lines.append(
-            f"{counted(result.not_remembered, 'is', 'are')} sent, but found no room in the tags of"
-            f" the error objects: the next run sends {_them(result.not_remembered)} again"
+            f"{_records_were(result.not_recorded)} sent but could not be recorded, because"
+            " the tags of the error objects are full: the next run sends"
+            f" {_them(result.not_recorded)} again"
         )
     if result.to_mark:
         count = f"{result.marked:,} of {counted(result.to_mark, 'object')}"
-        lines.append(f"{count} marked: nothing in {_them(result.to_mark)} is to be sent")
+        lines.append(f"{count} marked as having nothing to send")
     if result.stopped is not None:
         lines.append(f"stopped: {result.stopped}")
     return lines
 
 
 def question(plan: Plan) -> str:
-    """Return what to ask before the plan is carried out."""
+    """Return the question to confirm before the plan is carried out."""
     send = f"Send {counted(plan.records_to_send, 'record')}"
     mark = f"ark {counted(len(plan.to_mark), 'object')} with nothing to send"
     if not plan.to_mark:
@@ -112,7 +111,7 @@ def question(plan: Plan) -> str:
 
 
 def settle_question(plan: Plan) -> str:
-    """Return what to ask before objects are settled: what will not be sent."""
+    """Return the question to confirm before objects are settled: it names what is not sent."""
     left = ""
     if plan.events_to_deliver:
         left = f" {counted(plan.events_to_deliver, 'event')} that could be delivered will not be."
@@ -120,14 +119,18 @@ def settle_question(plan: Plan) -> str:
 
 
 def settled_words(access: Access, target: Target, settled: Settled) -> list[str]:
-    """Return what was done to an object, and the command that undoes it, in lines."""
+    """Return the lines that say what was done to an object, and how to undo it."""
     tag = settled_tag_of(target.stream_name)
     tags = [{"Key": k, "Value": v} for k, v in settled.tags_before.items() if k != tag]
     undo = ["s3api", "put-object-tagging" if tags else "delete-object-tagging"]
     undo += ["--bucket", target.bucket, "--key", settled.key]
     undo += ["--tagging", json.dumps({"TagSet": tags})] if tags else []
-    done = f"settled {settled.key} (tag {tag}); this undoes it:"
+    done = f"settled {settled.key} (tag {tag}); to undo:"
     return [done, commands.aws(access, *undo)]
+
+
+def _records_were(count: int) -> str:
+    return counted(count, "record was", "records were")
 
 
 def _them(count: int) -> str:
@@ -137,9 +140,9 @@ def _them(count: int) -> str:
 def document(
     plan: Plan, result: Result | None, settled: Iterable[Settled] | None = None
 ) -> dict[str, Any]:
-    """Return plan and result for machines; `result` is null where nothing was to be done.
+    """Return plan and result as a JSON document; `result` is null if there was nothing to do.
 
-    settled: with the objects that were settled, the document has their tags from before.
+    settled: the settled objects; the document then has their previous tags.
     """
     target = plan.target
     found = {
@@ -167,16 +170,16 @@ def document(
 
 
 def _record(record: PlannedRecord) -> dict[str, Any]:
-    fate = record.fate
+    preview = record.preview
     return {
         "key": record.key,
         "line": record.line,
         "error_code": record.error_code,
-        "sent_before": fate is None,
+        "sent_before": preview is None,
         "to_send": record.is_to_send,
-        "reason": None if fate is None else fate.reason,
-        "events_delivered": None if fate is None else fate.events_delivered,
-        "events_damaged": None if fate is None else fate.events_damaged,
+        "reason": None if preview is None else preview.reason,
+        "events_delivered": None if preview is None else preview.events_delivered,
+        "events_damaged": None if preview is None else preview.events_damaged,
     }
 
 
@@ -187,7 +190,7 @@ def _result(result: Result) -> dict[str, Any]:
         "records_sent_meanwhile": result.sent_meanwhile,
         "records_unknown": result.unknown,
         "records_not_tried": result.not_tried,
-        "records_not_remembered": result.not_remembered,
+        "records_not_remembered": result.not_recorded,
         "objects_marked": result.marked,
         "problem": result.problem,
         "stopped": result.stopped,
@@ -199,16 +202,16 @@ def _record_lines(records: Iterable[PlannedRecord]) -> Iterator[str]:
     for key, group in itertools.groupby(records, lambda record: record.key):
         yield key
         for record in group:
-            yield f"  line {record.line}: {_fate(record.fate)}"
+            yield f"  line {record.line}: {_preview(record.preview)}"
 
 
-def _fate(fate: Fate | None) -> str:
-    if fate is None:
+def _preview(preview: Preview | None) -> str:
+    if preview is None:
         return "sent before"
-    if not fate.events_delivered:
-        return f"{fate.reason}, not sent"
-    damaged = f", {fate.events_damaged:,} damaged" if fate.events_damaged else ""
-    return f"would deliver {fate.events_delivered:,}{damaged}"
+    if not preview.events_delivered:
+        return f"{preview.reason}, not sent"
+    damaged = f", {preview.events_damaged:,} damaged" if preview.events_damaged else ""
+    return f"would deliver {preview.events_delivered:,}{damaged}"
 
 
 def _unusable_line(unusable: Unusable) -> str:
@@ -217,4 +220,4 @@ def _unusable_line(unusable: Unusable) -> str:
 
 
 def _more(count: int) -> list[str]:
-    return [f"and {count:,} more; --json names all"] if count else []
+    return [f"and {count:,} more; --json lists all"] if count else []

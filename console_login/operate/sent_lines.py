@@ -1,7 +1,7 @@
-"""Which lines of an error object are known to be sent, remembered in tags of the object.
+"""The tags of an error object that record which of its lines were sent.
 
-`redriven:STREAM` has the lines; with `all` at its end, nothing of the object is left to send.
-`settled:STREAM` has the time at which an operator decided that the object is not to be sent.
+`redriven:STREAM` lists the lines; `all` at its end means that nothing is left to send.
+`settled:STREAM` is the time at which an operator decided not to send the object.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
 """
 
@@ -18,31 +18,31 @@ from console_login.operate.access import one_line
 MAX_TAGS = 10
 MAX_VALUE_CHARACTERS = 256
 
-# Words of a tag's value, so that none is empty: no line was sent; nothing is left to send. The
-# latter alone: every line was sent, or more ranges than a value has room for.
+# Words of a tag's value, which is never empty: no line was sent; nothing is left to send. `all`
+# without ranges: every line was sent, or the ranges do not fit in the value.
 _NOTHING = "-"
-_WHOLE = "all"
+_COMPLETE = "all"
 _LAST_LINE = 10**12 - 1
 
-# S3 writes tags as a whole and on no condition: another run can write between a read and a write.
+# S3 replaces all tags at once, unconditionally: another run can write between a read and a write.
 _TRIES = 5
 
 _RANGE = re.compile(r"([1-9][0-9]{0,11})(?:-([1-9][0-9]{0,11}))?")
 
 
 class TagError(Exception):
-    """An object whose tags cannot hold what is known of it; the message says why."""
+    """An object whose tags cannot record what was sent; the message says why."""
 
 
 class Lines:
-    """A set of line numbers, kept as ranges: `1-500 502`."""
+    """A set of line numbers, stored as ranges: `1-500 502`."""
 
     def __init__(self, lines: Iterable[int] = ()) -> None:
         self._ranges: list[tuple[int, int]] = _merged((line, line) for line in lines)
 
     @classmethod
     def parse(cls, text: str) -> "Lines":
-        """Read what `str` wrote. Raises ValueError."""
+        """Parse the output of `str`. Raises ValueError."""
         found = []
         for each in text.split():
             match = _RANGE.fullmatch(each)
@@ -75,15 +75,15 @@ class Lines:
         return " ".join(self._words())
 
     def covers(self, other: "Lines") -> bool:
-        """Whether every line of another set is in this one."""
+        """Whether this set contains every line of another set."""
         return len(self | other) == len(self)
 
     def leading(self, max_characters: int) -> "Lines":
-        """Return the first ranges, as many as `str` writes into so many characters."""
-        room = max_characters + 1
+        """Return the first ranges, as many as `str` writes in `max_characters`."""
+        left = max_characters + 1
         for count, word in enumerate(self._words()):
-            room -= len(word) + 1
-            if room < 0:
+            left -= len(word) + 1
+            if left < 0:
                 return self._of(self._ranges[:count])
         return self
 
@@ -105,52 +105,52 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 EVERY_LINE = Lines.parse(f"1-{_LAST_LINE}")
 
 
-class Known(NamedTuple):
-    """What the tags of an object say: lines that were sent, and whether nothing is left to do.
+class Progress(NamedTuple):
+    """What an object's tags record: the lines that were sent, and whether the object is finished.
 
-    is_whole: nothing of it is left to send; is_settled: an operator will not send what is left.
+    is_complete: nothing is left to send; is_settled: an operator will not send the rest.
     """
 
     lines: Lines
-    is_whole: bool
+    is_complete: bool
     is_settled: bool
 
 
 def tag_of(stream_name: str) -> str:
-    """Return the tag's name: what went to another stream, for a trial, is not sent to this one."""
+    """Return the tag's name, with the stream: lines sent to a trial stream are sent here too."""
     return f"redriven:{stream_name}"
 
 
 def settled_tag_of(stream_name: str) -> str:
-    """Return the name of the tag that an operator's decision writes."""
+    """Return the name of the tag that records an operator's decision."""
     return f"settled:{stream_name}"
 
 
-def is_whole(tags: Mapping[str, str], stream_name: str) -> bool:
-    """Whether an object's tags say that nothing of it is left to do: all sent, or settled."""
+def is_finished(tags: Mapping[str, str], stream_name: str) -> bool:
+    """Whether an object's tags say that nothing is left to do: all is sent, or it is settled."""
     try:
-        found = _known(tags, stream_name)
+        found = _progress(tags, stream_name)
     except TagError:
         return False
-    return found.is_whole or found.is_settled
+    return found.is_complete or found.is_settled
 
 
-def _known(tags: Mapping[str, str], stream_name: str) -> Known:
+def _progress(tags: Mapping[str, str], stream_name: str) -> Progress:
     tag = tag_of(stream_name)
     is_settled = settled_tag_of(stream_name) in tags
     value = tags.get(tag, _NOTHING)
-    if value == _WHOLE:
-        return Known(EVERY_LINE, is_whole=True, is_settled=is_settled)
-    words = value.removesuffix(f" {_WHOLE}")
+    if value == _COMPLETE:
+        return Progress(EVERY_LINE, is_complete=True, is_settled=is_settled)
+    words = value.removesuffix(f" {_COMPLETE}")
     try:
         lines = Lines.parse(words.removeprefix(_NOTHING))
     except ValueError as error:
-        raise TagError(f"its tag {tag} is damaged: remove it to begin anew") from error
-    return Known(lines, is_whole=words != value, is_settled=is_settled)
+        raise TagError(f"its tag {tag} is damaged: remove the tag to start again") from error
+    return Progress(lines, is_complete=words != value, is_settled=is_settled)
 
 
-class Memory:
-    """Remembers, in tags of each object, what was sent to one stream, and what will not be."""
+class ProgressTags:
+    """The tags of objects that record what was sent to one stream, and what will not be sent."""
 
     def __init__(self, s3: Any, bucket: str, stream_name: str) -> None:
         self._s3 = s3
@@ -158,53 +158,50 @@ class Memory:
         self._stream_name = stream_name
         self.tag = tag_of(stream_name)
 
-    def known(self, key: str) -> Known:
-        """Return what an object's tags say.
+    def read(self, key: str) -> Progress:
+        """Return what an object's tags record.
 
-        Raises TagError where the tag is not ours to read, or no tag is free; AccessError.
+        Raises TagError if the tag is damaged or no tag is free; AccessError.
         """
         tags = self._tags(key)
-        found = _known(tags, self._stream_name)
+        found = _progress(tags, self._stream_name)
         if not found.is_settled:
-            _check_room(tags, self.tag)
+            _check_free_tag(tags, self.tag)
         return found
 
-    def recall(self, key: str) -> Lines:
-        """Return the lines known to be sent. Raises as `known`."""
-        return self.known(key).lines
+    def record(self, key: str, sent: Lines, *, is_complete: bool = False) -> Lines:
+        """Add lines to those recorded as sent; return all recorded lines, the first that fit.
 
-    def remember(self, key: str, sent: Lines, *, is_whole: bool = False) -> Lines:
-        """Add lines to those known to be sent; return those remembered, the first that fit.
-
-        is_whole: whether nothing is left to send; what was whole before stays so. The owner's tags
-        stay, and so does what another run writes meanwhile. Raises TagError, AccessError.
+        is_complete: whether nothing is left to send; a complete object stays complete. Keeps the
+        owner's tags, and what another run writes meanwhile. Raises TagError, AccessError.
         """
         for _ in range(_TRIES):
-            # Read anew each time: the tags are written as a whole, and others may write them too.
+            # Read again each time: a write replaces all tags, and others may write them too.
             tags = self._tags(key)
-            _check_room(tags, self.tag)
-            before = _known(tags, self._stream_name)
+            _check_free_tag(tags, self.tag)
+            before = _progress(tags, self._stream_name)
+            is_done = before.is_complete or is_complete
             lines = before.lines | sent
-            if before.is_whole or is_whole:
-                remembered = lines
-                value = f"{str(lines) or _NOTHING} {_WHOLE}"
+            if is_done:
+                recorded = lines
+                value = f"{str(lines) or _NOTHING} {_COMPLETE}"
                 if _LAST_LINE in lines or len(value) > MAX_VALUE_CHARACTERS:
-                    value = _WHOLE
+                    value = _COMPLETE
             else:
-                remembered = lines.leading(MAX_VALUE_CHARACTERS)
-                value = str(remembered) or _NOTHING
+                recorded = lines.leading(MAX_VALUE_CHARACTERS)
+                value = str(recorded) or _NOTHING
             self._write(key, tags | {self.tag: value})
-            after = _known(self._tags(key), self._stream_name)
-            if after.lines.covers(remembered) and after.is_whole >= (before.is_whole or is_whole):
-                return remembered
-        raise TagError("others write its tags all the time")
+            after = _progress(self._tags(key), self._stream_name)
+            if after.lines.covers(recorded) and after.is_complete >= is_done:
+                return recorded
+        raise TagError("something else keeps overwriting its tags")
 
-    def check(self, key: str) -> None:
-        """Write what is known already. Raises TagError, AccessError where that is refused."""
-        self.remember(key, Lines())
+    def check_writable(self, key: str) -> None:
+        """Write the tag without new lines. Raises TagError, AccessError if that is refused."""
+        self.record(key, Lines())
 
     def settle(self, key: str, now: datetime) -> dict[str, str]:
-        """Remember that nobody will send what is left of an object; return its tags from before.
+        """Record that the rest of an object will not be sent; return its previous tags.
 
         Raises TagError, AccessError.
         """
@@ -213,21 +210,21 @@ class Memory:
         for _ in range(_TRIES):
             tags = self._tags(key)
             first = tags if first is None else first
-            _check_room(tags, tag)
+            _check_free_tag(tags, tag)
             self._write(key, tags | {tag: f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"})
             if tag in self._tags(key):
                 return first
-        raise TagError("others write its tags all the time")
+        raise TagError("something else keeps overwriting its tags")
 
     def _tags(self, key: str) -> dict[str, str]:
         with one_line():
             try:
-                answer = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)
+                response = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "NoSuchKey":
                     raise
-                raise TagError("it is gone") from error
-        return {each["Key"]: each["Value"] for each in answer["TagSet"]}
+                raise TagError("it no longer exists") from error
+        return {each["Key"]: each["Value"] for each in response["TagSet"]}
 
     def _write(self, key: str, tags: dict[str, str]) -> None:
         tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
@@ -235,6 +232,6 @@ class Memory:
             self._s3.put_object_tagging(Bucket=self._bucket, Key=key, Tagging={"TagSet": tag_set})
 
 
-def _check_room(tags: Mapping[str, str], tag: str) -> None:
+def _check_free_tag(tags: Mapping[str, str], tag: str) -> None:
     if tag not in tags and len(tags) >= MAX_TAGS:
-        raise TagError(f"it has {MAX_TAGS} tags, and none is free to remember what is sent")
+        raise TagError(f"it has {MAX_TAGS} tags, the maximum: remove one to record what is sent")

@@ -1,4 +1,4 @@
-"""Objects that are made to harm who reads them, read by the commands in bounded memory and time."""
+"""Malicious objects, which the commands must read in bounded memory and time."""
 
 import os
 import resource
@@ -22,7 +22,7 @@ def bomb(start: bytes, filling: bytes, mebibytes: int, end: bytes = b"") -> byte
 
 
 def bounded(script: str, *bodies: bytes, folder: Path) -> list[str]:
-    """Return what a script prints that gets each body's file, in a process with little memory."""
+    """Return what a script prints; it gets the bodies as files, in a process with little memory."""
     paths = []
     for number, body in enumerate(bodies):
         paths.append(folder / f"{number}")
@@ -50,7 +50,7 @@ def error_line(record: bytes) -> bytes:
 
 
 GOOD = error_line(gz(envelope([TOKYO])))
-# Glued objects: a second or so of the function's time in 16 KB.
+# Joined JSON objects: 16 KB that take the function about a second.
 SLOW = error_line(gz(b"{}" * (8 * MIB - 1)))
 DEEP = b'{"rawData":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
 
@@ -60,7 +60,7 @@ from pathlib import Path
 from moto import mock_aws
 from test_redrive import Bucket, FakeFirehose, job
 from console_login.operate import error_objects, redrive
-# Less than the thousand MiB, for the sake of time.
+# Less than the default, to save time.
 error_objects.MAX_DECOMPRESSED_BYTES = 100 * 1024 * 1024
 redrive.MAX_OBJECT_SECONDS = 3
 with mock_aws():
@@ -86,11 +86,11 @@ def test_redrive_names_the_object_and_sends_the_others(tmp_path: Path) -> None:
         GOOD,
     ]
     assert bounded(REDRIVE, *bodies, folder=tmp_path) == [
-        "0 None more than 10,000 of its lines are no error records",
+        "0 None more than 10,000 of its lines are not error records",
         "1 None it has more than 1,000,000 lines",
-        "2 None it holds more than 100 MiB",
-        "3 None its records take more than 3 s to judge",
-        "4 1 the line is no JSON",
+        "2 None it contains more than 100 MiB",
+        "3 None its records take more than 3 s to check",
+        "4 1 the line is not JSON",
         "2 sent",
     ]
 
@@ -99,12 +99,12 @@ DRAIN = """
 import sys
 from pathlib import Path
 from support import TOKYO
-from test_drain import DAY, FakeAccess, whole
+from test_drain import DAY, FakeAccess, completed
 from console_login.operate import drain, error_objects
 error_objects.MAX_DECOMPRESSED_BYTES = 100 * 1024 * 1024
 for folder, path in zip(("p/processing-failed", "p"), sys.argv[1:]):
     body = Path(path).read_bytes()
-    _, found = whole(FakeAccess([TOKYO], {f"{folder}/{DAY}/e": body}), wait_minutes=0)
+    _, found = completed(FakeAccess([TOKYO], {f"{folder}/{DAY}/e": body}), wait_minutes=0)
     print(found.unread, len(found.missing), found.is_safe)
 """
 

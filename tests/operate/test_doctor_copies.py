@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("credentials")
 
 @pytest.fixture
 def put(access: Access) -> Iterator[Callable[..., None]]:
-    """Put an object into the folder of now, or of so many seconds ago."""
+    """Put an object into today's folder; delete it after the test."""
     s3 = access.client("s3")
     keys = []
 
@@ -39,7 +39,7 @@ def put(access: Access) -> Iterator[Callable[..., None]]:
         s3.delete_object(Bucket=BUCKET, Key=key)
 
 
-def test_what_is_repeated_or_spelled_otherwise_is_a_copy(access: Access, put: Any) -> None:
+def test_a_repeated_or_reformatted_line_is_a_copy(access: Access, put: Any) -> None:
     before = examined(access)["copies"]
     assert before.status == OK
     respelled = json.dumps(json.loads(TOKYO))
@@ -54,12 +54,13 @@ def test_a_forged_line_is_a_finding(access: Access, put: Any) -> None:
     put("forged", FORGED)
     finding = only_finding(access, "copies")
     assert finding.problem.startswith(f"1 eventID has lines that differ: {ID}; CloudTrail writes")
-    assert finding.remedy[0] == "# the lines: the saved query differing-lines of athena.yaml"
+    query = "# to see the lines, run the saved query differing-lines of athena.yaml"
+    assert finding.remedy[0] == query
     lookup = (
         f" cloudtrail lookup-events --lookup-attributes AttributeKey=EventId,AttributeValue={ID}"
     )
     assert lookup in finding.remedy[2]
-    # Nothing of a line is printed.
+    # No content of a line is printed.
     assert "192.0.2.1" not in f"{finding}"
 
 
@@ -71,31 +72,32 @@ def test_many_forged_lines_are_counted(access: Access, put: Any) -> None:
     assert " e-4 and 4 more; " in finding.problem
 
 
-def test_what_was_written_before_the_window_is_not_read(access: Access, put: Any) -> None:
+def test_an_object_that_was_written_before_the_window_is_not_read(access: Access, put: Any) -> None:
     put("forged", FORGED)
     later = Subject(access, STACK, 1, time.time() + 2 * 3600)
     result = result_of("copies", later)
-    assert (result.status, result.looked_at) == (OK, ["0 lines in 0 objects of 1 hour"])
+    expected = ["0 lines in 0 objects of the last 1 hour"]
+    assert (result.status, result.looked_at) == (OK, expected)
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("no event", "1 line without an eventID"),
-        ('{"eventID":"\\u001b[2J"}', "1 line without an eventID"),
-        (b"[" * 100_000, "1 line without an eventID"),
+        ("no event", "1 line has no eventID"),
+        ('{"eventID":"\\u001b[2J"}', "1 line has no eventID"),
+        (b"[" * 100_000, "1 line has no eventID"),
         (gzip.compress(b"x" * 100, mtime=0)[:-9], "/odd: its gzip is damaged"),
         (b"x" * 5 * 1024 * 1024, "/odd: a line is too long"),
     ],
 )
-def test_what_cannot_be_compared_is_never_ok(
+def test_a_line_that_cannot_be_compared_is_never_ok(
     body: Any, words: str, access: Access, put: Any
 ) -> None:
     put("odd", body)
     result = examined(access)["copies"]
     assert result.status == UNCHECKED
     assert words in result.unchecked[0]
-    # And hides no finding.
+    # It does not hide a finding.
     put("forged", FORGED)
     assert examined(access)["copies"].status == FINDING
 
@@ -103,14 +105,14 @@ def test_what_cannot_be_compared_is_never_ok(
 @pytest.mark.parametrize(
     ("bound", "value", "words"),
     [
-        ("MAX_LISTED", 1, "0 of 0 objects were read, the newest: there are more than 1;"),
-        ("MAX_OBJECTS", 1, "the newest: no more than 1 are read;"),
-        ("MAX_READ_BYTES", 1, "no more than 0 MiB are read;"),
-        ("MAX_LINES", 1, "no more than 1 lines are read;"),
-        ("MAX_SECONDS", -1, "minutes are allowed;"),
+        ("MAX_LISTED", 1, "newest 0 of 0 objects were read: there are more than 1 objects;"),
+        ("MAX_OBJECTS", 1, "objects were read: the limit is 1 objects;"),
+        ("MAX_READ_BYTES", 1, "the limit is 0 MiB;"),
+        ("MAX_LINES", 1, "the limit is 1 lines;"),
+        ("MAX_SECONDS", -1, "minutes;"),
     ],
 )
-def test_past_a_bound_it_could_not_be_checked(
+def test_past_a_limit_the_check_is_incomplete(
     bound: str, value: int, words: str, access: Access, put: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("one", TOKYO)
@@ -119,7 +121,7 @@ def test_past_a_bound_it_could_not_be_checked(
     result = examined(access)["copies"]
     assert result.status == UNCHECKED
     assert words in result.unchecked[0]
-    assert "the saved query differing-lines of athena.yaml reads all" in result.unchecked[0]
+    assert "the saved query differing-lines of athena.yaml to read all" in result.unchecked[0]
 
 
 def test_the_newest_objects_are_read_first(
@@ -137,7 +139,7 @@ def test_the_newest_objects_are_read_first(
     assert examined(access)["copies"].status == FINDING
 
 
-def test_what_is_refused_could_not_be_checked(access: Access, put: Any) -> None:
+def test_if_a_call_is_refused_the_check_is_incomplete(access: Access, put: Any) -> None:
     put("one", TOKYO)
     result = examined(Refusing(access, "get_object"))["copies"]
     assert result.status == UNCHECKED

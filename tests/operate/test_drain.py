@@ -1,4 +1,4 @@
-"""`console-login drain`: nothing is on its way any more before a stack is deleted."""
+"""`console-login drain`: no event is in transit any more before a stack is deleted."""
 
 import base64
 import gzip
@@ -24,7 +24,7 @@ from support import OSAKA, ROOT, TOKYO, envelope, gz
 from console_login import cli
 from console_login.operate import drain, drain_report
 from console_login.operate.access import Access, AccessError
-from console_login.operate.drain import Asked, Drain, DrainError, Outcome
+from console_login.operate.drain import Drain, DrainError, Options, Outcome
 
 STACK = "console-login-firehose"
 SLOW = ("--parameter", "BufferSeconds=2", "--parameter", "LambdaBufferSeconds=2")
@@ -56,7 +56,7 @@ def filters(endpoint: Endpoint) -> list[Any]:
 
 
 class Ran:
-    """What a run has printed."""
+    """The exit status and output of a run."""
 
     def __init__(self, status: int, printed: Any) -> None:
         self.status, self.out, self.err = status, printed.out, printed.err
@@ -81,7 +81,7 @@ def drained(
 # Over the endpoint -------------------------------------------------------------------------------
 
 
-def test_it_waits_for_what_is_on_its_way(drained: Callable[..., Ran]) -> None:
+def test_it_waits_for_events_in_transit(drained: Callable[..., Ran]) -> None:
     with serving(*SLOW, "--parameter", "Compression=GZIP", "--parameter", "Prefix=") as endpoint:
         put(endpoint, TOKYO, OSAKA, TOKYO.replace('"ConsoleLogin"', '"CheckMfa"', 1))
         planned = drained(endpoint, "--dry-run")
@@ -89,7 +89,7 @@ def test_it_waits_for_what_is_on_its_way(drained: Callable[..., Ran]) -> None:
         assert "2 events, of which 0 have arrived" in planned.out
         assert planned.out.endswith("nothing is deleted\n")
         assert len(filters(endpoint)) == 1
-        # The undo is said before the question.
+        # The undo is printed before the question.
         refused = drained(endpoint, answer="n\n")
         assert refused.status == 1
         assert "\nto undo:\n  aws " in refused.out
@@ -108,7 +108,7 @@ def test_it_waits_for_what_is_on_its_way(drained: Callable[..., Ran]) -> None:
         assert gzip.decompress(body).decode() == f"{TOKYO}\n{OSAKA}\n"
 
 
-def test_the_commands_that_undo_it_are_typed(
+def test_the_commands_that_undo_it_run(
     drained: Callable[..., Ran], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -127,14 +127,14 @@ def test_the_commands_that_undo_it_are_typed(
             del found["creationTime"]
         assert after == before
         assert set(endpoint.lines(2)) == {TOKYO, OSAKA}
-        # A second time, with the filter that has been put back.
+        # A second time, with the restored filter.
         again = drained(endpoint, "--yes", "--json")
         assert again.status == 0
         assert json.loads(again.out)["filters"] == [before["filterName"]]
         assert again.err.startswith("to undo:\n  aws ")
 
 
-def test_a_filter_that_is_gone_and_what_came_after_it(drained: Callable[..., Ran]) -> None:
+def test_a_deleted_filter_and_an_event_after_its_deletion(drained: Callable[..., Ran]) -> None:
     with serving() as endpoint:
         put(endpoint, TOKYO)
         endpoint.lines(1)
@@ -145,11 +145,11 @@ def test_a_filter_that_is_gone_and_what_came_after_it(drained: Callable[..., Ran
         gone = drain.text(datetime.now(UTC))
         time.sleep(0.1)
         put(endpoint, OSAKA)
-        # It never passed the filter: only the user knows.
+        # The event never passed the filter: only the user knows that.
         unknown = drained(endpoint, "--yes", "--wait", "0")
         assert unknown.status == 1
-        assert "filter     gone already" in unknown.out
-        assert "--end TIME names when it was deleted" in unknown.out
+        assert "filter     already deleted" in unknown.out
+        assert "set --end to the time of the deletion" in unknown.out
         assert f"1 of 2 events has not arrived: {OSAKA_ID}\n" in unknown.out
         assert "do not delete the stack" in unknown.out
         known = drained(endpoint, "--end", gone, "--json", "--yes")
@@ -159,16 +159,16 @@ def test_a_filter_that_is_gone_and_what_came_after_it(drained: Callable[..., Ran
         assert (report["events"], report["arrived"], report["is_safe"]) == (1, 1, True)
 
 
-def test_nothing_to_compare_is_never_all(drained: Callable[..., Ran]) -> None:
+def test_no_events_are_not_reported_as_all_events(drained: Callable[..., Ran]) -> None:
     with serving() as endpoint:
         done = drained(endpoint, "--yes")
     assert done.status == 0
-    assert "nothing was compared; Firehose reports nothing that waits\n" in done.out
+    assert "nothing was compared; Firehose reports no waiting record\n" in done.out
     assert "all " not in done.out.split("to undo")[1]
     assert "is safe" in done.out
 
 
-def test_what_failed_is_in_the_error_prefix_and_waits_for_redrive(
+def test_failed_events_are_in_the_error_prefix_and_wait_for_redrive(
     drained: Callable[..., Ran],
 ) -> None:
     with serving("--fail", "lambda:1") as endpoint:
@@ -183,7 +183,7 @@ def test_what_failed_is_in_the_error_prefix_and_waits_for_redrive(
         assert "is safe" not in done.out
         report = json.loads(drained(endpoint, "--yes", "--wait", "0", "--json").out)
         assert (report["is_safe"], report["error_objects_waiting"]) == (False, 1)
-        # Sent again by redrive, it is on its way again, and here it is nowhere yet.
+        # Redrive has sent the record again: its events are in transit, and here in no object yet.
         tag = {"Key": f"redriven:{STREAM}", "Value": "all"}
         endpoint.client("s3").put_object_tagging(Bucket=BUCKET, Key=key, Tagging={"TagSet": [tag]})
         again = drained(endpoint, "--yes", "--wait", "0", "--json")
@@ -194,7 +194,7 @@ def test_what_failed_is_in_the_error_prefix_and_waits_for_redrive(
 
 
 def test_a_bucket_that_refuses_for_a_while(drained: Callable[..., Ran]) -> None:
-    # With this seed the first try is refused: the second is five seconds later.
+    # With this seed, the first write is refused; the second follows five seconds later.
     with serving("--fail", "s3:0.5", "--seed", "3") as endpoint:
         put(endpoint, TOKYO)
         time.sleep(1)
@@ -202,7 +202,7 @@ def test_a_bucket_that_refuses_for_a_while(drained: Callable[..., Ran]) -> None:
         short = drained(endpoint, "--yes", "--wait", "0")
         assert short.status == 1
         assert f"1 of 1 event has not arrived: {TOKYO_ID}\n" in short.out
-        assert "`sam delete` deletes what Firehose has not written yet" in short.out
+        assert "deletes the stream with the records that Firehose has not written" in short.out
         (again,) = (
             line.removeprefix("to check again: ")
             for line in short.out.splitlines()
@@ -224,9 +224,9 @@ def test_a_bucket_that_always_refuses_ends_in_time(drained: Callable[..., Ran]) 
         assert time.monotonic() - started < 20
         assert done.status == 1
         assert "is safe" not in done.out
-        # The undo is on stderr too: stdout may be a pipe that nobody reads to its end.
+        # The undo is on stderr too, because stdout may be a pipe that nobody reads to its end.
         assert done.err == f"to undo:\n{done.out.split('to undo:')[1].split('deleted')[0][1:]}"
-        # A filter that is put back hides nothing of it.
+        # A restored filter does not hide the missing event.
         for name in ("creationTime", "applyOnTransformedLogs"):
             before.pop(name, None)
         endpoint.client("logs").put_subscription_filter(**before)
@@ -234,13 +234,13 @@ def test_a_bucket_that_always_refuses_ends_in_time(drained: Callable[..., Ran]) 
         assert f"1 of 1 event has not arrived: {TOKYO_ID}" in again.out
 
 
-def test_what_backfill_sent_and_firehose_has_not_written(drained: Callable[..., Ran]) -> None:
+def test_a_record_of_backfill_that_firehose_has_not_written(drained: Callable[..., Ran]) -> None:
     with serving("--fail", "s3:1") as endpoint:
         record = {"Data": gz(envelope([TOKYO]))}
         endpoint.client("firehose").put_record(DeliveryStreamName=STREAM, Record=record)
         done = drained(endpoint, "--yes", "--wait", "0")
     assert done.status == 1
-    assert "Firehose still has a record of " in done.out
+    assert "Firehose still has a record that is " in done.out
     assert "is safe" not in done.out
 
 
@@ -261,7 +261,7 @@ def test_a_closed_pipe_leaves_the_undo_on_stderr(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_says_what_may_be_on_its_way(number: int, tmp_path: Any) -> None:
+def test_an_interruption_says_that_events_may_be_in_transit(number: int, tmp_path: Any) -> None:
     with serving("--fail", "s3:1") as endpoint:
         put(endpoint, TOKYO)
         command = [impatient(tmp_path) / "console-login", "drain", "--stack", STACK, "--yes"]
@@ -281,10 +281,10 @@ def test_an_interruption_says_what_may_be_on_its_way(number: int, tmp_path: Any)
             time.sleep(0.5)
             process.send_signal(number)
             output, errors = process.communicate(timeout=20)
-        said = output.split("\nthe filter is deleted; ")[1]
-        assert said.startswith("1 of 1 event has not arrived, and more may still be on its way")
-        assert "\nto continue: console-login drain --stack " in said
-        undo = said.split("to undo:\n")[1]
+        printed = output.split("\nthe filter is deleted; ")[1]
+        assert printed.startswith("1 of 1 event has not arrived, and more events may be in transit")
+        assert "\nto continue: console-login drain --stack " in printed
+        undo = printed.split("to undo:\n")[1]
         assert [line.split()[0] for line in undo.splitlines()] == ["aws", "console-login"]
         assert process.returncode == 128 + number
         assert errors.startswith("to undo:\n  aws ")
@@ -307,7 +307,7 @@ def test_the_undo_is_printed_before_anything_is_deleted(tmp_path: Any) -> None:
     assert [line.split()[0] for line in undo[:2]] == ["aws", "console-login"]
 
 
-def test_an_interruption_before_says_that_nothing_is_deleted(
+def test_an_interruption_before_the_deletion_says_that_nothing_is_deleted(
     drained: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as endpoint:
@@ -325,21 +325,22 @@ def test_an_interruption_before_says_that_nothing_is_deleted(
 
 
 class FakeAccess(Access):
-    """A stack, its log group and its bucket; `refused` operations are denied, as long as they are.
+    """A stack, its log group and its bucket.
 
     events: messages, or events as FilterLogEvents returns them. objects: by key.
+    refused: how many more calls of an operation are denied.
     """
 
     def __init__(self, events: Any = (), objects: Any = None, filters: int = 1) -> None:
         super().__init__()
         self.__dict__.update(
-            events=list(events), objects=dict(objects or {}), refused={}, filters=filters, asked=[]
+            events=list(events), objects=dict(objects or {}), refused={}, filters=filters, calls=[]
         )
         self.__dict__["time"] = 1711792102.0
         self.__dict__["created"] = 0.0
         self.__dict__["zone"] = "Asia/Tokyo"
         self.__dict__["stack_created"] = 0.0
-        # AWS's clock against this machine's; None: an answer without a Date.
+        # How far AWS's clock is ahead of this machine's; None: responses have no Date.
         self.__dict__["ahead"] = 0.0
         self.__dict__["written"] = 0.0
         self.__dict__["redriven"] = ()
@@ -366,7 +367,7 @@ class FakeAccess(Access):
         return {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
 
     def check(self, operation: str) -> None:
-        self.asked.append(operation)
+        self.calls.append(operation)
         left = self.refused.get(operation, 0)
         if left:
             self.refused[operation] = left - 1
@@ -403,9 +404,9 @@ class FakeAccess(Access):
         tag = {"Key": f"redriven:{STREAM}", "Value": "all"}
         return {"TagSet": [tag] if Key in self.redriven else []}
 
-    def get_metric_statistics(self, **asked: Any) -> Any:
+    def get_metric_statistics(self, **request: Any) -> Any:
         self.check("get_metric_statistics")
-        self.queries.append(asked)
+        self.queries.append(request)
         return {
             "Datapoints": [
                 {"Timestamp": datetime.fromtimestamp(self.time - age, UTC), "Maximum": value}
@@ -425,7 +426,7 @@ class _Pages:
     def __init__(self, access: FakeAccess, operation: str) -> None:
         self.access, self.operation = access, operation
 
-    def paginate(self, **asked: Any) -> Iterator[Any]:
+    def paginate(self, **request: Any) -> Iterator[Any]:
         self.access.check(self.operation)
         if self.operation == "describe_subscription_filters":
             arn = f"arn:aws:firehose:{REGION}:111122223333:deliverystream/{STREAM}"
@@ -438,14 +439,14 @@ class _Pages:
             )
         elif self.operation == "filter_log_events":
             for message in self.access.events:
-                taken = int(self.access.time * 1000) - 1000
-                event = {"timestamp": taken, "message": message}
+                timestamp = int(self.access.time * 1000) - 1000
+                event = {"timestamp": timestamp, "message": message}
                 event = message if isinstance(message, dict) else event
-                if asked["startTime"] <= event["timestamp"] <= asked["endTime"]:
+                if request["startTime"] <= event["timestamp"] <= request["endTime"]:
                     yield {"events": [event]}
         else:
             written = datetime.fromtimestamp(self.access.time - self.access.written, UTC)
-            keys = [key for key in self.access.objects if key.startswith(asked["Prefix"])]
+            keys = [key for key in self.access.objects if key.startswith(request["Prefix"])]
             yield {
                 "Contents": [
                     {
@@ -464,12 +465,12 @@ DAY = "2024/03/30"
 BOTH = {f"p/{DAY}/a": f"{TOKYO}\n{OSAKA}\n".encode()}
 
 
-def made(access: FakeAccess, **asked: Any) -> Drain:
-    return Drain(access, Asked(STACK, **asked), access.now, access.sleep)
+def made(access: FakeAccess, **options: Any) -> Drain:
+    return Drain(access, Options(STACK, **options), access.now, access.sleep)
 
 
-def whole(access: FakeAccess, **asked: Any) -> tuple[Drain, Outcome]:
-    job = made(access, **asked)
+def completed(access: FakeAccess, **options: Any) -> tuple[Drain, Outcome]:
+    job = made(access, **options)
     job.look()
     job.delete()
     return job, job.wait()
@@ -478,14 +479,14 @@ def whole(access: FakeAccess, **asked: Any) -> tuple[Drain, Outcome]:
 def test_both_buffers_and_a_margin_are_waited_for_even_if_everything_is_there() -> None:
     access = FakeAccess([TOKYO, OSAKA], BOTH)
     started = access.now()
-    _, found = whole(access)
+    _, found = completed(access)
     assert (found.events, found.arrived, found.is_safe) == (2, 2, True)
     assert access.now() - started >= 21
-    # Each object once.
-    assert access.asked.count("get_object") == 1
+    # Each object is read once.
+    assert access.calls.count("get_object") == 1
 
 
-def test_the_commands_that_undo_are_the_same_whenever_they_are_printed() -> None:
+def test_the_commands_that_undo_it_do_not_change_with_time() -> None:
     access = FakeAccess([TOKYO], {})
     job = made(access)
     job.look()
@@ -494,18 +495,18 @@ def test_the_commands_that_undo_are_the_same_whenever_they_are_printed() -> None
     assert job.undo() == first
 
 
-def test_what_is_missing_is_waited_for_and_no_longer() -> None:
+def test_the_wait_for_missing_events_ends_in_time() -> None:
     access = FakeAccess([TOKYO, OSAKA], {f"p/{DAY}/a": f"{TOKYO}\n".encode()})
     started = access.now()
-    job, found = whole(access, wait_minutes=5)
+    job, found = completed(access, wait_minutes=5)
     assert found.missing == [OSAKA_ID]
     assert 321 <= access.now() - started < 322
     assert "would" not in "".join(drain_report.words(job, found))
 
 
-def test_at_most_ten_are_named_and_an_event_without_an_id_by_its_digest() -> None:
+def test_at_most_ten_events_are_named_and_those_without_an_id_by_digest() -> None:
     messages = [json.dumps({"eventName": "ConsoleLogin", "n": n}) for n in range(12)]
-    job, found = whole(FakeAccess(messages), wait_minutes=0)
+    job, found = completed(FakeAccess(messages), wait_minutes=0)
     (line,) = (each for each in drain_report.words(job, found) if "not arrived" in each)
     assert line.startswith("12 of 12 events have not arrived: sha256:")
     assert line.count("sha256:") == 10
@@ -516,13 +517,13 @@ def test_at_most_ten_are_named_and_an_event_without_an_id_by_its_digest() -> Non
     ("bound", "value", "words"),
     [
         ("MAX_EVENTS", 1, "more than 1 events passed the filter"),
-        ("MAX_OBJECTS", 0, "more than 0 objects of these days"),
-        ("MAX_READ_BYTES", 100, "the objects have more than 0 MiB"),
+        ("MAX_OBJECTS", 0, "these days have more than 0 objects"),
+        ("MAX_READ_BYTES", 100, "the objects are larger than 0 MiB"),
         ("MAX_LINES", 1, "the objects have more than 1 lines"),
-        ("MAX_READ_SECONDS", -1, "to read"),
+        ("MAX_READ_SECONDS", -1, "reading the log group took more than"),
     ],
 )
-def test_a_bound_is_named_before_anything_is_deleted(
+def test_an_exceeded_limit_is_named_before_anything_is_deleted(
     bound: str, value: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain, bound, value)
@@ -530,30 +531,30 @@ def test_a_bound_is_named_before_anything_is_deleted(
     found = made(access).look()
     assert found.problem is not None
     assert words in found.problem
-    assert "--start with a later time reads less" in found.problem
+    assert "use a later --start to read less" in found.problem
     assert not found.is_safe
-    job, found = whole(access)
+    job, found = completed(access)
     assert not found.is_safe
-    assert drain_report.words(job, found)[0].startswith("could not be checked: ")
+    assert drain_report.words(job, found)[0].startswith("the stack could not be checked: ")
 
 
-def test_error_objects_beyond_the_bound_count_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_objects_beyond_the_limit_count_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "MAX_TAGS_READ", 2)
     keys = [f"p/processing-failed/2020/01/01/{n}" for n in range(4)]
     access = FakeAccess([], dict.fromkeys(keys, b"x"))
     access.__dict__["redriven"] = keys
-    job, found = whole(access, start="1h")
+    job, found = completed(access, start="1h")
     assert (found.problem, found.waiting, found.tags_unread) == (None, keys[2:], 2)
     assert not found.is_safe
-    said = "\n".join(drain_report.words(job, found))
-    assert "at least 0 error objects were not redriven" in said
-    assert "the tags of the first 2 were read, and the other 2 count as waiting" in said
-    assert "--start does not change that" in said
+    printed = "\n".join(drain_report.words(job, found))
+    assert "at least 0 error objects were not redriven" in printed
+    assert "the tags of the first 2 were read, and the other 2 count as waiting" in printed
+    assert "--start does not change that" in printed
     del access.objects[keys[0]], access.objects[keys[1]]
-    assert whole(access)[1].is_safe
+    assert completed(access)[1].is_safe
 
 
-def test_what_was_put_straight_into_the_stream_is_seen_in_its_freshness() -> None:
+def test_a_record_that_did_not_pass_the_filter_is_seen_in_the_streams_freshness() -> None:
     for datapoints, is_safe in (
         ([], True),
         ([(30, 20.5), (90, 500.0)], True),
@@ -561,42 +562,43 @@ def test_what_was_put_straight_into_the_stream_is_seen_in_its_freshness() -> Non
     ):
         access = FakeAccess([TOKYO, OSAKA], BOTH)
         access.datapoints.extend(datapoints)
-        job, found = whole(access, wait_minutes=1)
+        job, found = completed(access, wait_minutes=1)
         assert found.is_safe is is_safe
-        said = "\n".join(drain_report.words(job, found))
-        assert ("Firehose still has a record of 21.5 s ago" in said) is not is_safe
-        assert ("is safe" in said) is is_safe
-    asked = access.queries[-1]
-    assert asked["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": STREAM}]
-    assert (asked["Statistics"], asked["Period"]) == (["Maximum"], 60)
+        printed = "\n".join(drain_report.words(job, found))
+        assert ("Firehose still has a record that is 21.5 s old" in printed) is not is_safe
+        assert ("is safe" in printed) is is_safe
+    request = access.queries[-1]
+    assert request["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": STREAM}]
+    assert (request["Statistics"], request["Period"]) == (["Maximum"], 60)
     assert job.end is not None
-    assert asked["StartTime"].timestamp() == job.end.timestamp() + 20
+    assert request["StartTime"].timestamp() == job.end.timestamp() + 20
     assert drain_report.document(job, found, dry_run=False)["oldest_record_seconds"] == 21.5
 
 
-def test_nothing_to_compare_is_what_firehose_reports() -> None:
-    job, found = whole(FakeAccess())
+def test_without_events_the_report_names_firehoses_metric() -> None:
+    job, found = completed(FakeAccess())
     assert found.is_safe
-    assert "Firehose reports nothing that waits" in "\n".join(drain_report.words(job, found))
+    assert "Firehose reports no waiting record" in "\n".join(drain_report.words(job, found))
 
 
-def test_a_freshness_that_is_refused_is_no_all_clear() -> None:
+def test_if_the_freshness_cannot_be_read_the_stack_is_not_safe() -> None:
     access = FakeAccess([TOKYO, OSAKA], BOTH)
     access.refused["get_metric_statistics"] = 1000
-    job, found = whole(access, wait_minutes=0)
+    job, found = completed(access, wait_minutes=0)
     assert not found.is_safe
-    assert drain_report.words(job, found)[0].startswith("could not be checked: get_metric_stat")
+    expected = "the stack could not be checked: get_metric_stat"
+    assert drain_report.words(job, found)[0].startswith(expected)
 
 
-def test_the_filter_was_deleted_by_awss_clock() -> None:
+def test_the_time_of_the_deletion_is_of_awss_clock() -> None:
     access = FakeAccess([], filters=1)
     access.__dict__["ahead"] = 180.0
-    taken = int((access.now() + 179) * 1000)
-    access.events.append({"timestamp": taken, "ingestionTime": taken, "message": TOKYO})
+    ingested = int((access.now() + 179) * 1000)
+    access.events.append({"timestamp": ingested, "ingestionTime": ingested, "message": TOKYO})
     started = access.now()
-    job, found = whole(access, start="1h", wait_minutes=0)
+    job, found = completed(access, start="1h", wait_minutes=0)
     assert found.missing == [TOKYO_ID]
-    # What is waited for goes by this machine's.
+    # The wait uses this machine's clock.
     assert 21 <= access.now() - started < 22
     access = FakeAccess()
     access.__dict__["ahead"] = None
@@ -606,12 +608,12 @@ def test_the_filter_was_deleted_by_awss_clock() -> None:
     assert job.end.timestamp() == access.now() + 60
 
 
-def test_an_event_that_came_late_between_look_and_deletion() -> None:
+def test_an_event_that_arrives_late_between_look_and_deletion() -> None:
     access = FakeAccess()
     job = made(access, wait_minutes=0)
     job.look()
-    taken = int(access.now() * 1000)
-    event = {"timestamp": taken - 17 * 60_000, "ingestionTime": taken - 1, "message": TOKYO}
+    now = int(access.now() * 1000)
+    event = {"timestamp": now - 17 * 60_000, "ingestionTime": now - 1, "message": TOKYO}
     access.events.append(event)
     job.delete()
     found = job.wait()
@@ -621,12 +623,12 @@ def test_an_event_that_came_late_between_look_and_deletion() -> None:
 def test_the_backfill_begins_before_the_oldest_missing_event() -> None:
     now = int(1711792102.0 * 1000)
     event = {"timestamp": now - 20 * 3600_000, "message": TOKYO}
-    job, found = whole(FakeAccess([event, OSAKA]), wait_minutes=0)
-    said = drain_report.words(job, found)
-    (line,) = {each.strip() for each in said if "console-login backfill" in each}
+    job, found = completed(FakeAccess([event, OSAKA]), wait_minutes=0)
+    printed = drain_report.words(job, found)
+    (line,) = {each.strip() for each in printed if "console-login backfill" in each}
     start = shlex.split(line)[shlex.split(line).index("--start") + 1]
     assert datetime.fromisoformat(start).timestamp() * 1000 == now - 20 * 3600_000 - 1000
-    # Without one it is what came after the deletion, by timestamps that are older.
+    # Without a missing event, it sends those after the deletion; their timestamps are earlier.
     job = made(FakeAccess())
     job.delete()
     start = shlex.split(job.undo()[1])[-1]
@@ -635,30 +637,30 @@ def test_the_backfill_begins_before_the_oldest_missing_event() -> None:
 
 def test_timestamps_around_the_window() -> None:
     now = int(1711792102.0 * 1000)
-    for timestamp, taken in (
+    for timestamp, ingested in (
         (now - 3600_000 - 10 * 60_000, now - 3590_000),
         (now + 10 * 60_000, now - 1),
     ):
-        event = {"timestamp": timestamp, "ingestionTime": taken, "message": TOKYO}
-        assert whole(FakeAccess([event]), start="1h", wait_minutes=0)[1].events == 1
+        event = {"timestamp": timestamp, "ingestionTime": ingested, "message": TOKYO}
+        assert completed(FakeAccess([event]), start="1h", wait_minutes=0)[1].events == 1
 
 
 def test_an_object_that_was_written_just_before_the_window_is_read() -> None:
     access = FakeAccess([TOKYO, OSAKA], BOTH)
-    # The listing's times move with the clock, the window's does not.
+    # The listing's times move with the clock; the window does not.
     access.__dict__["written"] = 3600.0 + 30
     assert made(access, start="1h").look().arrived == 2
     access.__dict__["written"] = 3600.0 + 90
     assert made(access, start="1h").look().arrived == 0
 
 
-def test_what_aws_names_is_printed_as_one_line(
+def test_names_from_aws_are_printed_on_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = "p/processing-failed/2020/01/01/\x1b[31mx\n`sam delete` is safe"
     access = FakeAccess([], {key: b"x"})
     access.__dict__["pattern"] = "{ $.a = 'it' }\n\x1b"
-    job, found = whole(access)
+    job, found = completed(access)
     monkeypatch.setattr(Drain, "wait", lambda *_: found)
     monkeypatch.setattr("console_login.cli.options.access", lambda *_: access)
     monkeypatch.setattr(sys, "argv", ["console-login", "drain", "--stack", STACK, "--yes"])
@@ -668,14 +670,14 @@ def test_what_aws_names_is_printed_as_one_line(
     printed = capsys.readouterr()
     assert f"  s3://{BUCKET}/p/processing-failed/2020/01/01/\\x1b[31mx\\n`sam" in printed.out
     assert "\x1b" not in printed.out + printed.err
-    # The command still gives the pattern as it is.
+    # The command still passes the pattern unchanged.
     script = job.undo()[0].replace("aws ", "printf %s\\\\0 ", 1)
     ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert access.pattern in ran.stdout.split("\0")
 
 
 @pytest.mark.parametrize("operation", ["filter_log_events", "list_objects_v2", "get_object"])
-def test_a_call_that_is_refused_is_no_all_clear(
+def test_if_a_call_is_refused_nothing_is_deleted(
     operation: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = f"p/{datetime.now(ZoneInfo('Asia/Tokyo')):%Y/%m/%d}/a"
@@ -690,10 +692,10 @@ def test_a_call_that_is_refused_is_no_all_clear(
     printed = capsys.readouterr().out
     assert f"{operation}: AccessDenied: no" in printed
     assert printed.endswith("nothing is deleted\n")
-    assert "delete_subscription_filter" not in access.asked
+    assert "delete_subscription_filter" not in access.calls
 
 
-def test_a_refusal_while_it_waits_is_tried_again_and_then_said() -> None:
+def test_a_refusal_during_the_wait_is_retried_and_then_reported() -> None:
     for count, is_safe in ((2, True), (3, False)):
         access = FakeAccess([TOKYO, OSAKA], BOTH)
         job = made(access)
@@ -713,33 +715,33 @@ def test_the_deletion_is_refused() -> None:
         job.delete()
     assert drain_report.interrupted(job) == ["nothing is deleted"]
     job.delete()
-    assert access.asked.count("delete_subscription_filter") == 3
+    assert access.calls.count("delete_subscription_filter") == 3
     assert len(job.undo()) == 3
 
 
 def test_events_from_before_and_after_the_filter_never_passed_it() -> None:
     now = int(1711792102.0 * 1000)
 
-    def event(message: str, taken: int) -> Any:
-        # CloudTrail's events come late: it is not their timestamp that counts.
-        return {"timestamp": now - 60_000, "ingestionTime": taken, "message": message}
+    def event(message: str, ingested: int) -> Any:
+        # CloudTrail's events arrive late, so their timestamps do not count.
+        return {"timestamp": now - 60_000, "ingestionTime": ingested, "message": message}
 
     early = event(TOKYO, now - 7200_000)
     late = event(OSAKA, now + 10_000)
-    _, found = whole(FakeAccess([early, late]), start="1h")
+    _, found = completed(FakeAccess([early, late]), start="1h")
     assert (found.events, found.is_safe) == (0, True)
-    _, found = whole(FakeAccess([event(TOKYO, now - 1)]), start="1h")
+    _, found = completed(FakeAccess([event(TOKYO, now - 1)]), start="1h")
     assert found.events == 1
 
 
-def test_what_the_function_drops_is_not_waited_for() -> None:
+def test_events_that_the_function_drops_are_not_waited_for() -> None:
     for message in ("plain text", "[]", '{"eventName": "Other"}', '{"eventName": 1}'):
         access = FakeAccess([message])
         access.__dict__["pattern"] = ""
-        _, found = whole(access)
+        _, found = completed(access)
         assert found.events == 0, message
     damaged = '{"eventName": "ConsoleLogin", '
-    _, found = whole(FakeAccess([damaged]), wait_minutes=0)
+    _, found = completed(FakeAccess([damaged]), wait_minutes=0)
     assert found.events == 1
 
 
@@ -748,41 +750,41 @@ def failed(*records: bytes) -> bytes:
     return "".join(f"{json.dumps(each)}\n" for each in lines).encode()
 
 
-def test_records_that_failed_are_read_in_any_form() -> None:
+def test_failed_records_are_read_in_any_form() -> None:
     both = envelope([TOKYO]) + b"\n" + envelope([OSAKA])
     for body in (
         failed(both),
         failed(gz(envelope([TOKYO])) + gz(envelope([OSAKA]))),
         gz(failed(envelope([TOKYO]), gz(envelope([OSAKA])))),
     ):
-        _, found = whole(FakeAccess([TOKYO, OSAKA], {f"p/processing-failed/{DAY}/e": body}))
+        _, found = completed(FakeAccess([TOKYO, OSAKA], {f"p/processing-failed/{DAY}/e": body}))
         assert (found.in_error_prefix, found.missing, found.unread) == (2, [], 0)
         assert len(found.waiting) == 1
     for damaged in (gz(envelope([TOKYO]))[:-20], b"x", b"[1]", b'{"messageType":"DATA_MESSAGE",'):
         body = failed(damaged)
         access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": body})
-        job, found = whole(access, wait_minutes=0)
+        job, found = completed(access, wait_minutes=0)
         assert (found.missing, found.unread) == ([TOKYO_ID], 1)
         assert "1 object could not be read in full" in "\n".join(drain_report.words(job, found))
 
 
-def test_a_record_is_decompressed_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_is_decompressed_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     record = gz(envelope([TOKYO]))
     monkeypatch.setattr("transformer.codec.MAX_DECOMPRESSED_BYTES", len(envelope([TOKYO])))
     access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": failed(record)})
-    assert whole(access)[1].unread == 0
+    assert completed(access)[1].unread == 0
     for body in (failed(record + gz(b" ")), failed(record + gz(b" " * 100_000))):
         access = FakeAccess([TOKYO], {f"p/processing-failed/{DAY}/e": body})
-        assert whole(access, wait_minutes=0)[1].unread == 1
+        assert completed(access, wait_minutes=0)[1].unread == 1
 
 
 def test_the_window_begins_a_day_ago_or_with_the_stack_and_ends_with_the_filter() -> None:
     access = FakeAccess([])
     access.__dict__["stack_created"] = access.now() - 60
     assert made(access).start.timestamp() == access.now() - 60
-    # A filter that was put back hides nothing.
+    # The creation of a restored filter does not count.
     access.__dict__.update(stack_created=0.0, created=access.now() - 60)
-    # A Date is of whole seconds, so the second that it begins is over.
+    # A Date has whole seconds: the end of its second counts.
     assert made(access).start.timestamp() == access.now() + 1 - 24 * 3600
     job = made(access)
     assert job.end is None
@@ -796,7 +798,7 @@ def test_the_window_begins_a_day_ago_or_with_the_stack_and_ends_with_the_filter(
     assert "console-login doctor --stack" in "\n".join(drain_report.planned(gone, Outcome()))
 
 
-def test_what_is_to_be_typed_is_quoted_with_the_options_that_were_given() -> None:
+def test_printed_commands_are_quoted_and_have_the_options_of_this_run() -> None:
     access = FakeAccess()
     access.__dict__.update(profile="my profile", region=REGION)
     job = made(access)
@@ -809,20 +811,20 @@ def test_what_is_to_be_typed_is_quoted_with_the_options_that_were_given() -> Non
     assert shlex.split(job.sam_delete())[-4:] == given
 
 
-def test_folders_are_of_the_stacks_time_zone() -> None:
+def test_folders_are_in_the_stacks_time_zone() -> None:
     access = FakeAccess([TOKYO], {"p/2024/03/30/a": f"{TOKYO}\n".encode()})
     access.__dict__["zone"] = "America/Los_Angeles"
     # 05:30 UTC of the next day.
     access.__dict__["time"] = 1711863000.0
-    assert whole(access, start="1h", wait_minutes=0)[1].arrived == 1
+    assert completed(access, start="1h", wait_minutes=0)[1].arrived == 1
 
 
-def test_options_that_make_no_sense() -> None:
-    for asked, words in (
-        ({"end": "1h"}, "--end is for a filter that is gone"),
+def test_invalid_options() -> None:
+    for options, words in (
+        ({"end": "1h"}, "--end is for a deleted filter, but the filter exists"),
         ({"start": "2030-01-01"}, "is not before"),
     ):
         with pytest.raises(DrainError, match=words):
-            made(FakeAccess(), **asked)
-    with pytest.raises(DrainError, match="yet to come"):
+            made(FakeAccess(), **options)
+    with pytest.raises(DrainError, match="is in the future"):
         made(FakeAccess(filters=0), end="2030-01-01")

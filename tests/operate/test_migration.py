@@ -83,7 +83,7 @@ def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
     assert printed[1].startswith("my-filter\t")
-    assert printed[2].splitlines()[-1] == "the same events on both sides"
+    assert printed[2].splitlines()[-1] == "both sides have the same events"
     assert printed[6].split() == ["Lambda"]
     invoke, put_back = (json.loads(text) for text in printed[7].split("---\n")[:2])
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{FUNCTION}"

@@ -1,4 +1,4 @@
-"""`console-login redrive`: what failed goes into the stream again; nothing is lost."""
+"""`console-login redrive`: failed records are sent to the stream again; nothing is lost."""
 
 import contextlib
 import functools
@@ -42,7 +42,7 @@ from console_login.local.firehose_api import FirehoseClient
 from console_login.operate import error_objects, redrive
 from console_login.operate.access import Access, AccessError, Deployed
 from console_login.operate.error_objects import MAX_LINE_BYTES
-from console_login.operate.sent_lines import Lines, Memory, is_whole
+from console_login.operate.sent_lines import Lines, ProgressTags, is_finished
 from transformer import put_back
 
 START = 1711792102.0
@@ -61,7 +61,7 @@ def s3_client() -> Any:
 
 
 class Clients:
-    """Access to moto's S3 and a fake Firehose; `intercept(operation, call)` may fail or watch."""
+    """Access to moto's S3 and a fake Firehose; `intercept(operation, call)` runs each call."""
 
     endpoint_url, region, profile = None, "ap-northeast-1", "audit"
 
@@ -95,7 +95,7 @@ class _Watched:
 
 
 class Bucket:
-    """A bucket in moto, written and read as its owner would."""
+    """A bucket in moto, written and read as by its owner."""
 
     def __init__(self) -> None:
         self.s3 = s3_client()
@@ -180,7 +180,7 @@ def made_up(count: int) -> list[str]:
 
 
 class ExplainedApi:
-    """The stream's API; what is sent again explains a copy: its error object stays."""
+    """The stream's API; records that are sent again explain copies, as error objects stay."""
 
     def __init__(self, pipeline: local.Pipeline) -> None:
         self.pipeline = pipeline
@@ -192,7 +192,7 @@ class ExplainedApi:
 
 
 def redriven(pipeline: local.Pipeline, *faults: str) -> list[redrive.Result]:
-    """Mend the pipeline; redrive until there is nothing to send, whatever `faults` do to that."""
+    """Fix the pipeline, then redrive, with `faults`, until there is nothing to send."""
     pipeline._faults._shares.clear()
     client = FirehoseClient(Faults(faults, 5))
     client.api = ExplainedApi(pipeline)  # type: ignore[assignment]
@@ -246,7 +246,7 @@ def test_after_any_failure_everything_is_delivered(
     assert account.delivered == sum(
         json.loads(each)["eventName"] == "ConsoleLogin" for each in events
     )
-    # The objects stay as they were, and a second run has nothing to do.
+    # The objects are unchanged, and a second run has nothing to do.
     assert {key: done.pipeline.state.get(key) for key in before} == before
     assert redriven(done.pipeline) == []
 
@@ -255,7 +255,7 @@ def test_after_any_failure_everything_is_delivered(
     "fault",
     ["throttle:0.5", "partial:0.5", "outage:0.5", "lie:0.5"],
 )
-def test_a_redrive_that_fails_itself_is_finished_by_the_next(
+def test_the_next_run_finishes_a_redrive_that_failed(
     fault: str, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(put_back, "MAX_BATCH_RECORDS", 5)
@@ -272,15 +272,15 @@ def test_a_redrive_that_fails_itself_is_finished_by_the_next(
         for line in done.pipeline.state.get(key).splitlines()
     )
     if fault.startswith("lie"):
-        # Copies, and only of what nobody knew of.
+        # There are copies, but only of records without an answer.
         assert sum(each.unknown for each in results) > 0
         assert delivered.total() > len(delivered)
     else:
         assert delivered.total() == len(delivered)
 
 
-def test_damaged_events_stay_and_are_not_sent_for_ever(run: Callable[..., Any]) -> None:
-    # The filter passes JSON alone: damage comes from another producer.
+def test_damaged_events_stay_and_are_not_sent_forever(run: Callable[..., Any]) -> None:
+    # The filter passes only JSON: damaged events come from another producer.
     done = run([TOKYO], faults=["lambda:1"], EventNames="*")
     record = gz(envelope([OSAKA, DAMAGED]))
     done.stream.put(record)
@@ -288,7 +288,7 @@ def test_damaged_events_stay_and_are_not_sent_for_ever(run: Callable[..., Any]) 
     drained_before = done.pipeline
     local.run(drained_before, drained_before._clock, [], lambda: None)  # type: ignore[arg-type]
     (result,) = redriven(done.pipeline)
-    # The sign-in, and the record that is damaged in part; not the one that is damaged whole.
+    # The sign-in and the partly damaged record, but not the completely damaged one.
     assert (result.to_send, result.sent) == (2, 2)
     local.run(done.pipeline, done.pipeline._clock, [], lambda: None)  # type: ignore[arg-type]
     lines = [line for key in done.stream.keys for line in done.pipeline.state.get(key).splitlines()]
@@ -300,7 +300,7 @@ def test_damaged_events_stay_and_are_not_sent_for_ever(run: Callable[..., Any]) 
 
 
 class Killed(BaseException):
-    """As SIGKILL: nothing in the program may answer it."""
+    """Stands for SIGKILL: the program must not handle it."""
 
 
 def five_batches(bucket: Bucket) -> set[str]:
@@ -321,10 +321,10 @@ def killing(clients: Clients, when: int, *, after: bool) -> None:
         count += 1
         if count == when and not after:
             raise Killed
-        answer = call()
+        response = call()
         if count == when:
             raise Killed
-        return answer
+        return response
 
     clients.intercept = intercept
 
@@ -349,7 +349,7 @@ def test_killed_before_or_after_any_call_and_run_again(
                 kills += 1
             else:
                 break
-            # The call of which the kill tells nothing, if it was the put.
+            # Whether the run was killed after a batch was sent and before its tag was written.
             calls = [name for name in first.calls if name != "get_object"]
             last_batch = ids(firehose.calls[-1]) if firehose.calls else Counter[str]()
             put_without_tag = (calls[-1] == "put_record_batch" and after) or (
@@ -362,11 +362,11 @@ def test_killed_before_or_after_any_call_and_run_again(
             assert max(found.values()) <= 2
             assert twice == (set(last_batch) if put_without_tag else set())
             assert run_once(Clients(firehose)).to_send == 0
-    # The check, then put and tag of each of six batches.
+    # The check, then the put and the tag of each of the six batches.
     assert kills == 2 * (1 + 2 * 6)
 
 
-def test_each_batch_is_remembered_before_the_next_is_sent(
+def test_each_batch_is_recorded_before_the_next_is_sent(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(put_back, "MAX_BATCH_RECORDS", 2)
@@ -378,7 +378,7 @@ def test_each_batch_is_remembered_before_the_next_is_sent(
     assert "delete_object" not in clients.calls
 
 
-# What is read ------------------------------------------------------------------------------------
+# Reading error objects ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arn", ["lambdaARN", "lambdaArn"])
@@ -402,7 +402,7 @@ def test_objects_of_every_form(form: Any, arn: str, bucket: Bucket) -> None:
     assert bucket.tags(key) == {TAG: "all"}
 
 
-def test_what_each_record_would_do_is_said(bucket: Bucket) -> None:
+def test_the_plan_previews_each_record(bucket: Bucket) -> None:
     key = bucket.put(
         "a",
         failed(gz(envelope([sign_in("e1"), OTHER, sign_in("e2")]))),
@@ -414,7 +414,7 @@ def test_what_each_record_would_do_is_said(bucket: Bucket) -> None:
     )
     firehose = FakeFirehose()
     plan = job(firehose).plan()
-    assert [(each.line, each.fate) for each in plan.named] == [
+    assert [(each.line, each.preview) for each in plan.named] == [
         (1, ("delivered", 2, 0)),
         (2, ("no_match", 0, 0)),
         (3, ("corrupt_gzip", 0, 0)),
@@ -434,17 +434,17 @@ def test_what_each_record_would_do_is_said(bucket: Bucket) -> None:
     assert ids(firehose.accepted) == Counter(["e1", "e2", "e3", json.loads(OTHER)["eventID"]])
 
 
-def test_a_record_larger_than_an_answer_counts_whole(
+def test_every_event_counts_of_a_record_larger_than_a_response(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put("a", failed(gz(envelope([*(sign_in(f"e{n}") for n in range(5000)), DAMAGED]))))
     plan = job(FakeFirehose()).plan()
     (record,) = plan.named
     assert len(TOKYO) * 5000 > 4_500_000
-    assert record.fate == ("delivered", 5000, 1)
+    assert record.preview == ("delivered", 5000, 1)
 
 
-def test_what_is_no_error_record_is_named_and_ends_nothing(bucket: Bucket) -> None:
+def test_junk_lines_are_named_and_the_other_records_are_sent(bucket: Bucket) -> None:
     bucket.put("empty-folder/")
     junk = bucket.put(
         "a",
@@ -467,18 +467,18 @@ def test_what_is_no_error_record_is_named_and_ends_nothing(bucket: Bucket) -> No
     bucket.put("f", one("e3"))
     firehose = FakeFirehose()
     plan = job(firehose).plan()
-    # Not the folder.
+    # The folder does not count.
     assert plan.objects == 6
     assert [tuple(each) for each in plan.unusable] == [
-        (junk, 1, "the line is no JSON"),
+        (junk, 1, "the line is not JSON"),
         (junk, 2, "the line has no rawData"),
         (junk, 3, "the line has no rawData"),
-        (junk, 4, "rawData is no base64"),
-        (junk, 5, "the line is no JSON"),
+        (junk, 4, "rawData is not base64"),
+        (junk, 5, "the line is not JSON"),
         (junk, 6, "the line is too long"),
         (junk, 8, "the line has no rawData"),
         (junk, 9, "rawData is larger than any record"),
-        (junk, 10, "the line is no JSON"),
+        (junk, 10, "the line is not JSON"),
         (cut, None, "its gzip is damaged"),
         (damaged, None, "its gzip is damaged"),
         (tail, None, "its gzip is damaged"),
@@ -532,8 +532,8 @@ def test_an_object_that_changes_after_the_plan_is_not_sent(bucket: Bucket) -> No
     assert ids(firehose.accepted) == Counter(["c"])
     assert (result.sent, result.not_tried, result.is_complete) == (1, 2, False)
     assert [each.reason for each in result.unusable] == [
-        "it was written anew in the meantime",
-        "it is gone",
+        "it was overwritten in the meantime",
+        "it no longer exists",
     ]
 
 
@@ -542,21 +542,21 @@ def test_a_batch_is_cut_by_bytes_too(bucket: Bucket) -> None:
     bucket.put("a", *map(failed, records))
     firehose = FakeFirehose()
     assert run_once(firehose).is_complete
-    # None takes more than a second's share of the quota.
+    # No call has more than a second's share of the quota.
     assert [len(call) for call in firehose.calls] == [1] * 6
     assert firehose.accepted == records
 
 
-# What is remembered ------------------------------------------------------------------------------
+# Recording what was sent -------------------------------------------------------------------------
 
 
-def test_the_owners_tags_stay(bucket: Bucket) -> None:
+def test_the_owners_tags_are_kept(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"), Tagging="team=security&cost center=a/b")
     assert run_once(FakeFirehose()).is_complete
     assert bucket.tags(key) == {"team": "security", "cost center": "a/b", TAG: "all"}
 
 
-def test_ten_tags_of_the_owner_leave_no_room(bucket: Bucket) -> None:
+def test_an_object_with_ten_tags_is_unusable(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"), Tagging="&".join(f"t{n}=v" for n in range(10)))
     nine = bucket.put("b", one("e2"), Tagging="&".join(f"t{n}=v" for n in range(9)))
     firehose = FakeFirehose()
@@ -569,7 +569,7 @@ def test_ten_tags_of_the_owner_leave_no_room(bucket: Bucket) -> None:
     assert len(bucket.tags(nine)) == 10
 
 
-def test_a_tag_that_somebody_damaged_is_named(bucket: Bucket) -> None:
+def test_a_damaged_tag_is_reported(bucket: Bucket) -> None:
     for number, value in enumerate(["x", "1-", "0", "2-1-3", "1_2", "9" * 40]):
         bucket.s3.put_object(
             Bucket=BUCKET, Key=f"{FOLDER}{number}", Body=one("e1"), Tagging=f"{TAG}={value}"
@@ -577,15 +577,15 @@ def test_a_tag_that_somebody_damaged_is_named(bucket: Bucket) -> None:
     plan = job(FakeFirehose()).plan()
     assert plan.unusable_count == 6
     assert plan.to_send == []
-    assert all("is damaged: remove it" in each.reason for each in plan.unusable)
+    assert all("is damaged: remove the tag" in each.reason for each in plan.unusable)
 
 
-def test_a_huge_range_costs_nothing(bucket: Bucket) -> None:
+def test_a_huge_range_is_cheap(bucket: Bucket) -> None:
     bucket.put("a", one("e1"), Tagging=f"{TAG}=1-999999999999")
     assert job(FakeFirehose()).plan().sent_before == 1
 
 
-def test_another_stream_is_another_progress(bucket: Bucket) -> None:
+def test_each_stream_has_its_own_progress(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"))
     assert run_once(FakeFirehose()).sent == 1
     trial = redrive.Target(BUCKET, FOLDER, "trial", "ConsoleLogin")
@@ -594,10 +594,10 @@ def test_another_stream_is_another_progress(bucket: Bucket) -> None:
     assert bucket.tags(key) == {TAG: "all", "redriven:trial": "all"}
 
 
-def test_what_does_not_fit_into_the_tag_is_said_and_sent_again(
+def test_records_that_do_not_fit_in_the_tag_are_counted_and_sent_again(
     bucket: Bucket, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Every other line: nothing but gaps.
+    # Only every other line is sent, so no two lines form a range.
     damaged = failed(gz(envelope(['{"eventName":"ConsoleLogin"'])))
     lines = [each for n in range(200) for each in (one(f"e{n}"), damaged)]
     key = bucket.put("a", *lines)
@@ -605,15 +605,16 @@ def test_what_does_not_fit_into_the_tag_is_said_and_sent_again(
     result = run_once(firehose)
     value = bucket.tags(key)[TAG]
     assert 250 < len(value) <= 256
-    remembered = len(value.split())
+    recorded = len(value.split())
     assert value.split()[:3] == ["1", "3", "5"]
-    assert (result.sent, result.not_remembered) == (200, 200 - remembered)
-    assert run_once(firehose).sent == 200 - remembered
+    assert (result.sent, result.not_recorded) == (200, 200 - recorded)
+    assert run_once(firehose).sent == 200 - recorded
     assert set(ids(firehose.accepted)) == {f"e{n}" for n in range(200)}
-    # The next run sends them again: that is no success.
+    # The next run sends them again, so the run is not a success.
     assert not run_once(firehose).is_complete
     main(monkeypatch, Clients(firehose), "--yes", code=1)
-    assert f"{200 - remembered:,} are sent, but found no room" in capsys.readouterr().out
+    expected = f"{200 - recorded:,} records were sent but could not be recorded"
+    assert expected in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["", "1", "1-500 502", "2 4-5 9"])
@@ -629,15 +630,15 @@ def test_lines_are_a_set() -> None:
         both = Lines(left) | Lines.parse(str(Lines(right)))
         assert {line for line in range(70) if line in both} == left | right
         assert len(both) == len(left | right)
-        room = randomness.randrange(0, 60)
-        leading = both.leading(room)
-        assert len(str(leading)) <= room
+        limit = randomness.randrange(0, 60)
+        leading = both.leading(limit)
+        assert len(str(leading)) <= limit
         assert str(both).startswith(str(leading))
-        if len(str(both)) <= room:
+        if len(str(both)) <= limit:
             assert len(leading) == len(both)
 
 
-def test_another_run_in_between_sends_nothing_twice(bucket: Bucket) -> None:
+def test_with_another_run_in_between_nothing_is_sent_twice(bucket: Bucket) -> None:
     bucket.put("a", one("e1"), one("e2"))
     firehose = FakeFirehose()
     slow = job(firehose)
@@ -649,7 +650,7 @@ def test_another_run_in_between_sends_nothing_twice(bucket: Bucket) -> None:
 
 
 def meeting(clients: Clients, operation: str, other: Callable[[], Any], at: int = 1) -> None:
-    """Let something happen right before the call of an operation that is the at-th."""
+    """Run `other` right before the call number `at` of an operation."""
     calls = 0
 
     def intercept(name: str, call: Callable[[], Any]) -> Any:
@@ -675,55 +676,55 @@ def test_a_finished_object_stays_finished_when_two_runs_meet(bucket: Bucket) -> 
         assert run_once(firehose).to_send == 0
 
 
-def test_what_is_finished_is_not_made_unfinished_by_what_is_known_less(bucket: Bucket) -> None:
-    memory = Memory(bucket.s3, BUCKET, STREAM)
+def test_a_finished_object_stays_finished_when_fewer_lines_are_recorded(bucket: Bucket) -> None:
+    tags = ProgressTags(bucket.s3, BUCKET, STREAM)
     for value in ("all", "- all", "1-3 all"):
         key = bucket.put("a", one("e1"), Tagging=f"{TAG}={value}")
-        memory.check(key)
-        memory.remember(key, Lines([2]))
+        tags.check_writable(key)
+        tags.record(key, Lines([2]))
         assert bucket.tags(key)[TAG].split()[-1] == "all"
 
 
-def test_what_another_run_overwrites_is_written_again(bucket: Bucket) -> None:
+def test_a_tag_that_another_run_overwrites_is_written_again(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"))
     clients = Clients(FakeFirehose())
-    memory = Memory(clients.client("s3"), BUCKET, STREAM)
+    tags = ProgressTags(clients.client("s3"), BUCKET, STREAM)
 
-    def stale(tags: dict[str, str]) -> None:
-        tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
+    def overwrite(values: dict[str, str]) -> None:
+        tag_set = [{"Key": name, "Value": value} for name, value in values.items()]
         bucket.s3.put_object_tagging(Bucket=BUCKET, Key=key, Tagging={"TagSet": tag_set})
 
-    # Each call reads, writes and reads: the other's write comes before the last.
-    meeting(clients, "get_object_tagging", lambda: stale({TAG: "7"}), at=2)
-    memory.remember(key, Lines([1, 2]))
+    # Each call reads, writes and reads: the other run writes before the last read.
+    meeting(clients, "get_object_tagging", lambda: overwrite({TAG: "7"}), at=2)
+    tags.record(key, Lines([1, 2]))
     assert bucket.tags(key) == {TAG: "1-2 7"}
-    meeting(clients, "get_object_tagging", lambda: stale({TAG: "7", "team": "a"}), at=2)
-    memory.remember(key, Lines(), is_whole=True)
+    meeting(clients, "get_object_tagging", lambda: overwrite({TAG: "7", "team": "a"}), at=2)
+    tags.record(key, Lines(), is_complete=True)
     assert bucket.tags(key) == {TAG: "7 all", "team": "a"}
-    meeting(clients, "get_object_tagging", lambda: stale({"team": "a"}), at=2)
-    memory.settle(key, datetime.now(UTC))
+    meeting(clients, "get_object_tagging", lambda: overwrite({"team": "a"}), at=2)
+    tags.settle(key, datetime.now(UTC))
     assert set(bucket.tags(key)) == {"team", f"settled:{STREAM}"}
 
 
-def test_tags_that_others_write_all_the_time_stop_the_run(bucket: Bucket) -> None:
+def test_tags_that_others_keep_overwriting_stop_the_run(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"))
     clients = Clients(FakeFirehose())
 
-    def forget(name: str, call: Callable[[], Any]) -> Any:
-        answer = call()
+    def delete_tags(name: str, call: Callable[[], Any]) -> Any:
+        response = call()
         if name == "put_object_tagging" and clients.firehose.accepted:
             bucket.s3.delete_object_tagging(Bucket=BUCKET, Key=key)
-        return answer
+        return response
 
-    clients.intercept = forget
+    clients.intercept = delete_tags
     result = run_once(clients)
     assert not result.is_complete
-    assert "others write its tags all the time" in (result.stopped or "")
+    assert "something else keeps overwriting its tags" in (result.stopped or "")
 
 
 # Nothing to send ---------------------------------------------------------------------------------
 
-# What a new filter sends while Firehose may not invoke the function yet.
+# A new filter sends a control message, which fails while Firehose may not invoke the function yet.
 CONTROL_ONLY = failed(gz(CONTROL_MESSAGE.encode()), errorCode="Lambda.InvokeAccessDenied")
 
 
@@ -742,12 +743,12 @@ def test_an_object_with_nothing_to_send_is_marked_once(
     firehose = FakeFirehose()
     main(monkeypatch, Clients(firehose), "--yes", code=0)
     out = capsys.readouterr().out
-    assert out.endswith("\nnothing to send\n2 of 2 objects marked: nothing in them is to be sent\n")
+    assert out.endswith("\nnothing to send\n2 of 2 objects marked as having nothing to send\n")
     assert firehose.calls == []
     assert bucket.tags(control) == {TAG: "- all"}
     assert bucket.tags(other) == {TAG: "- all", "team": "a"}
     assert bucket.tags(damaged) == {}
-    assert is_whole(bucket.tags(control), STREAM)
+    assert is_finished(bucket.tags(control), STREAM)
     clients = Clients(FakeFirehose())
     main(monkeypatch, clients, "--yes", code=0)
     assert capsys.readouterr().out.endswith("\nnothing to send\n")
@@ -770,7 +771,7 @@ def test_a_control_message_never_shows_as_sent_before(
         assert re.search(r"^  sent before +1 *$", out, re.MULTILINE)
 
 
-def test_what_more_event_names_select_later_is_sent_later(bucket: Bucket) -> None:
+def test_events_that_are_selected_later_are_sent_later(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"), failed(gz(envelope([OTHER]))))
     marked = bucket.put("b", failed(gz(envelope([OTHER]))))
     assert run_once(FakeFirehose()).is_complete
@@ -779,11 +780,11 @@ def test_what_more_event_names_select_later_is_sent_later(bucket: Bucket) -> Non
     doing = job(firehose, redrive.Target(BUCKET, FOLDER, STREAM, "ConsoleLogin,CheckMfa"))
     assert doing.send(doing.plan()).sent == 2
     assert ids(firehose.accepted) == {json.loads(OTHER)["eventID"]: 2}
-    assert is_whole(bucket.tags(key), STREAM)
-    assert is_whole(bucket.tags(marked), STREAM)
+    assert is_finished(bucket.tags(key), STREAM)
+    assert is_finished(bucket.tags(marked), STREAM)
 
 
-def test_more_ranges_than_a_finished_tag_holds_are_all(bucket: Bucket) -> None:
+def test_the_tag_is_all_if_the_ranges_of_a_finished_object_do_not_fit(bucket: Bucket) -> None:
     other = failed(gz(envelope([OTHER])))
     key = bucket.put("a", *(each for n in range(120) for each in (one(f"e{n}"), other)))
     firehose = FakeFirehose()
@@ -792,7 +793,7 @@ def test_more_ranges_than_a_finished_tag_holds_are_all(bucket: Bucket) -> None:
     assert run_once(firehose).to_send == 0
 
 
-def test_an_object_to_mark_that_changes_is_not_marked(
+def test_an_object_that_changes_after_the_plan_is_not_marked(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket.put_body("a", CONTROL_ONLY)
@@ -804,13 +805,13 @@ def test_an_object_to_mark_that_changes_is_not_marked(
     result = doing.send(plan)
     assert (result.marked, result.is_complete) == (0, False)
     assert [each.reason for each in result.unusable] == [
-        "it was written anew in the meantime",
-        "it is gone",
+        "it was overwritten in the meantime",
+        "it no longer exists",
     ]
     assert bucket.tags(key) == {}
 
 
-def test_without_permission_to_mark_it_is_no_success(
+def test_without_permission_to_mark_the_run_is_not_a_success(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket.put_body("a", CONTROL_ONLY)
@@ -820,50 +821,50 @@ def test_without_permission_to_mark_it_is_no_success(
     assert "stopped: PutObjectTagging: AccessDenied: no\n" in capsys.readouterr().out
 
 
-# Settled by an operator --------------------------------------------------------------------------
+# Settled objects ---------------------------------------------------------------------------------
 
 
 def settle(*keys: str) -> list[str]:
     return [word for key in keys for word in ("--settle", key)]
 
 
-def test_what_an_operator_settles_is_shown_marked_and_left_out(
+def test_settled_objects_are_shown_tagged_and_left_out(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = bucket.put("a", failed(gz(envelope([DAMAGED]))), one("e1"), Tagging="team=a b")
     junk = bucket.put("b", b"junk")
     bucket.put("b-longer", one("e2"))
-    asked = settle(damaged, f"s3://{BUCKET}/{junk}", damaged)
-    main(monkeypatch, Clients(FakeFirehose()), *asked, "--dry-run", code=0)
+    options = settle(damaged, f"s3://{BUCKET}/{junk}", damaged)
+    main(monkeypatch, Clients(FakeFirehose()), *options, "--dry-run", code=0)
     out = capsys.readouterr().out
     assert f"{damaged}\n  line 1: malformed_event, not sent\n  line 2: would deliver 1\n" in out
-    assert f"{junk} line 1: the line is no JSON, not sent\n" in out
+    assert f"{junk} line 1: the line is not JSON, not sent\n" in out
     assert out.endswith("\ndry run: nothing settled\n")
-    main(monkeypatch, Clients(FakeFirehose()), *asked, code=1, answer="n\n")
+    main(monkeypatch, Clients(FakeFirehose()), *options, code=1, answer="n\n")
     printed = capsys.readouterr()
     assert "Settle 2 objects? 1 event that could be delivered will not be. [y/N]" in printed.err
     assert printed.out.endswith("\nnothing is settled\n")
     assert bucket.tags(junk) == {}
-    main(monkeypatch, Clients(FakeFirehose()), *asked, code=2)
+    main(monkeypatch, Clients(FakeFirehose()), *options, code=2)
     assert "nobody answers: --yes settles without asking" in capsys.readouterr().err
 
     firehose = FakeFirehose()
-    main(monkeypatch, Clients(firehose), *asked, "--yes", code=0)
+    main(monkeypatch, Clients(firehose), *options, "--yes", code=0)
     out = capsys.readouterr().out
     assert set(bucket.tags(damaged)) == {"team", f"settled:{STREAM}"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", bucket.tags(junk)[f"settled:{STREAM}"])
     for key in (damaged, junk):
-        assert is_whole(bucket.tags(key), STREAM)
-        assert not is_whole(bucket.tags(key), "another-stream")
+        assert is_finished(bucket.tags(key), STREAM)
+        assert not is_finished(bucket.tags(key), "another-stream")
         assert f"settled {key} (tag settled:{STREAM})" in out
     assert firehose.calls == []
 
-    # Left out from now on: what is left is sent, and the run is a success.
+    # Later runs leave them out and send the rest, and the run is a success.
     main(monkeypatch, Clients(firehose), "--yes", code=0)
     assert ids(firehose.accepted) == Counter(["e2"])
     assert re.search(r"^  settled, not read +2 *$", capsys.readouterr().out, re.MULTILINE)
 
-    # What is printed undoes it.
+    # The printed commands undo it.
     for line in out.splitlines():
         if line.startswith("aws "):
             _, *arguments = shlex.split(line)
@@ -879,7 +880,7 @@ def test_what_an_operator_settles_is_shown_marked_and_left_out(
     assert job(firehose).plan().records_to_send == 1
 
 
-def test_an_object_is_settled_where_no_tag_says_what_was_sent(
+def test_an_object_is_settled_without_a_valid_tag_of_sent_lines(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full = bucket.put("full", one("e1"), Tagging="&".join(f"t{n}=v" for n in range(10)))
@@ -889,7 +890,7 @@ def test_an_object_is_settled_where_no_tag_says_what_was_sent(
     document = json.loads(capsys.readouterr().out)
     assert [each["key"] for each in document["settled"]] == [nine, broken]
     assert document["settled"][1]["tags_before"] == {TAG: "x"}
-    # Of the ten tags one is the decision: nothing else needs a tag.
+    # One of the ten tags is now the settled tag; no other tag is needed.
     plan = job(FakeFirehose()).plan()
     assert (plan.settled, plan.objects, plan.unusable_count) == (1, 3, 2)
     main(monkeypatch, Clients(FakeFirehose()), *settle(full), "--yes", code=2)
@@ -897,7 +898,7 @@ def test_an_object_is_settled_where_no_tag_says_what_was_sent(
 
 
 @pytest.mark.parametrize("key", [FOLDER, f"{FOLDER}none", "elsewhere/a", f"{FOLDER}\x1b[31m", ""])
-def test_a_key_that_is_no_error_object_is_refused(
+def test_a_key_that_is_not_an_error_object_is_refused(
     key: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket.put("a", one("e1"))
@@ -909,7 +910,7 @@ def test_a_key_that_is_no_error_object_is_refused(
     assert "\x1b" not in line
 
 
-# What is refused ---------------------------------------------------------------------------------
+# Refused calls -----------------------------------------------------------------------------------
 
 
 def denying(clients: Clients, operation: str, after: int = 0) -> None:
@@ -927,17 +928,18 @@ def denying(clients: Clients, operation: str, after: int = 0) -> None:
     clients.intercept = intercept
 
 
-def test_without_permission_to_remember_nothing_is_sent(bucket: Bucket) -> None:
+def test_without_permission_to_write_tags_nothing_is_sent(bucket: Bucket) -> None:
     bucket.put("a", one("e1"))
     firehose = FakeFirehose()
     clients = Clients(firehose)
     denying(clients, "put_object_tagging")
-    with pytest.raises(AccessError, match=r"nothing is sent, .*PutObjectTagging: AccessDenied: no"):
+    expected = r"nothing was sent, .*PutObjectTagging: AccessDenied: no"
+    with pytest.raises(AccessError, match=expected):
         run_once(clients)
     assert firehose.calls == []
 
 
-def test_a_tag_that_is_refused_later_stops_the_run(bucket: Bucket) -> None:
+def test_a_later_refusal_to_write_a_tag_stops_the_run(bucket: Bucket) -> None:
     keys = [bucket.put(name, one(name)) for name in ("a", "b", "c")]
     firehose = FakeFirehose()
     clients = Clients(firehose)
@@ -958,11 +960,11 @@ def test_an_object_that_may_not_be_read_stops_the_run(bucket: Bucket) -> None:
         job(clients).plan()
 
 
-def test_what_aws_refuses_while_it_sends_is_said_with_what_was_sent(bucket: Bucket) -> None:
+def test_a_refusal_during_the_run_is_reported_with_the_records_sent(bucket: Bucket) -> None:
     for name in ("a", "b"):
         bucket.put(name, one(name))
     clients = Clients(FakeFirehose())
-    # Both to plan, and one to send.
+    # Two calls to plan, and one to send.
     denying(clients, "get_object", after=3)
     result = run_once(clients)
     assert (result.sent, result.not_tried, result.is_complete) == (1, 1, False)
@@ -970,7 +972,7 @@ def test_what_aws_refuses_while_it_sends_is_said_with_what_was_sent(bucket: Buck
     assert run_once(Clients(FakeFirehose())).sent == 1
 
 
-def test_a_stream_that_accepts_nothing_is_left_alone(bucket: Bucket) -> None:
+def test_a_stream_that_accepts_nothing_stops_the_run(bucket: Bucket) -> None:
     for number in range(9):
         bucket.put(str(number), one(f"e{number}"))
     firehose = FakeFirehose(*[client_error("AccessDeniedException")] * 9)
@@ -978,11 +980,11 @@ def test_a_stream_that_accepts_nothing_is_left_alone(bucket: Bucket) -> None:
     assert len(firehose.calls) == redrive.MAX_FAILED_BATCHES
     assert (result.sent, result.unknown, result.not_tried) == (0, 3, 6)
     assert "AccessDeniedException" in (result.problem or "")
-    assert result.stopped == "the stream accepts nothing"
+    assert result.stopped == "the stream does not accept any record"
     assert run_once(FakeFirehose()).sent == 9
 
 
-def test_a_batch_that_nobody_heard_of_is_sent_again(bucket: Bucket) -> None:
+def test_a_batch_without_an_answer_is_sent_again(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"))
     bucket.put("b", one("e2"))
     firehose = FakeFirehose(LIE)
@@ -993,13 +995,13 @@ def test_a_batch_that_nobody_heard_of_is_sent_again(bucket: Bucket) -> None:
     assert ids(firehose.accepted) == {"e1": 2, "e2": 1}
 
 
-def test_half_of_the_quota_is_left_to_others(bucket: Bucket) -> None:
+def test_half_of_the_quota_is_left_for_new_records(bucket: Bucket) -> None:
     record = envelope([sign_in("e1")], pad="x" * 1_000_000)
     bucket.put("a", *[failed(record)] * 8)
     slept: list[float] = []
     doing = job(Clients(FakeFirehose()), sleep=slept.append)
     assert doing.send(doing.plan()).is_complete
-    # The clock stands still here: each wait is for all that went before.
+    # Time does not pass here, so each wait is for all batches before it.
     assert max(slept) == pytest.approx(7 * len(record) / (512 * 1024), rel=0.05)
 
 
@@ -1023,7 +1025,7 @@ def stack(names: str = "ConsoleLogin", prefix: str = "consolelogin/") -> Deploye
         ("A,B", FOLDER + "2026/11/", redrive.Target(BUCKET, FOLDER + "2026/11/", STREAM, "A,B")),
     ],
 )
-def test_a_stack_says_where(
+def test_the_target_comes_from_the_stack(
     names: str, prefix: str | None, expected: redrive.Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive, "deployed", lambda access, name: stack(names))
@@ -1047,13 +1049,13 @@ def main(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give --stack, or else --bucket, --prefix, --stream"),
-        (["--bucket", "b", "--stream", "s"], "or else --prefix"),
-        (["--bucket", "b", "--stream", "s", "--prefix", ""], "or else --prefix"),
-        (["--stack", "s", "--bucket", "b"], "--bucket does not go with --stack"),
-        (["--stack", "s", "--stream", "b"], "--stream does not go with --stack"),
-        (["--stack", "s", "--event-names", "b"], "--event-names does not go with --stack"),
-        (["--stack", "s", "--prefix", "consolelogin/2026/"], "lie under consolelogin/proc"),
+        ([], "use --stack, or add --bucket, --prefix, --stream"),
+        (["--bucket", "b", "--stream", "s"], "or add --prefix"),
+        (["--bucket", "b", "--stream", "s", "--prefix", ""], "or add --prefix"),
+        (["--stack", "s", "--bucket", "b"], "--bucket cannot be combined with --stack"),
+        (["--stack", "s", "--stream", "b"], "--stream cannot be combined with --stack"),
+        (["--stack", "s", "--event-names", "b"], "--event-names cannot be combined with --stack"),
+        (["--stack", "s", "--prefix", "consolelogin/2026/"], "must begin with consolelogin/proc"),
         (["--stack", "s", "--json"], "needs --yes or --dry-run"),
         (["--stack", "s", "--yes", "--dry-run"], "--yes cannot be combined with --dry-run"),
         (
@@ -1171,7 +1173,7 @@ def test_json_for_machines(
         "events_delivered": 1,
         "events_damaged": 0,
     }
-    assert document["unusable"] == [{"key": key, "line": 1, "reason": "the line is no JSON"}]
+    assert document["unusable"] == [{"key": key, "line": 1, "reason": "the line is not JSON"}]
     problem = document["result"].pop("problem")
     assert "timeout" in problem.lower()
     assert document["result"] == {
@@ -1194,7 +1196,7 @@ def test_a_bar_moves_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # For rich this is one.
+    # This makes rich write as to a terminal.
     monkeypatch.setenv("FORCE_COLOR", "1")
     bucket.put("a", one("e1"))
     clients = Clients(FakeFirehose())
@@ -1204,7 +1206,7 @@ def test_a_bar_moves_on_a_terminal(
         assert (word in printed.err) is not as_json
 
 
-def test_what_is_unknown_is_said_and_exits_1_and_nothing_of_an_event_is_shown(
+def test_unknown_records_are_reported_and_no_event_content_is_printed(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = "wonderland"
@@ -1214,12 +1216,12 @@ def test_what_is_unknown_is_said_and_exits_1_and_nothing_of_an_event_is_shown(
     main(monkeypatch, Clients(FakeFirehose(LIE)), "--yes", code=1)
     printed = capsys.readouterr()
     assert "2 of 3 records sent\n" in printed.out
-    assert "1 is not known to be sent (" in printed.out
+    assert "1 record may not have been accepted (" in printed.out
     assert "the next run sends it again" in printed.out
     assert secret not in printed.out + printed.err
 
 
-def test_a_key_of_any_characters_stays_one_line(
+def test_a_key_with_control_characters_is_printed_on_one_line(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket.put("a\x1b[31m\nb", one("e1"))
@@ -1233,7 +1235,7 @@ def test_a_key_of_any_characters_stays_one_line(
 
 
 def test_the_command_against_the_local_endpoint(tmp_path: Any) -> None:
-    # Of this seed the first four invocations fail, and one of the next four does not.
+    # With this seed, the first four invocations fail, and one of the next four succeeds.
     program = [sys.executable, "-m", "console_login"]
     serve = "local events/src/tokyo.jsonl --serve --port 0 --fail lambda:0.8 --seed 2"
     serve += " --parameter BufferSeconds=0 --parameter LambdaBufferSeconds=0"
@@ -1287,7 +1289,7 @@ def test_the_command_against_the_local_endpoint(tmp_path: Any) -> None:
             done = redrive_once("--yes", "--json")
             assert done.returncode == 0, done.stderr
             plan = json.loads(done.stdout)["plan"]
-            # The control message of the filter was never sent.
+            # The filter's control message was never sent.
             assert (plan["records_sent_before"], plan["by_reason"]) == (1, {"control_message": 1})
             assert json.loads(done.stdout)["result"] is None
         finally:
@@ -1304,13 +1306,13 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("text", ["9-3", "0", "1-", "x", "1 5-4"])
-def test_a_damaged_range_is_no_range(text: str) -> None:
+def test_a_damaged_range_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Lines.parse(text)
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], ["--yes"]])
-def test_what_cannot_be_read_is_no_success(
+def test_a_run_with_unreadable_lines_is_not_a_success(
     options: list[str], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put("a", b"junk")

@@ -107,7 +107,7 @@ def test_every_command_runs_and_only_what_is_named_is_gone(
     done = run(script, tmp_path, {"AWS_ENDPOINT_URL": url})
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
-    assert printed[1].splitlines()[-1] == "the same events on both sides"
+    assert printed[1].splitlines()[-1] == "both sides have the same events"
     gone = {"filter", "stream"} | ({"function"} if processing == "blueprint" else set())
     assert printed[2].split()[:2] == [role("filter"), role("stream")]
 

@@ -181,7 +181,7 @@ def test_events_are_packed_read_and_transformed(installed: Installed) -> None:
 def test_objects_are_compared(installed: Installed) -> None:
     objects = installed.out / "objects"
     installed.run("local", "tokyo.jsonl", "--out", objects)
-    assert "the same events on both sides" in installed.run("compare", "tokyo.jsonl", objects)
+    assert "both sides have the same events" in installed.run("compare", "tokyo.jsonl", objects)
 
 
 def test_the_policy_of_a_key(installed: Installed) -> None:

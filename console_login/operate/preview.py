@@ -6,23 +6,23 @@ from typing import Any, NamedTuple
 from console_login.errors import UserError
 from console_login.function import make_importable
 
-# What the function drops, and no one misses.
-_NOTHING_IN_IT = frozenset({"control_message", "no_match"})
+# The reasons of records that the function drops because they have nothing to deliver.
+_NOTHING_TO_DELIVER = frozenset({"control_message", "no_match"})
 
-# As long as Firehose's own: an answer counts it.
+# As long as Firehose's own ids, which count toward the size of a response.
 _RECORD_ID = "0" * 56
 
 
 class OptionError(UserError):
-    """Options that do not go together, or make no sense; the message says which."""
+    """Options that are invalid or cannot be combined; the message says which."""
 
 
-class Fate(NamedTuple):
-    """What a record would do now.
+class Preview(NamedTuple):
+    """What the function would do with a record now.
 
-    reason: the function's, of the first answer.
-    events_delivered, events_damaged: in all answers, until nothing of it goes back any more;
-    damaged ones come into the error prefix again. Of a record that is not sent, both are 0.
+    reason: the function's reason in its first response.
+    events_delivered, events_damaged: in all responses, until nothing is put back any more; damaged
+    events arrive in the error prefix again. Both are 0 for a record that is not sent.
     """
 
     reason: str
@@ -31,12 +31,12 @@ class Fate(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing in it that anyone misses."""
-        return self.reason in _NOTHING_IN_IT
+        """Whether the record has nothing to deliver."""
+        return self.reason in _NOTHING_TO_DELIVER
 
 
-class Judge:
-    """The function's own code, asked what it would do. Raises OptionError for wrong names."""
+class Previewer:
+    """Runs the function's own code on records. Raises OptionError for invalid event names."""
 
     def __init__(self, event_names: str) -> None:
         make_importable()
@@ -52,17 +52,17 @@ class Judge:
         self._transformer = Transformer(names)
         self._input_record = InputRecord
 
-    def fate(self, raw_data: str) -> Fate:
-        """Return what a record would do, alone in its invocation."""
+    def preview(self, raw_data: str) -> Preview:
+        """Return what the function would do with a record that is alone in its invocation."""
         outcome = self._outcome(raw_data)
         reason, delivered, damaged = outcome.reason.value, outcome.events_delivered, 0
-        # Of what goes back at least one event is delivered each time, until only damaged are left.
+        # Each pass delivers at least one event, until only damaged events are put back.
         while outcome.data is not None and outcome.put_back is not None:
             outcome = self._outcome(base64.b64encode(outcome.put_back).decode())
             delivered += outcome.events_delivered
             if outcome.data is None:
                 damaged = outcome.events_in
-        return Fate(reason, delivered, damaged)
+        return Preview(reason, delivered, damaged)
 
     def _outcome(self, raw_data: str) -> Any:
         (outcome,) = self._transformer.transform([self._input_record(_RECORD_ID, raw_data)])
