@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("credentials")
 
 @pytest.fixture
 def put(access: Access) -> Iterator[Callable[..., None]]:
-    """Put an object into the folder of now, or of so many seconds ago."""
+    """Put an object into today's folder."""
     s3 = access.client("s3")
     keys = []
 
@@ -39,7 +39,7 @@ def put(access: Access) -> Iterator[Callable[..., None]]:
         s3.delete_object(Bucket=BUCKET, Key=key)
 
 
-def test_what_is_repeated_or_spelled_otherwise_is_a_copy(access: Access, put: Any) -> None:
+def test_a_repeated_or_respelled_line_is_a_copy(access: Access, put: Any) -> None:
     before = examined(access)["copies"]
     assert before.status == OK
     respelled = json.dumps(json.loads(TOKYO))
@@ -71,7 +71,7 @@ def test_many_forged_lines_are_counted(access: Access, put: Any) -> None:
     assert " e-4 and 4 more; " in finding.problem
 
 
-def test_what_was_written_before_the_window_is_not_read(access: Access, put: Any) -> None:
+def test_objects_older_than_the_window_are_not_read(access: Access, put: Any) -> None:
     put("forged", FORGED)
     later = Subject(access, STACK, 1, time.time() + 2 * 3600)
     result = result_of("copies", later)
@@ -88,14 +88,14 @@ def test_what_was_written_before_the_window_is_not_read(access: Access, put: Any
         (b"x" * 5 * 1024 * 1024, "/odd: a line is too long"),
     ],
 )
-def test_what_cannot_be_compared_is_never_ok(
+def test_lines_that_cannot_be_compared_are_never_ok(
     body: Any, words: str, access: Access, put: Any
 ) -> None:
     put("odd", body)
     result = examined(access)["copies"]
     assert result.status == UNCHECKED
     assert words in result.unchecked[0]
-    # And hides no finding.
+    # It hides no finding either.
     put("forged", FORGED)
     assert examined(access)["copies"].status == FINDING
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_compared_is_never_ok(
         ("MAX_SECONDS", -1, "minutes are allowed;"),
     ],
 )
-def test_past_a_bound_it_could_not_be_checked(
+def test_objects_past_a_limit_could_not_be_checked(
     bound: str, value: int, words: str, access: Access, put: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("one", TOKYO)
@@ -137,7 +137,7 @@ def test_the_newest_objects_are_read_first(
     assert examined(access)["copies"].status == FINDING
 
 
-def test_what_is_refused_could_not_be_checked(access: Access, put: Any) -> None:
+def test_a_denied_read_could_not_be_checked(access: Access, put: Any) -> None:
     put("one", TOKYO)
     result = examined(Refusing(access, "get_object"))["copies"]
     assert result.status == UNCHECKED
