@@ -49,14 +49,14 @@ class AccessError(UserError):
 
 @dataclass(frozen=True)
 class Access:
-    """Endpoint, Region and profile; None: found as AWS SDKs do (environment, profile, role)."""
+    """Endpoint, Region and profile; None: as in any AWS tool (environment, profile, role)."""
 
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
 
     def client(self, service: Any, **config: Any) -> Any:
-        """Return a client; `config` are settings of botocore's. Raises AccessError."""
+        """Return a client; config: settings of botocore. Raises AccessError."""
         with one_line():
             session = boto3.Session(profile_name=self.profile, region_name=self.region)
             settings: Any = {"endpoint_url": self.endpoint_url} if self.endpoint_url else {}

@@ -106,7 +106,7 @@ def check_stream(subject: Subject) -> Checked:
     ]
     if not problems:
         return
-    stays = ["# objects that were written with other settings stay as they are"] if changed else []
+    stays = ["# objects already written elsewhere stay there"] if changed else []
     # One command, because it names the stream's version and changes it. A deploy sees no change.
     yield Finding(
         "; ".join(problems),

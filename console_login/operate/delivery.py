@@ -78,7 +78,7 @@ def _is_redriven(subject: Subject, key: str) -> bool:
 def check_delivery(subject: Subject) -> Checked:
     """Check that an object was written after the matching events of the log group."""
     since = subject.now - subject.hours * 3600
-    # The filter does not deliver older events: backfill does.
+    # The filter does not deliver events older than itself; backfill sends those.
     created = [
         each["creationTime"] / 1000 for each in subject.our_filters if "creationTime" in each
     ]
@@ -146,7 +146,7 @@ def _newest_object(subject: Subject, since: float) -> datetime | None:
     day = datetime.fromtimestamp(subject.now, zone).date()
     while day >= first:
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone).timestamp()
-        # Prefix has no expressions but dates, so the result is not random.
+        # The prefix has only date expressions, so the result is not random.
         folder = prefix.evaluate(noon, random.Random(0))  # noqa: S311
         objects = subject.pages("s3", "list_objects_v2", "Contents")
         times: list[datetime] = [

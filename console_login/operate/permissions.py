@@ -1,6 +1,7 @@
 """Check that the policies of keys, buckets and topics allow the requests that must succeed.
 
-Not read: the organization's policies (service and resource control policies), grants of a key.
+Grants of a key, and the organization's policies (service and resource control policies), are not
+read.
 """
 
 import contextlib

@@ -19,9 +19,9 @@ from console_login.stack import samconfig, template
 from console_login.stack.key_policy import future_names
 from console_login.stack.template import Stack, TemplateError
 
-# Numbers of other filters on the log group that allow one more: in any account, and at most. AWS
-# documents a limit of two in PutSubscriptionFilter, and of five in the quotas since 2026-09; which
-# limit an account has cannot be read.
+# With up to this many other filters, a log group can have one more: in every account, and in some
+# accounts. AWS documents a limit of two in PutSubscriptionFilter, and of five in the quotas since
+# 2026-09. An account's limit cannot be read.
 _SURE_FILTERS, _MAX_FILTERS = 1, 4
 
 # The processor of an ELF file, in its header (ELF specification, e_machine).
@@ -387,7 +387,7 @@ def check_trail(plan: Plan) -> Checked:
 
 
 def check_key(plan: Plan) -> Checked:
-    """Check that an existing key is in the Region, enabled and symmetric, and its policy fits."""
+    """Check an existing key: its Region, type, state and policy."""
     arn = str(plan.stack.parameters["ExistingKeyArn"])
     if not arn:
         yield "the stack creates its own key"
@@ -425,7 +425,9 @@ def _check_metadata(plan: Plan, key: dict[str, Any]) -> Checked:
     kind = (key.get("KeySpec", "SYMMETRIC_DEFAULT"), key.get("KeyUsage", "ENCRYPT_DECRYPT"))
     if kind != ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"):
         yield Finding(
-            f"key {arn} is {kind[0]} for {kind[1]}: it must be symmetric, for encryption", another
+            f"key {arn} has the spec {kind[0]} and the usage {kind[1]}; it must be a symmetric"
+            " encryption key",
+            another,
         )
     if key.get("KeyManager", "CUSTOMER") != "CUSTOMER":
         yield Finding(f"key {arn} is an AWS managed key: its policy cannot be changed", another)
@@ -433,7 +435,7 @@ def _check_metadata(plan: Plan, key: dict[str, Any]) -> Checked:
 
 
 def check_bucket(plan: Plan) -> Checked:
-    """Check an existing bucket: that it exists, its owner, its Region and its policy."""
+    """Check an existing bucket: that it exists, and its owner, Region and policy."""
     name = str(plan.stack.parameters["ExistingBucketName"])
     if not name:
         yield "the stack creates its own bucket"

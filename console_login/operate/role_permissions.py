@@ -1,6 +1,6 @@
 """Check the deployed roles' permissions and trust policies, by the requests that must succeed.
 
-Not read: the organization's policies (service and resource control policies).
+The organization's policies (service and resource control policies) are not read.
 """
 
 import contextlib

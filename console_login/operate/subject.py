@@ -144,7 +144,7 @@ class Subject(Reader):
         """Return the commands that list, then send again, events that may be lost."""
         start = ("backfill", "--start", f"{self.hours}h")
         return [
-            "# --start: a time before the fault began",
+            "# set --start to a time before the fault began",
             self.command(*start, "--dry-run"),
             self.command(*start, "--yes"),
         ]

@@ -173,7 +173,7 @@ def _check_trail(
             f"trail {arn} cannot write to the log group: {problem}",
             [
                 *there,
-                "# the trail's role, and the log group's key",
+                "# check the trail's role, and the log group's key",
                 reader.aws("iam", "list-role-policies", "--role-name", role),
                 reader.aws(
                     "logs", "describe-log-groups", "--log-group-name-prefix", log_group, *key

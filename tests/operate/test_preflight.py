@@ -538,7 +538,7 @@ def test_a_key_whose_policy_allows_no_service_is_a_finding(world: World, tmp_pat
 def test_a_key_that_is_not_symmetric_is_a_finding(world: World, tmp_path: Path) -> None:
     arn = make_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
     finding = only_finding(world, "key", with_key(tmp_path, arn))
-    assert "is RSA_2048 for ENCRYPT_DECRYPT: it must be symmetric" in finding.problem
+    assert "has the spec RSA_2048 and the usage ENCRYPT_DECRYPT; it must be" in finding.problem
 
 
 @pytest.mark.parametrize(
