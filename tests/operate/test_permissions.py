@@ -303,7 +303,7 @@ def test_a_role_lacks_a_policy_of_the_template(
         ),
     ],
 )
-def test_the_buckets_policy_refuses_firehose(
+def test_a_buckets_policy_that_denies_firehose_is_a_finding(
     statement: Any, is_finding: bool, access: Access, subject: Subject
 ) -> None:
     s3 = access.client("s3")
