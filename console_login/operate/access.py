@@ -1,4 +1,4 @@
-"""How a command reaches AWS, or a local pipeline behind an endpoint; what a stack is made of."""
+"""Clients of AWS, or of a local pipeline behind an endpoint, and the description of a stack."""
 
 import contextlib
 from collections.abc import Iterator
@@ -25,12 +25,12 @@ from console_login.errors import UserError
 _LOG_IN = "sign in again, such as with `aws sso login`"
 _CREDENTIALS = "check the credentials and --profile"
 
-# What the user does next: by an error's class, where there was no answer, or by its code.
+# The user's next step, by the error's class (no response) or by its code (error response).
 _NEXT: dict[type[Exception] | str, str] = {
     EndpointConnectionError: "check --endpoint-url, AWS_ENDPOINT_URL and --region",
-    NoCredentialsError: "sign in, such as with `aws sso login`, or name a --profile",
-    NoRegionError: "name it with --region, or set AWS_DEFAULT_REGION",
-    ProfileNotFound: "`aws configure list-profiles` lists those that exist",
+    NoCredentialsError: "sign in, such as with `aws sso login`, or use --profile",
+    NoRegionError: "use --region, or set AWS_DEFAULT_REGION",
+    ProfileNotFound: "`aws configure list-profiles` lists the existing profiles",
     SSOError: _LOG_IN,
     TokenRetrievalError: _LOG_IN,
     "ExpiredToken": _LOG_IN,
@@ -44,19 +44,19 @@ _NEXT: dict[type[Exception] | str, str] = {
 
 
 class AccessError(UserError):
-    """AWS cannot be reached, or refuses; the message says what was asked and why not."""
+    """AWS cannot be reached, or denies a call; the message names the call and the reason."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where and as whom; what is None is found as in any AWS tool (environment, profile, role)."""
+    """Endpoint, Region and profile; None: as in any AWS tool (environment, profile, role)."""
 
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
 
     def client(self, service: Any, **config: Any) -> Any:
-        """Return a client; `config` are settings of botocore's. Raises AccessError."""
+        """Return a client; config: settings of botocore. Raises AccessError."""
         with one_line():
             session = boto3.Session(profile_name=self.profile, region_name=self.region)
             settings: Any = {"endpoint_url": self.endpoint_url} if self.endpoint_url else {}
@@ -65,32 +65,32 @@ class Access:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-    """Turn what a client raises into AccessError."""
+    """Turn a client's exceptions into AccessError, with a message of one line."""
     try:
         yield
     except ClientError as error:
         found = error.response["Error"]
         message = f"{error.operation_name}: {found['Code']}: {found.get('Message', '')}"
-        # An endpoint that is none of AWS's may answer with a page.
+        # An endpoint outside AWS may answer with an HTML page.
         raise AccessError(_with_next(" ".join(message.split()), found["Code"])) from error
     except ResponseParserError as error:
         raise AccessError(
-            _with_next("the answer is not from AWS", EndpointConnectionError)
+            _with_next("the response is not from AWS", EndpointConnectionError)
         ) from error
-    # ValueError: an endpoint that is no URL.
+    # ValueError: the endpoint is not a valid URL.
     except (BotoCoreError, ValueError) as error:
         raise AccessError(_with_next(str(error), *type(error).__mro__)) from error
 
 
 def _with_next(message: str, *kinds: type[Exception] | str) -> str:
-    """Return the message with what to do next, where the first of these kinds says it."""
+    """Return the message with the next step, taken from the first of these kinds that has one."""
     steps = [_NEXT[kind] for kind in kinds if kind in _NEXT]
     return f"{message.rstrip('.')}; {steps[0]}" if steps else message
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployed stack of template.yaml: the values of its parameters, its outputs, its age."""
+    """A deployed stack of template.yaml: its parameters, outputs and creation time."""
 
     name: str
     parameters: dict[str, str]
@@ -99,7 +99,7 @@ class Deployed:
 
 
 def deployed(access: Access, stack_name: str) -> Deployed:
-    """Return a deployed stack; AccessError where there is none of ours with this name."""
+    """Return a deployed stack; raise AccessError if no stack of template.yaml has this name."""
     client = access.client("cloudformation")
     try:
         with one_line():
@@ -113,8 +113,8 @@ def deployed(access: Access, stack_name: str) -> Deployed:
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
     if "DeliveryStreamArn" not in outputs:
         raise AccessError(
-            f"stack {stack_name} is {stack['StackStatus']} and has no stream of ours:"
-            " name a stack of template.yaml"
+            f"stack {stack_name} is {stack['StackStatus']} and has no output DeliveryStreamArn;"
+            " --stack must name a stack of template.yaml"
         )
     parameters = {
         each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())

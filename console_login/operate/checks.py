@@ -1,6 +1,6 @@
-"""What checks say: what they looked at, what is wrong and what to type, what stays unchecked.
+"""Results of checks: what was examined, problems with their remedies, and what is unchecked.
 
-A check yields in any order: a text for what it looked at, a Finding, or an Unchecked.
+A check yields, in any order: strings that say what it examined, Findings and Uncheckeds.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from console_login.operate.access import AccessError
 
 OK, FINDING, UNCHECKED = "ok", "finding", "could not be checked"
 
-# Asked for what is said to be there.
+# Error codes for a resource that does not exist.
 _GONE = frozenset(
     {"404", "NoSuchBucket", "NoSuchEntity", "NotFound", "NotFoundException"}
     | {"ResourceNotFound", "ResourceNotFoundException"}
@@ -23,10 +23,10 @@ _GONE = frozenset(
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong, and lines for a shell in the order to run them.
+    """A problem, and shell lines in the order to run them.
 
-    remedy: commands to paste; a line that begins with # says what no command can do.
-    after: those that send what is missing: they must wait until all that is wrong is repaired.
+    remedy: commands to paste; a line that begins with # is a step that no command can do.
+    after: commands that send missing events; run them after all problems are repaired.
     """
 
     problem: str
@@ -46,10 +46,10 @@ Checked = Iterable[Finding | Unchecked | str]
 
 @dataclass(frozen=True)
 class Result:
-    """What a check has found.
+    """The result of a check.
 
-    status: FINDING where it found something; else UNCHECKED where something could not be checked.
-    looked_at: what its `ok` rests on.
+    status: FINDING if there are findings; otherwise UNCHECKED if anything could not be checked.
+    looked_at: what was examined, on which `ok` is based.
     """
 
     check: str
@@ -62,9 +62,9 @@ class Result:
 def run[Subject](
     checks: Mapping[str, Callable[[Subject], Checked]], subject: Subject, gone: list[str]
 ) -> list[Result]:
-    """Return what each check finds.
+    """Return the result of each check.
 
-    gone: what to type where something that must be there is not.
+    gone: the remedy if a required resource does not exist.
     """
     return [_result(name, check, subject, gone) for name, check in checks.items()]
 
@@ -83,7 +83,7 @@ def _result[Subject](
                 case str():
                     result.looked_at.append(each)
     except AccessError as error:
-        # One refused call must not hide what the others find, nor what came before it.
+        # A denied call must not hide the other checks' findings, nor this check's earlier ones.
         if is_gone(error):
             result.findings.append(Finding(str(error), gone))
         else:
@@ -93,26 +93,26 @@ def _result[Subject](
 
 
 def is_gone(error: AccessError) -> bool:
-    """Whether a service says that what was asked for is not there."""
+    """Return whether the error means that a resource does not exist."""
     return code(error) in _GONE
 
 
 def code(error: AccessError) -> str:
-    """Return the service's code of an error, empty where it is none of a service."""
+    """Return the service's error code; empty if the error is not a service's response."""
     cause = error.__cause__
     return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else ""
 
 
 def is_well(results: Iterable[Result]) -> bool:
-    """Whether every check was made, and found nothing."""
+    """Return whether every check was completed without a finding."""
     return all(result.status == OK for result in results)
 
 
 def words(results: Sequence[Result]) -> list[str]:
-    """Return results in lines: a check each, and under it what is wrong and what to type."""
+    """Return the results as lines: one for each check, then its problems and their remedies."""
     lines = []
     for result in results:
-        # What a finding or a refusal was looked at with is in the JSON.
+        # For a check that is not ok, only the JSON report lists what was examined.
         said = {OK: result.looked_at, FINDING: [], UNCHECKED: result.unchecked}[result.status]
         lines.append(f"{result.check:<20} {result.status}{': ' if said else ''}{'; '.join(said)}")
         for finding in result.findings:
@@ -121,15 +121,15 @@ def words(results: Sequence[Result]) -> list[str]:
         if result.findings:
             lines += [f"  {UNCHECKED}: {why}" for why in result.unchecked]
     findings = [each for result in results for each in result.findings]
-    # Each once, however many ask for it.
+    # Each line once, even if several findings have it.
     if after := dict.fromkeys(line for each in findings for line in each.after):
-        lines.append("when all of this is repaired, send what is missing")
+        lines.append("when all of this is repaired, send the missing events")
         lines += [f"    {line}" for line in after]
     return lines
 
 
 def report(stack_name: str, results: Iterable[Result]) -> dict[str, Any]:
-    """Return results for machines; what is to be pasted is printable here too."""
+    """Return the results as JSON; lines to paste are made printable here, too."""
     checks = [asdict(result) for result in results]
     for finding in (each for check in checks for each in check["findings"]):
         for name in ("remedy", "after"):

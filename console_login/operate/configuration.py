@@ -1,4 +1,4 @@
-"""Checks of what the stack has configured: the subscription filter and the delivery stream."""
+"""Checks of the stack's configuration: subscription filter, delivery stream and function."""
 
 import json
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from console_login.operate.subject import Subject
 
 _DECOMPRESSION = ("Decompression", "CloudWatchLogProcessing")
 
-# What a filter may have beside its pattern, and this template's never has.
+# Settings that make a filter select fewer events. The template's filter has none of them.
 _NARROWER = ("fieldSelectionCriteria", "applyOnTransformedLogs")
 
 
 def check_filter(subject: Subject) -> Checked:
-    """Find whether the filter exists, once, with our stream, role and pattern."""
+    """Check that exactly one filter sends to the stream, with the stack's role and pattern."""
     ours = subject.our_filters
     if not ours:
         others = ", ".join(each["filterName"] for each in subject.filters)
-        also = f"; what it has goes elsewhere: {others}" if others else ""
+        also = f"; its filters send to other destinations: {others}" if others else ""
         yield Finding(
             f"log group {subject.log_group} has no subscription filter to the stream{also}",
             [_put_filter(subject, subject.resources["SubscriptionFilter"])],
@@ -29,7 +29,7 @@ def check_filter(subject: Subject) -> Checked:
         name = subject.resources["SubscriptionFilter"]
         delete = ("logs", "delete-subscription-filter", "--log-group-name", subject.log_group)
         yield Finding(
-            f"{len(ours)} filters go to the stream, so every event arrives that many times:"
+            f"{len(ours)} filters send to the stream, so every event arrives {len(ours)} times:"
             f" {', '.join(each['filterName'] for each in ours)}",
             [
                 subject.aws(*delete, "--filter-name", each["filterName"])
@@ -39,10 +39,10 @@ def check_filter(subject: Subject) -> Checked:
         )
     for found in ours:
         yield f"filter {found['filterName']} of log group {subject.log_group}"
-        yield from _of_filter(subject, found)
+        yield from _filter_findings(subject, found)
 
 
-def _of_filter(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
+def _filter_findings(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
     name, role_arn, pattern = (
         found.get(key, "") for key in ("filterName", "roleArn", "filterPattern")
     )
@@ -50,18 +50,18 @@ def _of_filter(subject: Subject, found: dict[str, Any]) -> Iterator[Finding]:
     if pattern != subject.pattern:
         names = subject.stack.parameters["EventNames"]
         yield Finding(
-            f"filter {name} has the pattern {_shown(pattern)}; EventNames {names} means"
-            f" {_shown(subject.pattern)}",
+            f"filter {name} has the pattern {_quoted(pattern)}, but EventNames {names} requires"
+            f" {_quoted(subject.pattern)}",
             *remedy,
         )
     if role_arn != (ours := subject.role_arn("SubscriptionRole")):
-        yield Finding(f"filter {name} has the role {role_arn}, and the stack's is {ours}", *remedy)
+        yield Finding(f"filter {name} has the role {role_arn}, not the stack's, {ours}", *remedy)
     for key in _NARROWER:
         if value := found.get(key):
-            yield Finding(f"filter {name} has {key} {value}, which leaves events out", *remedy)
+            yield Finding(f"filter {name} has {key} {value}, which excludes events", *remedy)
 
 
-def _shown(pattern: str) -> str:
+def _quoted(pattern: str) -> str:
     return pattern or '"" (every event)'
 
 
@@ -75,7 +75,7 @@ def _put_filter(subject: Subject, name: str) -> str:
 
 
 def check_stream(subject: Subject) -> Checked:
-    """Find whether the stream is active, writes where and how it should, and with what it runs."""
+    """Check that the stream is active, and has the destination and the processors of the stack."""
     name = subject.stream_name
     described = subject.call("firehose", "describe_delivery_stream", DeliveryStreamName=name)[
         "DeliveryStreamDescription"
@@ -97,29 +97,28 @@ def check_stream(subject: Subject) -> Checked:
     processors = configuration.get("Processors", ()) if is_on else ()
     types = ", ".join(each["Type"] for each in processors)
     yield f"stream {name} is {status}; processors: {types or 'none'}"
-    problems = list(_of_processors(subject, processors))
+    problems = list(_processor_problems(subject, processors))
     update = {"ProcessingConfiguration": _processing(subject)} if problems else {}
-    elsewhere = _elsewhere(subject, s3)
+    changed = _changed_settings(subject, s3)
     problems += [
-        f"the stream has {key} {json.dumps(s3.get(key, ''))}, and the stack's is"
-        f" {json.dumps(value)}"
-        for key, value in elsewhere.items()
+        f"the stream has {key} {json.dumps(s3.get(key, ''))}, not the stack's, {json.dumps(value)}"
+        for key, value in changed.items()
     ]
     if not problems:
         return
-    stays = ["# what it has written elsewhere stays there"] if elsewhere else []
-    # One command: it names the stream's version, which it changes. A deploy would change nothing.
+    stays = ["# objects already written elsewhere stay there"] if changed else []
+    # One command, because it names the stream's version and changes it. A deploy sees no change.
     yield Finding(
         "; ".join(problems),
-        [_update_destination(subject, described, update | elsewhere), *stays],
-        subject.backfill() if elsewhere else [],
+        [_update_destination(subject, described, update | changed), *stays],
+        subject.backfill() if changed else [],
     )
 
 
-def _elsewhere(subject: Subject, s3: dict[str, Any]) -> dict[str, Any]:
-    """Return what of the destination's settings is another, as the template has it.
+def _changed_settings(subject: Subject, s3: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the destination that differ, with the values of the template.
 
-    The other checks look where the template writes, as its role and key may.
+    The other checks assume the template's bucket, prefix, role and key.
     """
     keys = ("Prefix", "ErrorOutputPrefix", "CustomTimeZone", "CompressionFormat", "FileExtension")
     wanted = {
@@ -128,18 +127,18 @@ def _elsewhere(subject: Subject, s3: dict[str, Any]) -> dict[str, Any]:
         "RoleARN": subject.role_arn("DeliveryRole"),
         "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": subject.key_arn}},
     }
-    # Without these two, sign-ins come to the same place: MiniStack's description has neither.
-    unsaid = {key: wanted[key] for key in ("CustomTimeZone", "FileExtension")}
-    described = unsaid | s3
+    # MiniStack does not describe these two. Without them, sign-ins arrive at the same place.
+    optional = {key: wanted[key] for key in ("CustomTimeZone", "FileExtension")}
+    described = optional | s3
     return {key: value for key, value in wanted.items() if described.get(key) != value}
 
 
-def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
+def _processor_problems(subject: Subject, processors: Any) -> Iterator[str]:
     native = [each["Type"] for each in processors if each["Type"] in _DECOMPRESSION]
     if native:
         yield (
-            f"the stream still has Firehose's paid processing on: {', '.join(native)}; it refuses"
-            " what the function puts back, and what backfill and redrive send"
+            f"Firehose's paid processing is still on: {', '.join(native)}; it rejects the records"
+            " that the function puts back, and those that backfill and redrive send"
         )
     functions = [
         parameter["ParameterValue"]
@@ -150,14 +149,14 @@ def _of_processors(subject: Subject, processors: Any) -> Iterator[str]:
     ]
     ours = subject.stack.outputs["TransformFunctionArn"]
     if not functions:
-        yield "the stream has no Lambda processor: nothing is transformed"
+        yield "the stream has no Lambda processor, so records are not transformed"
     for function in functions:
         if function.removesuffix(":$LATEST") != ours:
-            yield f"the stream's function is {function}, and the stack's is {ours}"
+            yield f"the stream's function is {function}, not the stack's, {ours}"
 
 
 def _processing(subject: Subject) -> dict[str, Any]:
-    """Return the processors of the template, with the names that they have in AWS."""
+    """Return the template's processing configuration, with the ARNs of the deployed resources."""
     arns = {
         "LambdaArn": subject.stack.outputs["TransformFunctionArn"],
         "RoleArn": subject.role_arn("DeliveryRole"),
@@ -181,7 +180,7 @@ def _update_destination(subject: Subject, described: dict[str, Any], update: dic
 
 
 def check_function(subject: Subject) -> Checked:
-    """Find whether the function can run, and selects what the stack's parameter says."""
+    """Check that the function can run, and selects the events of the stack's EventNames."""
     arn = subject.stack.outputs["TransformFunctionArn"]
     found = subject.call("lambda", "get_function_configuration", FunctionName=arn)
     name = ("--function-name", arn)
@@ -191,7 +190,7 @@ def check_function(subject: Subject) -> Checked:
     wanted = str(subject.stack.parameters["EventNames"])
     state = found.get("State", "Active")
     yield f"function {arn} is {state}, EVENT_NAMES {selected or 'is empty'}"
-    # One that was idle for long is Inactive until the next invocation.
+    # A function that was idle for long is Inactive until the next invocation.
     if state not in ("Active", "Inactive"):
         reason = found.get("StateReason", "")
         yield Finding(f"function {arn} is {state} {reason}".rstrip(), subject.drift)
@@ -202,8 +201,8 @@ def check_function(subject: Subject) -> Checked:
         update = json.dumps({"Variables": variables | {"EVENT_NAMES": wanted}})
         words = ("lambda", "update-function-configuration", *name, "--environment", update)
         yield Finding(
-            f"function {arn} has EVENT_NAMES {selected or '(none)'}, and the stack's EventNames is"
-            f" {wanted}: what only one of them names is dropped",
+            f"function {arn} has EVENT_NAMES {selected or '(none)'}, but the stack's EventNames is"
+            f" {wanted}: events named in only one of them are dropped",
             [subject.aws(*words)],
             subject.backfill(),
         )

@@ -1,4 +1,4 @@
-"""Checks of what the stack has delivered: objects, error objects, and alarms that are on."""
+"""Checks of the stack's deliveries: objects, error objects, and alarms in the ALARM state."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -12,21 +12,21 @@ from console_login.operate.subject import Subject
 from console_login.stack.limits import PROCESSING_FAILED
 from console_login.stack.prefix import Prefix, time_zone
 
-# CloudTrail, buffers and retries take minutes: what is younger may well be on its way.
+# CloudTrail, buffers and retries take minutes: a more recent event may still be in transit.
 SETTLE_SECONDS = 15 * 60
 
-# An object's time is that of the bucket, an event's that of CloudTrail: clocks, and whole seconds.
+# Times of objects (S3) and of events (CloudTrail) come from different clocks, in whole seconds.
 _CLOCKS_SECONDS = 60
 
-# Whose tags are read: one request each.
+# Error objects whose tags are read: one request for each.
 _MAX_TAGS_READ = 1000
 
-# Read to say how many events were compared: one request each.
+# Pages of events that are read to count them: one request for each.
 _MAX_PAGES_COUNTED = 50
 
 
 def check_errors(subject: Subject) -> Checked:
-    """Find error objects but those that redrive has sent again whole, or settled."""
+    """Check for error objects that redrive has neither sent again completely nor settled."""
     expression = subject.destination["ErrorOutputPrefix"]
     prefix = expression.replace("!{firehose:error-output-type}", PROCESSING_FAILED).split("!{")[0]
     folder = f"s3://{subject.bucket}/{prefix}"
@@ -39,9 +39,9 @@ def check_errors(subject: Subject) -> Checked:
         try:
             is_handled = _is_redriven(subject, each["Key"])
         except AccessError as error:
-            # They lie there all the same.
+            # Objects with unread tags count as waiting.
             waiting += objects[index:_MAX_TAGS_READ]
-            not_read = f" (which of them redrive has sent again is not known: {error})"
+            not_read = f" (doctor cannot tell which ones redrive has sent again: {error})"
             break
         if not is_handled:
             waiting.append(each)
@@ -57,7 +57,7 @@ def check_errors(subject: Subject) -> Checked:
     yield Finding(
         f"{count} under {folder}, from {_time(min(times))} to {_time(max(times))}{not_read}",
         [
-            # Firehose's errorCode, and the function's reason.
+            # The function's log has its reason, the dry run Firehose's errorCode.
             subject.aws(
                 "logs", "tail", f"/aws/lambda/{subject.stream_name}-transform", "--since", "1d"
             ),
@@ -65,7 +65,7 @@ def check_errors(subject: Subject) -> Checked:
         ],
         [
             subject.command("redrive", "--yes"),
-            f"# what it does not send: read it, then {settle}",
+            f"# for the objects that it does not send: read each one, then {settle}",
         ],
     )
 
@@ -76,9 +76,9 @@ def _is_redriven(subject: Subject, key: str) -> bool:
 
 
 def check_delivery(subject: Subject) -> Checked:
-    """Find whether an object followed what came into the log group."""
+    """Check that an object was written after the matching events of the log group."""
     since = subject.now - subject.hours * 3600
-    # What came before the filter is backfill's business.
+    # The filter does not deliver events older than itself; backfill sends those.
     created = [
         each["creationTime"] / 1000 for each in subject.our_filters if "creationTime" in each
     ]
@@ -88,66 +88,65 @@ def check_delivery(subject: Subject) -> Checked:
     after = since if newest is None else max(since, newest.timestamp() + _CLOCKS_SECONDS)
     event = _first_event(subject, after, until)
     last = (
-        f"the last is of {_time(newest)}"
+        f"the newest object is from {_time(newest)}"
         if newest
-        else f"there is none of {counted(subject.hours, 'hour')}"
+        else f"there is no object of the last {counted(subject.hours, 'hour')}"
     )
     yield from _compared(subject, since, until, newest)
     if event is None:
         return
     log_group = f"/aws/kinesisfirehose/{subject.stream_name}"
     yield Finding(
-        f"the log group has an event of {_utc(event['timestamp'] / 1000)} that matches, and no"
-        f" object has come since: {last}",
+        f"the log group has a matching event of {_utc(event['timestamp'] / 1000)}, but no object"
+        f" was written after it: {last}",
         [
-            "# why the stream cannot write, then whether the filter cannot put",
+            "# the stream's errors, then those of the filter",
             subject.aws("logs", "tail", log_group, "--since", "1d"),
             *(_metric(subject, name) for name in ("DeliveryErrors", "DeliveryThrottling")),
         ],
-        # Firehose sends it by itself for 24 hours: a copy is harmless.
+        # Firehose retries on its own for 24 hours, so this may send a copy, which is harmless.
         subject.backfill(),
     )
 
 
 def _compared(subject: Subject, since: float, until: float, newest: datetime | None) -> Checked:
-    """Yield how many events were compared with objects, and how many were not."""
-    judged = max(since, until)
-    young = _count(subject, judged, subject.now)
-    old = _count(subject, since, until) if since < until else "no event that matches"
-    span = f"from {_utc(since)} to {_utc(judged)}"
+    """Yield the number of events compared with objects, and of those too recent to compare."""
+    end = max(since, until)
+    young = _count(subject, end, subject.now)
+    old = _count(subject, since, until) if since < until else "no matching events"
+    span = f"from {_utc(since)} to {_utc(end)}"
     if old.startswith("no "):
         yield f"compared nothing: {old} {span}"
     else:
-        yield f"compared {old} {span}, with the newest object" + (
-            f", of {_time(newest)}" if newest else ": there is none"
+        yield f"compared {old} {span} with the newest object" + (
+            f", of {_time(newest)}" if newest else ": there is no object"
         )
     if not young.startswith("no "):
-        yield f"{young} since then, too recent to judge"
+        yield f"{young} since then, too recent to compare"
 
 
 def _count(subject: Subject, since: float, until: float) -> str:
-    """Return how many events match, at least if there is too much to read."""
-    asked = _asked(subject, since, until)
+    """Return the number of matching events, as "at least" if there are too many pages."""
+    arguments = _filter_arguments(subject, since, until)
     count = 0
     for _ in range(_MAX_PAGES_COUNTED):
-        page = subject.call("logs", "filter_log_events", **asked)
+        page = subject.call("logs", "filter_log_events", **arguments)
         count += len(page["events"])
         if "nextToken" not in page:
-            many = "events that match"
-            return counted(count, "event that matches", many) if count else f"no {many}"
-        asked["nextToken"] = page["nextToken"]
-    return f"at least {counted(count, 'event that matches', 'events that match')}"
+            return counted(count, "matching event") if count else "no matching events"
+        arguments["nextToken"] = page["nextToken"]
+    return f"at least {counted(count, 'matching event')}"
 
 
 def _newest_object(subject: Subject, since: float) -> datetime | None:
-    """Return when the newest object came, looking as far back as the folder of `since`."""
+    """Return when the newest object was written; the oldest folder listed is that of `since`."""
     zone = time_zone(subject.parameters["TimeZone"])
     prefix = Prefix(subject.destination["Prefix"], zone)
     first = datetime.fromtimestamp(since, zone).date()
     day = datetime.fromtimestamp(subject.now, zone).date()
     while day >= first:
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone).timestamp()
-        # No expression but the date's: nothing random.
+        # The prefix has only date expressions, so the result is not random.
         folder = prefix.evaluate(noon, random.Random(0))  # noqa: S311
         objects = subject.pages("s3", "list_objects_v2", "Contents")
         times: list[datetime] = [
@@ -162,23 +161,23 @@ def _newest_object(subject: Subject, since: float) -> datetime | None:
 def _first_event(subject: Subject, since: float, until: float) -> dict[str, Any] | None:
     if since >= until:
         return None
-    asked = _asked(subject, since, until)
-    return next(subject.pages("logs", "filter_log_events", "events")(**asked), None)
+    arguments = _filter_arguments(subject, since, until)
+    return next(subject.pages("logs", "filter_log_events", "events")(**arguments), None)
 
 
-def _asked(subject: Subject, since: float, until: float) -> dict[str, Any]:
-    asked: dict[str, Any] = {
+def _filter_arguments(subject: Subject, since: float, until: float) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
         "logGroupName": subject.log_group,
         "startTime": int(since * 1000),
         "endTime": int(until * 1000),
     }
     if subject.pattern:
-        asked["filterPattern"] = subject.pattern
-    return asked
+        arguments["filterPattern"] = subject.pattern
+    return arguments
 
 
 def _metric(subject: Subject, name: str) -> str:
-    """Return the command that shows a metric of the filter since the window began."""
+    """Return the command that shows a metric of the filter for the window of the check."""
     start = subject.now - subject.hours * 3600
     return subject.aws(
         *("cloudwatch", "get-metric-statistics", "--namespace", "AWS/Logs", "--metric-name", name),
@@ -189,10 +188,10 @@ def _metric(subject: Subject, name: str) -> str:
 
 
 def check_alarms(subject: Subject) -> Checked:
-    """Find which of the stack's alarms are on, and which send nothing."""
+    """Check that the stack's alarms exist, are not in the ALARM state, and have actions."""
     expected = subject.expected.of_type("AWS::CloudWatch::Alarm")
     if not expected:
-        yield "the stack has none (AlarmEmail and AlarmTopicArn are empty)"
+        yield "the stack has no alarms (AlarmEmail and AlarmTopicArn are empty)"
         return
     names = {subject.resources[id_]: id_ for id_ in expected if id_ in subject.resources}
     found = list(
@@ -206,7 +205,8 @@ def check_alarms(subject: Subject) -> Checked:
             history = ("cloudwatch", "describe-alarm-history", "--alarm-name", name)
             when = alarm.get("StateTransitionedTimestamp", alarm["StateUpdatedTimestamp"])
             yield Finding(
-                f"{names[name]} is on since {_time(when)}: {alarm.get('StateReason', '')}",
+                f"{names[name]} has been in ALARM since {_time(when)}:"
+                f" {alarm.get('StateReason', '')}",
                 [
                     f"# docs/operations.md, {names[name]}",
                     subject.aws(*history, "--history-item-type", "StateUpdate"),
@@ -214,13 +214,13 @@ def check_alarms(subject: Subject) -> Checked:
             )
         if not alarm.get("ActionsEnabled", True):
             yield Finding(
-                f"{names[name]} sends nothing: its actions are disabled",
+                f"{names[name]} sends no notifications: its actions are disabled",
                 [subject.aws("cloudwatch", "enable-alarm-actions", "--alarm-names", name)],
             )
         if not alarm.get("AlarmActions"):
-            yield Finding(f"{names[name]} sends nothing: it has no action", subject.drift)
+            yield Finding(f"{names[name]} sends no notifications: it has no action", subject.drift)
     for name in sorted(set(names) - {each["AlarmName"] for each in found}):
-        yield Finding(f"{names[name]} is gone: {name}", subject.drift)
+        yield Finding(f"{names[name]} was deleted: {name}", subject.drift)
     waiting = states.get("INSUFFICIENT_DATA", [])
     yield counted(len(found), "alarm") + (
         f", without data: {', '.join(sorted(waiting))}" if waiting else ""

@@ -1,4 +1,4 @@
-"""What is wrong with a deployed stack, in plain words; AWS's APIs are read, nothing is changed."""
+"""Check a deployed stack, and report its problems. Calls to AWS only read; nothing is changed."""
 
 import time
 from collections.abc import Callable
@@ -22,23 +22,25 @@ from console_login.operate.topics import check_topics
 def examine(
     access: Access, stack_name: str, hours: int = 24, now: float | None = None
 ) -> list[Result]:
-    """Return what each check finds; AccessError or TemplateError where there is no such stack.
+    """Return the result of each check.
 
     hours: how far back events and objects are compared.
     now: in seconds since the epoch.
+    Raises AccessError if the stack does not exist, TemplateError if the template refuses its
+    parameters.
     """
     subject = Subject(access, stack_name, hours, time.time() if now is None else now)
     return checks.run(CHECKS, subject, subject.drift)
 
 
 def check_trail(subject: Subject) -> Checked:
-    """Find whether a trail of all Regions sends its sign-ins to the log group, and may."""
+    """Check that a multi-Region trail sends sign-ins to the log group, and is allowed to."""
     yield from trail.check(
         subject,
         subject.log_group_arn,
         subject.stack.parameters["EventNames"],
         subject.now,
-        lambda each: trail_permissions.of_trail(subject, each),
+        lambda each: trail_permissions.check_policies(subject, each),
     )
 
 

@@ -1,6 +1,7 @@
-"""What the policies of keys, buckets and topics refuse, by the requests that must pass.
+"""Check that the policies of keys, buckets and topics allow the requests that must succeed.
 
-Not read: the organization's policies (service and resource control policies), grants of a key.
+Grants of a key, and the organization's policies (service and resource control policies), are not
+read.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from console_login.stack import requests, template
 from console_login.stack.policies import Answer, Document, Request, Verdict, evaluate
 from console_login.stack.requests import Need
 
-# A policy has one statement or a list of them; a Sid that it has already is left out.
+# `Statement` is one statement or a list. A new statement drops a Sid that the policy already has.
 _APPEND = (
     'import json; old = json.load(open("policy.json")); new = json.load(open("statements.json"));'
     ' has = old["Statement"]; has = has if isinstance(has, list) else [has];'
@@ -28,14 +29,14 @@ _APPEND = (
 
 
 class Place(NamedTuple):
-    """The commands that print a policy, and that put policy.json in its place."""
+    """The commands that print a policy, and that replace it by policy.json."""
 
     get: str
     put: str
 
 
 def check_key(subject: Subject) -> Checked:
-    """Find whether the key is enabled, and which requests to it its policy refuses."""
+    """Check that the key is enabled, and that its policy allows the required requests."""
     arn = subject.key_arn
     try:
         key = subject.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]
@@ -44,20 +45,20 @@ def check_key(subject: Subject) -> Checked:
             raise
         yield Unchecked(f"whether key {arn} is enabled: {error}")
     else:
-        lost = "# what the key has encrypted is lost with it: enter another key in samconfig.toml"
-        yield from of_key_state(subject, key, [lost, "make deploy"])
+        lost = "# all data encrypted with the key is lost: enter another key in samconfig.toml"
+        yield from check_key_state(subject, key, [lost, "make deploy"])
     words = ["--stack", subject.stack.name, "--region", subject.region]
     words += ["--account", subject.account_id]
     if subject.stream_name != subject.document["Parameters"]["Name"]["Default"]:
         words += ["--parameter", f"Name={subject.stream_name}"]
-    yield from of_key(subject, deployed_stack(subject), words)
+    yield from check_key_policy(subject, deployed_stack(subject), words)
 
 
-def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> Checked:
-    """Find whether a key is enabled.
+def check_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> Checked:
+    """Check that a key is enabled.
 
-    key: the metadata that DescribeKey answers.
-    another: what to type where the key cannot be enabled.
+    key: KeyMetadata of the response of DescribeKey.
+    another: the remedy if the key cannot be enabled.
     """
     arn, state = key["Arn"], key["KeyState"]
     enable = {
@@ -75,8 +76,8 @@ def of_key_state(reader: Reader, key: Mapping[str, Any], another: list[str]) -> 
     yield f"key {arn} is {state}"
 
 
-def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
-    """Find which requests of a stack and its roles the policy of its key refuses.
+def check_key_policy(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
+    """Check that the policy of a stack's key allows the requests of the stack and its roles.
 
     stack: with the names that its roles have or will have.
     words: the options of `console-login key-policy` for this stack.
@@ -85,51 +86,55 @@ def of_key(reader: Reader, stack: template.Stack, words: list[str]) -> Checked:
     command = shown.command(["console-login", "key-policy", *words])
     if (account := arn.split(":")[4]) != stack.account_id:
         yield Unchecked(
-            f"the policy of key {arn}, which only account {account} can read: it must have what"
-            f" this prints: {command}"
+            f"the policy of key {arn}, which only account {account} can read: it must have the"
+            f" statements printed by: {command}"
         )
         return
     needs = [need for need in requests.of_pipeline(stack) if need.request.resource == arn]
     policy = key_policy(reader, arn)
-    yield from of_resource(reader, stack, f"key {arn}", needs, policy, command)
+    yield from check_resource_policy(reader, stack, f"key {arn}", needs, policy, command)
 
 
-def of_bucket(reader: Reader, stack: template.Stack) -> Checked:
-    """Find which requests of Firehose the policy of an existing bucket of this account refuses."""
+def check_bucket_policy(reader: Reader, stack: template.Stack) -> Checked:
+    """Check that the policy of an existing bucket of this account allows Firehose's requests."""
     name = stack.outputs["BucketName"]
     needs = [need for need in requests.of_pipeline(stack) if need.request.action[:3] == "s3:"]
     policy = bucket_policy(reader, name)
-    yield from of_resource(
-        reader, stack, f"bucket {name}", needs, policy, needed="what Firehose needs"
+    yield from check_resource_policy(
+        reader, stack, f"bucket {name}", needs, policy, needed="requests that Firehose needs"
     )
 
 
-def of_resource(
+def check_resource_policy(
     reader: Reader,
     stack: template.Stack,
     what: str,
     needs: list[Need],
     policy: tuple[Place, Document | None],
     printing: str = "",
-    needed: str = "what is needed",
+    needed: str = "required requests",
 ) -> Checked:
-    """Find which requests the policy of a resource refuses to services, and to the stack's roles.
+    """Check that the policy of a resource allows the requests of services and the stack's roles.
 
-    The roles are taken to have the policies of the template: what they have is said of them.
+    The roles are assumed to have the template's policies: other checks read their actual ones.
+    what: the resource, for messages.
     printing: the command that prints the statements that the policy must have.
-    needed: what it refuses, in words.
+    needed: the kind of requests, for messages.
     """
     place, document = policy
     organization = find_organization(reader, document)
     answers = [
-        (need, evaluate(asked(need.request, organization), intended(stack, need.role), document))
+        (
+            need,
+            evaluate(as_member(need.request, organization), intended(stack, need.role), document),
+        )
         for need in needs
     ]
     yield f"{len(answers)} requests to {what}"
     denied, unknown = denied_and_unknown(answers)
     if denied:
         yield Finding(
-            f"the policy of {what} refuses {needed}: {in_words(denied)}",
+            f"the policy of {what} denies {needed}: {in_words(denied)}",
             repairs(place, denied.values(), printing),
         )
     yield from unchecked(f"the policy of {what}", unknown)
@@ -139,11 +144,11 @@ def of_resource(
 
 
 def repairs(place: Place, denied: Collection[Answer], printing: str = "") -> list[str]:
-    """Return the commands that make a policy allow what it denies.
+    """Return the commands that make a policy allow the denied requests.
 
-    printing: as in `of_resource`.
+    printing: as in `check_resource_policy`.
     """
-    # A statement that is appended has no effect on a Deny.
+    # Appending a statement has no effect on a Deny.
     is_lacking = bool(printing) and any(not each.is_explicit for each in denied)
     names = [name for each in denials(denied).values() for name in each]
     first = [f"{printing} > statements.json"] if is_lacking else []
@@ -154,7 +159,7 @@ def changes(place: Place, names: Collection[str] = (), *, appends: bool = False)
     """Return the commands that change a policy.
 
     names: the statements that deny. A Deny is somebody's decision: no command removes it.
-    appends: whether to append what is in statements.json.
+    appends: whether to append the statements of statements.json.
     """
     denying = ", ".join(map(shown.comment, names))
     return [
@@ -166,7 +171,7 @@ def changes(place: Place, names: Collection[str] = (), *, appends: bool = False)
 
 
 def denials(denied: Collection[Answer]) -> dict[str, list[str]]:
-    """Return the names of statements that deny, by their policy."""
+    """Return the names of the statements that deny, by policy."""
     found: dict[str, list[str]] = {}
     for answer in denied:
         for policy, name in answer.denials:
@@ -176,7 +181,7 @@ def denials(denied: Collection[Answer]) -> dict[str, list[str]]:
 
 
 def place_of_key(aws: Callable[..., str], arn: str) -> Place:
-    """Return the commands of a key's policy; aws: makes an `aws` command of words."""
+    """Return the commands for a key's policy; aws: builds an AWS CLI command from words."""
     key = ("--key-id", arn, "--policy-name", "default")
     return Place(
         aws("kms", "get-key-policy", *key, "--query", "Policy", "--output", "text"),
@@ -185,7 +190,7 @@ def place_of_key(aws: Callable[..., str], arn: str) -> Place:
 
 
 def place_of_bucket(aws: Callable[..., str], name: str) -> Place:
-    """Return the commands of a bucket's policy."""
+    """Return the commands for a bucket's policy; aws: as in `place_of_key`."""
     bucket = ("--bucket", name)
     return Place(
         aws("s3api", "get-bucket-policy", *bucket, "--query", "Policy", "--output", "text"),
@@ -199,7 +204,7 @@ def place_of_bucket(aws: Callable[..., str], name: str) -> Place:
 def denied_and_unknown(
     answers: list[tuple[Need, Answer]],
 ) -> tuple[dict[str, Answer], dict[str, Answer]]:
-    """Return by label what is denied, and what is not known."""
+    """Return the denied and the undecided requests, by label."""
     by_label: dict[str, list[Answer]] = {}
     for need, answer in answers:
         by_label.setdefault(need.label, []).append(answer)
@@ -209,13 +214,13 @@ def denied_and_unknown(
         if verdicts == {Verdict.DENIED}:
             denied[label] = found[0]
         elif verdicts != {Verdict.ALLOWED}:
-            # Forms of one request, and AWS does not document which it is.
+            # One request in several forms: AWS does not document which form it uses.
             unknown[label] = next(each for each in found if each.verdict != Verdict.ALLOWED)
     return denied, unknown
 
 
 def in_words(answers: Mapping[str, Answer]) -> str:
-    """Return requests in words, those with the same reason together."""
+    """Return a text that lists requests, grouped by their reason."""
     by_reason: dict[str, list[str]] = {}
     for label, answer in answers.items():
         by_reason.setdefault(answer.why, []).append(label)
@@ -227,11 +232,11 @@ def unchecked(what: str, unknown: Mapping[str, Answer]) -> Iterator[Unchecked]:
         yield Unchecked(f"{what}: {in_words(unknown)}")
 
 
-# What AWS has ------------------------------------------------------------------------------------
+# Policies ----------------------------------------------------------------------------------------
 
 
 def deployed_stack(subject: Subject, names: Mapping[str, str] | None = None) -> template.Stack:
-    """Return the stack as the template means it, with the names that its resources have."""
+    """Return the stack as the template defines it, with the names of the deployed resources."""
     physical_ids = subject.resources | dict(names or {})
     return template.resolve(
         subject.document, subject.parameters, physical_ids=physical_ids, **subject.place
@@ -239,25 +244,25 @@ def deployed_stack(subject: Subject, names: Mapping[str, str] | None = None) -> 
 
 
 def intended(stack: template.Stack, role: str) -> dict[str, Document]:
-    """Return the policies that the template gives a role, by their names."""
+    """Return a role's policies in the template, by name; none if `role` is empty."""
     found = stack.resources[role].properties["Policies"] if role else ()
     return {each["PolicyName"]: each["PolicyDocument"] for each in found}
 
 
 def open_to(account_id: str) -> Document:
-    """Return what stands for a policy that cannot be read: it leaves all to IAM."""
+    """Return a substitute for a policy that cannot be read: it leaves each decision to IAM."""
     statement = {"Effect": "Allow", "Principal": {"AWS": account_id}, "Action": "*"}
     return {"Statement": statement | {"Resource": "*"}}
 
 
 def key_policy(reader: Reader, arn: str) -> tuple[Place, Document]:
-    """Return the policy of a key, and its commands."""
+    """Return the commands for a key's policy, and the policy; may raise AccessError."""
     found = reader.call("kms", "get_key_policy", KeyId=arn, PolicyName="default")
     return place_of_key(reader.aws, arn), json.loads(found["Policy"])
 
 
 def bucket_policy(reader: Reader, name: str) -> tuple[Place, Document | None]:
-    """Return the policy of a bucket, None if it has none, and its commands."""
+    """Return the commands for a bucket's policy, and the policy, or None; may raise AccessError."""
     place = place_of_bucket(reader.aws, name)
     try:
         found = reader.call("s3", "get_bucket_policy", Bucket=name)
@@ -270,23 +275,23 @@ def bucket_policy(reader: Reader, name: str) -> tuple[Place, Document | None]:
 
 
 def printed(text: str) -> str:
-    """Return the command that prints a text."""
+    """Return a shell command that prints a text."""
     return shown.command(["printf", "%s", text])
 
 
 def find_organization(reader: Reader, policies: Any) -> str | None:
-    """Return the id of the account's organization; None if unreadable, or if no policy asks."""
+    """Return the account's organization id; None if no policy needs it, or it cannot be read."""
     if "aws:principalorgid" not in json.dumps(policies).lower():
         return None
-    # Who cannot read it is told that the condition could not be checked.
+    # Without the id, the condition is reported as one that could not be checked.
     with contextlib.suppress(AccessError):
         found = reader.call("organizations", "describe_organization")
         return str(found["Organization"]["Id"])
     return None
 
 
-def asked(request: Request, organization: str | None) -> Request:
-    """Return a request as a member of an organization makes it."""
+def as_member(request: Request, organization: str | None) -> Request:
+    """Return a request as sent by a role in an account of an organization."""
     if organization is None or request.is_of_service:
         return request
     return replace(request, context={**request.context, "aws:PrincipalOrgID": organization})

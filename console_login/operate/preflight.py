@@ -1,6 +1,6 @@
-"""What would make a deploy fail, or deploy something else than samconfig.toml says, before it runs.
+"""Check, before a deploy, that it will succeed and deploy what samconfig.toml says.
 
-AWS's APIs are read, nothing is changed. What cannot be read is said, and never called ok.
+Calls to AWS only read; nothing is changed. Anything that cannot be read is reported, never as ok.
 """
 
 import functools
@@ -19,19 +19,20 @@ from console_login.stack import samconfig, template
 from console_login.stack.key_policy import future_names
 from console_login.stack.template import Stack, TemplateError
 
-# Of other filters on a log group. AWS documents two filters in PutSubscriptionFilter, and five in
-# the quotas since 2026-09: which of them an account has is not to be read.
+# With up to this many other filters, a log group can have one more: in every account, and in some
+# accounts. AWS documents a limit of two in PutSubscriptionFilter, and of five in the quotas since
+# 2026-09. An account's limit cannot be read.
 _SURE_FILTERS, _MAX_FILTERS = 1, 4
 
 # The processor of an ELF file, in its header (ELF specification, e_machine).
 _MACHINES = {0xB7: "arm64", 0x3E: "x86_64"}
 
-# States from which CloudFormation takes nothing but a deletion.
+# In these states, a stack can only be deleted.
 _DEAD = ("CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 
 
 class Plan(Reader):
-    """What `sam deploy` would do with an environment of samconfig.toml.
+    """A deploy of an environment of samconfig.toml, as `sam deploy` would run it.
 
     Raises ConfigError.
     """
@@ -40,7 +41,7 @@ class Plan(Reader):
         self.settings = samconfig.read(config_file, environment)
         self.config_file = config_file
         self.environment = environment
-        # As SAM CLI does.
+        # Options override the file, as in SAM CLI.
         region = access.region or self.settings.region
         profile = access.profile or self.settings.profile
         super().__init__(replace(access, region=region, profile=profile))
@@ -48,7 +49,7 @@ class Plan(Reader):
 
     @functools.cached_property
     def refusal(self) -> str:
-        """Why the template refuses the settings, wherever deployed; empty if it does not."""
+        """Why the template refuses the settings in any Region or account; empty if it does not."""
         name = self.settings.stack_name
         try:
             template.resolve(self.document, self.settings.parameters, stack_name=name)
@@ -58,16 +59,16 @@ class Plan(Reader):
 
     @functools.cached_property
     def where(self) -> dict[str, Any]:
-        """The stack's name, Region and account; AccessError."""
+        """The stack's name, Region and account; may raise AccessError."""
         account_id = self.call("sts", "get_caller_identity")["Account"]
         region = self._client("sts").meta.region_name
         return {"stack_name": self.settings.stack_name, "region": region, "account_id": account_id}
 
     @functools.cached_property
     def stack(self) -> Stack:
-        """The stack as it would be deployed, with the names of its roles and key, as far as known.
+        """The stack as it would be deployed, with the actual names of its roles and key.
 
-        Its roles have names such as they could have where they do not exist yet.
+        Roles that do not exist yet have possible names.
         """
         names = future_names(self.document, self.settings.stack_name)
         own = {each: self.own[each] for each in (*names, "EncryptionKey") if each in self.own}
@@ -77,7 +78,7 @@ class Plan(Reader):
 
     @functools.cached_property
     def deployed(self) -> dict[str, Any] | None:
-        """The stack as CloudFormation describes it; None if there is none. AccessError."""
+        """The stack as CloudFormation describes it, or None; may raise AccessError."""
         try:
             found = self.call(
                 "cloudformation", "describe_stacks", StackName=self.settings.stack_name
@@ -87,58 +88,58 @@ class Plan(Reader):
                 raise
             return None
         (stack,) = found["Stacks"]
-        # A change set that was made and never executed.
+        # REVIEW_IN_PROGRESS: a change set was created but never executed, so there is no stack.
         return None if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack
 
     @functools.cached_property
     def own(self) -> dict[str, str]:
-        """The physical ids of what the stack has already, by logical id; AccessError."""
+        """Physical ids of the deployed stack's resources, by logical id; may raise AccessError."""
         return self.stack_resources(self.settings.stack_name) if self.deployed else {}
 
     def edit(self, name: str, value: str) -> str:
-        """Return a parameter's line of samconfig.toml, as a comment for a shell."""
+        """Return a parameter's line of samconfig.toml, as a shell comment."""
         line = f'"{name}={value}",' if value else f"'{name}=\"\"',"
         return f"# in {self.config_file}, environment {self.environment}: {line}"
 
 
 def examine(access: Access, config_file: Path, environment: str) -> tuple[str, list[Result]]:
-    """Return the stack's name, and what each check finds.
+    """Return the stack's name, and the result of each check.
 
-    access: what is None is taken from the environment of the file, where it has it.
-    Raises ConfigError, and TemplateError for a Region that is none.
+    access: a Region or profile of None is taken from the file's environment, if set there.
+    Raises ConfigError, and TemplateError if the Region is not valid.
     """
     plan = Plan(access, config_file, environment)
     name = plan.settings.stack_name
-    results = checks.run(_OF_FILES, plan, [])
-    not_looked_at = f"not checked: {', '.join(_OF_AWS)}"
-    why = "the settings are refused" if plan.refusal else ""
+    results = checks.run(_FILE_CHECKS, plan, [])
+    skipped = f"not checked: {', '.join(_AWS_CHECKS)}"
+    why = "the template refuses the settings" if plan.refusal else ""
     try:
         _ = plan.where
     except AccessError as error:
         why = why or str(error)
     if why:
-        unchecked = [f"{why} ({not_looked_at})"]
+        unchecked = [f"{why} ({skipped})"]
         return name, [*results, Result("AWS", checks.UNCHECKED, unchecked=unchecked)]
-    return name, results + checks.run(_OF_AWS, plan, [])
+    return name, results + checks.run(_AWS_CHECKS, plan, [])
 
 
 def stops(results: list[Result]) -> bool:
-    """Whether something was found; what could not be checked stops no deploy."""
+    """Return whether a deploy must stop: only for findings, not for unchecked items."""
     return any(each.status == checks.FINDING for each in results)
 
 
-# Of files ----------------------------------------------------------------------------------------
+# Checks of local files ---------------------------------------------------------------------------
 
 
 def check_settings(plan: Plan) -> Checked:
-    """Find what SAM CLI drops of the parameters, and values that the template refuses."""
+    """Check that SAM CLI drops no text of the parameters, and that the template accepts them."""
     settings = plan.settings
     for text, part in settings.dropped:
         yield Finding(
             f"SAM CLI ends a value at a blank, and drops {part!r} of parameter_overrides {text!r}",
             [
-                f"# in {plan.config_file}: a list, a string for each parameter, no blanks in"
-                " values, an empty one as 'NAME=\"\"'"
+                f"# in {plan.config_file}: write a list with a string for each parameter, without"
+                " blanks in values; an empty value is 'NAME=\"\"'"
             ],
         )
     if plan.refusal:
@@ -147,7 +148,7 @@ def check_settings(plan: Plan) -> Checked:
 
 
 def check_build(plan: Plan) -> Checked:
-    """Find whether what was built is for the function's processor."""
+    """Check that the function was built for its processor architecture."""
     wanted = plan.settings.parameters.get("Architecture")
     wanted = wanted or plan.document["Parameters"]["Architecture"]["Default"]
     environment = plan.environment
@@ -156,10 +157,10 @@ def check_build(plan: Plan) -> Checked:
     folder = plan.settings.build / "TransformFunction"
     machines = {each for path in sorted(folder.rglob("*.so")) if (each := _machine(path))}
     if not machines:
-        yield Unchecked(f"{folder} has no library of the function's: {build}")
+        yield Unchecked(f"{folder} has no compiled library of the function; run {build}")
     elif machines != {wanted}:
         yield Finding(
-            f"{folder} is built for {', '.join(sorted(machines))}, and Architecture is {wanted}",
+            f"{folder} is built for {', '.join(sorted(machines))}, but Architecture is {wanted}",
             [build],
         )
     else:
@@ -167,7 +168,7 @@ def check_build(plan: Plan) -> Checked:
 
 
 def _machine(path: Path) -> str | None:
-    """Return the processor that a shared library is for; None if it is none that is known."""
+    """Return the processor architecture of a shared library; None if it is unknown."""
     try:
         with path.open("rb") as file:
             header = file.read(20)
@@ -177,15 +178,15 @@ def _machine(path: Path) -> str | None:
     return _MACHINES.get(int.from_bytes(header[18:20], "little")) if is_elf else None
 
 
-# Of AWS ------------------------------------------------------------------------------------------
+# Checks of AWS -----------------------------------------------------------------------------------
 
 
 def check_stack(plan: Plan) -> Checked:
-    """Find whether CloudFormation would take the stack."""
+    """Check that CloudFormation can create or update the stack."""
     name, deployed = plan.settings.stack_name, plan.deployed
     region = plan.where["region"]
     if deployed is None:
-        yield f"there is no stack {name} in {region}: it would be created"
+        yield f"stack {name} does not exist in {region}: it would be created"
         return
     status = deployed["StackStatus"]
     options = ("cloudformation", "--stack-name", name)
@@ -201,23 +202,23 @@ def check_stack(plan: Plan) -> Checked:
         )
     elif status.endswith("_IN_PROGRESS"):
         yield Finding(
-            f"stack {name} is {status}: it cannot be updated meanwhile",
+            f"stack {name} is {status}: it cannot be updated now",
             [
-                "# wait until the stack has another status",
+                "# wait until the status changes",
                 plan.aws(options[0], "describe-stacks", *options[1:]),
             ],
         )
     elif "DeliveryStreamArn" not in {each["OutputKey"] for each in deployed.get("Outputs", ())}:
         yield Finding(
             f"stack {name} in {region} has another template, which a deploy would replace",
-            [f"# in {plan.config_file}: another stack_name"],
+            [f"# in {plan.config_file}: enter another stack_name"],
         )
     else:
         yield f"stack {name} is {status}: it would be updated"
 
 
 def check_kept(plan: Plan) -> Checked:
-    """Find parameters that have no line, and keep a deployed value that is not the default."""
+    """Check for parameters that have no line, and would keep a deployed, non-default value."""
     deployed = plan.deployed or {}
     has = {each["ParameterKey"]: each["ParameterValue"] for each in deployed.get("Parameters", ())}
     declared = plan.document["Parameters"]
@@ -226,15 +227,15 @@ def check_kept(plan: Plan) -> Checked:
         default = str(declared[name]["Default"])
         if (value := has.get(name, default)) != default:
             yield Finding(
-                f"{name} has no line in {plan.config_file}: `sam deploy` keeps what is"
-                f" deployed, {value!r}, and not the default, {default!r}",
+                f"{name} has no line in {plan.config_file}: `sam deploy` keeps the deployed value"
+                f" {value!r} instead of the default {default!r}",
                 [plan.edit(name, value), f"{plan.edit(name, default)} (the default)"],
             )
     yield f"{len(declared) - len(absent)} of {len(declared)} parameters have a line"
 
 
 def check_names(plan: Plan) -> Checked:
-    """Find what has one of the stack's names already, and is not the stack's."""
+    """Check that no resource outside the stack has one of the stack's names."""
     own = set(plan.own.values())
     free = []
     for resource in plan.stack.resources.values():
@@ -253,10 +254,10 @@ def check_names(plan: Plan) -> Checked:
         yield Finding(
             f"{what} {name} already exists, and does not belong to stack"
             f" {plan.settings.stack_name}",
-            # Never to be pasted unread.
+            # The deletion is a comment, so that nobody pastes it without reading it.
             [plan.edit("Name", "NAME"), f"# or, if nobody needs it: {plan.aws(*delete, name)}"],
         )
-    yield f"free: {', '.join(free)}" if free else "the stack has its names already"
+    yield f"free: {', '.join(free)}" if free else "all names belong to the stack already"
 
 
 def _is_log_group(plan: Reader, name: str) -> bool:
@@ -281,7 +282,7 @@ def _described(service: str, operation: str, key: str) -> Callable[[Reader, str]
     return is_there
 
 
-# What has a name of its own: what it is, whether it is there, and what deletes it.
+# Resources named by the template: the term for messages, whether one exists, and how to delete it.
 _NAMED: Mapping[str, tuple[str, Callable[[Reader, str], bool], tuple[str, ...]]] = {
     "AWS::KinesisFirehose::DeliveryStream": (
         "stream",
@@ -298,7 +299,7 @@ _NAMED: Mapping[str, tuple[str, Callable[[Reader, str], bool], tuple[str, ...]]]
         _is_log_group,
         ("logs", "delete-log-group", "--log-group-name"),
     ),
-    # Their names are an account's, whatever the Region.
+    # Names of dashboards are unique in an account, not in a Region.
     "AWS::CloudWatch::Dashboard": (
         "dashboard",
         _described("cloudwatch", "get_dashboard", "DashboardName"),
@@ -313,15 +314,15 @@ _NAMED: Mapping[str, tuple[str, Callable[[Reader, str], bool], tuple[str, ...]]]
 
 
 def check_log_group(plan: Plan) -> Checked:
-    """Find whether the log group is there, takes a subscription filter, and has room for it."""
+    """Check that the log group exists, supports subscription filters, and can have another one."""
     name = plan.stack.outputs["LogGroupName"]
     region = plan.where["region"]
     found = _log_group(plan, name)
     if found is None:
         yield Finding(
-            f"there is no log group {name} in {region}",
+            f"log group {name} does not exist in {region}",
             [
-                "# which log groups trails write into, and their Regions",
+                "# list the trails' log groups, and their Regions",
                 plan.aws(
                     *("cloudtrail", "describe-trails", "--query"),
                     "trailList[].[Name,HomeRegion,CloudWatchLogsLogGroupArn]",
@@ -333,21 +334,21 @@ def check_log_group(plan: Plan) -> Checked:
         )
         return
     if (class_ := found.get("logGroupClass")) is None:
-        yield Unchecked(f"the class of log group {name}: DescribeLogGroups does not name it")
+        yield Unchecked(f"the class of log group {name}: DescribeLogGroups does not return it")
     elif class_ != "STANDARD":
         yield Finding(
-            f"log group {name} has the class {class_}, which has no subscription filters",
+            f"log group {name} has the class {class_}, which supports no subscription filters",
             [
-                "# a class cannot be changed: let the trail write into a new log group",
+                "# a class cannot be changed: have the trail write to a new log group",
                 plan.aws("logs", "create-log-group", "--log-group-name", f"{name}-standard"),
                 plan.edit("LogGroupName", f"{name}-standard"),
             ],
         )
     yield f"log group {name}, class {class_}"
-    yield from _room(plan, name)
+    yield from _check_filter_limit(plan, name)
 
 
-def _room(plan: Plan, log_group: str) -> Checked:
+def _check_filter_limit(plan: Plan, log_group: str) -> Checked:
     own = plan.own.get("SubscriptionFilter")
     ours = plan.stack.only("AWS::Logs::SubscriptionFilter").physical_id
     pages = plan.pages("logs", "describe_subscription_filters", "subscriptionFilters")
@@ -357,28 +358,28 @@ def _room(plan: Plan, log_group: str) -> Checked:
     delete = ("logs", "delete-subscription-filter", "--log-group-name", log_group, "--filter-name")
     if ours in others:
         yield Finding(
-            f"log group {log_group} has a subscription filter {ours} already, which does"
-            f" not belong to stack {plan.settings.stack_name}",
+            f"log group {log_group} already has a subscription filter {ours}, which does not"
+            f" belong to stack {plan.settings.stack_name}",
             [plan.edit("Name", "NAME"), f"# or, if nobody needs it: {plan.aws(*delete, ours)}"],
         )
     elif len(others) > _MAX_FILTERS:
         yield Finding(
-            f"log group {log_group} has {len(others)} other subscription filters, and cannot have"
+            f"log group {log_group} has {len(others)} other subscription filters, and AWS allows no"
             " more",
             [f"# if nobody needs it: {plan.aws(*delete, each)}" for each in sorted(others)],
         )
     elif len(others) > _SURE_FILTERS:
         yield Unchecked(
-            f"whether log group {log_group} takes another subscription filter: it has"
-            f" {len(others)} ({', '.join(sorted(others))}), and AWS documents a limit of 2 as well"
-            " as of 5"
+            f"whether log group {log_group} can have another subscription filter: it has"
+            f" {len(others)} ({', '.join(sorted(others))}), and AWS documents both 2 and 5 as the"
+            " limit"
         )
     else:
         yield f"{len(others)} other subscription filters"
 
 
 def check_trail(plan: Plan) -> Checked:
-    """Find whether a trail of all Regions sends its sign-ins to the log group."""
+    """Check that a multi-Region trail sends sign-ins to the log group."""
     partition = plan.stack.outputs["DeliveryStreamArn"].split(":")[1]
     place = f"{plan.where['region']}:{plan.where['account_id']}"
     arn = f"arn:{partition}:logs:{place}:log-group:{plan.stack.outputs['LogGroupName']}"
@@ -386,18 +387,18 @@ def check_trail(plan: Plan) -> Checked:
 
 
 def check_key(plan: Plan) -> Checked:
-    """Find whether an existing key can be used: here, enabled, symmetric, and by whom."""
+    """Check an existing key: its Region, type, state and policy."""
     arn = str(plan.stack.parameters["ExistingKeyArn"])
     if not arn:
-        yield "the stack has a key of its own"
+        yield "the stack creates its own key"
         return
     region, account_id = arn.split(":")[3:5]
     if region != plan.where["region"]:
         yield Finding(
-            f"key {arn} is in {region}, and the stack in {plan.where['region']}",
+            f"key {arn} is in {region}, but the stack is in {plan.where['region']}",
             [
                 plan.edit("ExistingKeyArn", "ARN"),
-                "# or a key of the stack's own:",
+                "# or let the stack create its own key:",
                 plan.edit("ExistingKeyArn", ""),
             ],
         )
@@ -407,47 +408,51 @@ def check_key(plan: Plan) -> Checked:
     except AccessError as error:
         if account_id == plan.where["account_id"]:
             raise
-        # Whether it is there is not said to other accounts.
+        # AWS does not tell another account whether the key exists.
         yield Unchecked(f"key {arn} of account {account_id}: {error}")
     else:
-        yield from _of_metadata(plan, key)
+        yield from _check_metadata(plan, key)
     options = ["--stack", plan.settings.stack_name, "--region", region]
     options += ["--account", plan.where["account_id"]]
     if (name := plan.stack.parameters["Name"]) != plan.document["Parameters"]["Name"]["Default"]:
         options += ["--parameter", f"Name={name}"]
-    yield from permissions.of_key(plan, plan.stack, options)
+    yield from permissions.check_key_policy(plan, plan.stack, options)
 
 
-def _of_metadata(plan: Plan, key: dict[str, Any]) -> Checked:
+def _check_metadata(plan: Plan, key: dict[str, Any]) -> Checked:
     arn = key["Arn"]
     another = [plan.aws("kms", "create-key"), plan.edit("ExistingKeyArn", "ARN")]
     kind = (key.get("KeySpec", "SYMMETRIC_DEFAULT"), key.get("KeyUsage", "ENCRYPT_DECRYPT"))
     if kind != ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"):
-        yield Finding(f"key {arn} is of {' and '.join(kind)}: it must be symmetric", another)
+        yield Finding(
+            f"key {arn} has the spec {kind[0]} and the usage {kind[1]}; it must be a symmetric"
+            " encryption key",
+            another,
+        )
     if key.get("KeyManager", "CUSTOMER") != "CUSTOMER":
-        yield Finding(f"key {arn} is AWS's own: its policy cannot be changed", another)
-    yield from permissions.of_key_state(plan, key, another)
+        yield Finding(f"key {arn} is an AWS managed key: its policy cannot be changed", another)
+    yield from permissions.check_key_state(plan, key, another)
 
 
 def check_bucket(plan: Plan) -> Checked:
-    """Find whether an existing bucket is there, in the stack's Region, and whose it is."""
+    """Check an existing bucket: that it exists, and its owner, Region and policy."""
     name = str(plan.stack.parameters["ExistingBucketName"])
     if not name:
-        yield "the stack has a bucket of its own"
+        yield "the stack creates its own bucket"
         return
     given = str(plan.stack.parameters["ExistingBucketOwner"])
     owner = given or plan.where["account_id"]
     region = plan.where["region"]
-    own = ["# or a bucket of the stack's own:", plan.edit("ExistingBucketName", "")]
+    own = ["# or let the stack create its own bucket:", plan.edit("ExistingBucketName", "")]
     try:
         head = plan.call("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=owner)
     except AccessError as error:
         if is_gone(error):
             create = plan.aws("s3", "mb", f"s3://{name}", region=region)
-            yield Finding(f"there is no bucket {name}", [create, *own])
+            yield Finding(f"bucket {name} does not exist", [create, *own])
         else:
             yield Unchecked(
-                f"bucket {name}, expected to be of account {owner} (of another account, if"
+                f"bucket {name}, expected in account {owner} (it may be in another account, if"
                 f" ExistingBucketOwner is {'wrong' if given else 'missing'}): {error}"
             )
         return
@@ -456,21 +461,24 @@ def check_bucket(plan: Plan) -> Checked:
         yield Unchecked(f"the Region of bucket {name}")
     elif found != region:
         yield Finding(
-            f"bucket {name} is in {found}, and the stack in {region}",
+            f"bucket {name} is in {found}, but the stack is in {region}",
             [plan.edit("ExistingBucketName", "NAME"), *own],
         )
     yield f"bucket {name} of account {owner}, in {found}"
     if owner == plan.where["account_id"]:
-        yield from permissions.of_bucket(plan, plan.stack)
+        yield from permissions.check_bucket_policy(plan, plan.stack)
     else:
-        yield Unchecked(f"the policy of bucket {name}, which account {owner} must have changed")
+        yield Unchecked(
+            f"the policy of bucket {name}, which only account {owner} can read: it must allow"
+            " DeliveryRole to write"
+        )
 
 
-_OF_FILES: dict[str, Callable[[Plan], Checked]] = {
+_FILE_CHECKS: dict[str, Callable[[Plan], Checked]] = {
     "settings": check_settings,
     "build": check_build,
 }
-_OF_AWS: dict[str, Callable[[Plan], Checked]] = {
+_AWS_CHECKS: dict[str, Callable[[Plan], Checked]] = {
     "stack": check_stack,
     "kept parameters": check_kept,
     "names": check_names,
@@ -479,4 +487,4 @@ _OF_AWS: dict[str, Callable[[Plan], Checked]] = {
     "key": check_key,
     "bucket": check_bucket,
 }
-CHECKS = _OF_FILES | _OF_AWS
+CHECKS = _FILE_CHECKS | _AWS_CHECKS

@@ -1,6 +1,6 @@
-"""Checks of what the deployed roles may do and who may assume them, by the requests that must pass.
+"""Check the deployed roles' permissions and trust policies, by the requests that must succeed.
 
-Not read: the organization's policies (service and resource control policies).
+The organization's policies (service and resource control policies) are not read.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked
 from console_login.operate.permissions import (
     Place,
-    asked,
+    as_member,
     bucket_policy,
     changes,
     denials,
@@ -42,23 +42,23 @@ from console_login.stack.requests import Need
 
 
 def check_filter_role(subject: Subject) -> Checked:
-    """Find whether CloudWatch Logs may assume the filter's role, and put with it."""
+    """Check that CloudWatch Logs may assume the filter's role, and send records with it."""
     used = {each["roleArn"].rsplit("/", 1)[-1] for each in subject.our_filters if "roleArn" in each}
     for name in sorted(used or {subject.resources["SubscriptionRole"]}):
-        yield from _of_role(subject, "SubscriptionRole", name)
+        yield from _check_stack_role(subject, "SubscriptionRole", name)
 
 
 def check_stream_role(subject: Subject) -> Checked:
-    """Find whether Firehose may invoke the function, write objects and log what it cannot write."""
-    yield from _of_role(subject, "DeliveryRole", subject.resources["DeliveryRole"])
+    """Check that Firehose may invoke the function, write objects and log delivery errors."""
+    yield from _check_stack_role(subject, "DeliveryRole", subject.resources["DeliveryRole"])
 
 
 def check_function_role(subject: Subject) -> Checked:
-    """Find whether the function may log and put back."""
-    yield from _of_role(subject, "TransformRole", subject.resources["TransformRole"])
+    """Check that the function may write its log and put records back into the stream."""
+    yield from _check_stack_role(subject, "TransformRole", subject.resources["TransformRole"])
 
 
-def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
+def _check_stack_role(subject: Subject, logical_id: str, name: str) -> Checked:
     stack = deployed_stack(subject, {logical_id: name})
     bucket: tuple[Place, Document | None]
     bucket = place_of_bucket(subject.aws, subject.bucket), open_to(subject.account_id)
@@ -71,22 +71,22 @@ def _of_role(subject: Subject, logical_id: str, name: str) -> Checked:
         bucket = bucket_policy(subject, subject.bucket)
     policies = {"kms": _key_policy(subject, stack), "s3": bucket}
     forbidden = requests.of_attacker(stack)
-    yield from of_needs(
+    yield from check_role(
         subject, stack, requests.of_pipeline(stack), logical_id, policies, forbidden
     )
 
 
 def _key_policy(subject: Subject, stack: template.Stack) -> tuple[Place, Document]:
-    """Return the policy of the key, or what stands for one that cannot be read."""
+    """Return the policy of the key, or a substitute if it cannot be read."""
     arn = stack.outputs["KeyArn"]
     if arn.split(":")[4] == stack.account_id:
-        # That it cannot be read is said of the key.
+        # The check of the key reports that its policy cannot be read.
         with contextlib.suppress(AccessError):
             return key_policy(subject, arn)
     return place_of_key(subject.aws, arn), open_to(stack.account_id)
 
 
-def of_needs(
+def check_role(
     reader: Reader,
     stack: template.Stack,
     needs: list[Need],
@@ -94,10 +94,10 @@ def of_needs(
     policies: Mapping[str, tuple[Place, Document | None]],
     forbidden: Collection[Need] = (),
 ) -> Checked:
-    """Find what a role may not do, who may not assume it, and what it may do beyond its task.
+    """Check that a role can be assumed, may send the requests it needs, and no forbidden ones.
 
-    policies: those of resources, by the service's name.
-    forbidden: what serves an attacker alone.
+    policies: the resource-based policies, by service.
+    forbidden: requests that are of use only to an attacker.
     """
     name = stack.resources[logical_id].physical_id
     role = reader.call("iam", "get_role", RoleName=name)["Role"]
@@ -112,17 +112,17 @@ def of_needs(
     for need in needs:
         if need.role != logical_id:
             continue
-        request = asked(need.request, organization)
+        request = as_member(need.request, organization)
         service = _service(need)
         if service == "sts":
             assuming.append((need, evaluate(request, {}, trust)))
             continue
         policy = documents.get(service)
-        # What the key refuses to the template's own policies is said of the key.
+        # If the key denies a role with the template's policies, the check of the key reports it.
         if service == "kms" and evaluate(request, wanted, policy).verdict != Verdict.ALLOWED:
             continue
         doing.append((need, evaluate(request, identity, policy, boundary)))
-    yield f"role {name}: {len(doing)} requests, and who may assume it"
+    yield f"role {name}: {len(doing)} requests, and its trust policy"
 
     denied, unknown = denied_and_unknown(assuming)
     if denied:
@@ -132,16 +132,16 @@ def of_needs(
             f"role {name} cannot be assumed: {in_words(denied)}",
             [reader.aws(*words, json.dumps(document))],
         )
-    yield from unchecked(f"who may assume role {name}", unknown)
+    yield from unchecked(f"the trust policy of role {name}", unknown)
     denied, unknown = denied_and_unknown(doing)
     if denied:
         refused = [(need, answer) for need, answer in doing if need.label in denied]
         places = {service: place for service, (place, _) in policies.items()}
         yield Finding(
-            f"role {name} may not do what is needed: {in_words(denied)}",
+            f"role {name} is denied required requests: {in_words(denied)}",
             list(_repairs(reader, name, wanted, boundary, refused, places)),
         )
-    yield from unchecked(f"what role {name} may do", unknown)
+    yield from unchecked(f"the permissions of role {name}", unknown)
 
     answers = [
         (need, evaluate(need.request, identity, documents.get(_service(need)), boundary))
@@ -152,12 +152,12 @@ def of_needs(
     if allowed:
         actions = ", ".join(sorted({request.action for request in allowed}))
         yield Finding(
-            f"role {name} may do what nothing here needs: {actions}",
+            f"role {name} has permissions that it does not need: {actions}",
             list(_restrictions(reader, name, wanted, identity, allowed))
             or ["# the policy of the key or the bucket allows it: narrow that policy"],
         )
     _, unknown = denied_and_unknown(answers)
-    yield from unchecked(f"what role {name} may do beyond its task", unknown)
+    yield from unchecked(f"whether role {name} has permissions that it does not need", unknown)
 
 
 def _restrictions(
@@ -167,7 +167,7 @@ def _restrictions(
     identity: Mapping[str, Document],
     allowed: list[Request],
 ) -> Iterator[str]:
-    """Yield what takes from a role the policies that allow what the template's do not."""
+    """Yield commands that remove permissions the template does not give the role."""
     role = ("--role-name", name)
     for policy, document in identity.items():
         if not any(_allows(request, {policy: document}) for request in allowed):
@@ -190,10 +190,10 @@ def _repairs(
     refused: list[tuple[Need, Answer]],
     places: Mapping[str, Place],
 ) -> Iterator[str]:
-    """Yield what gives a role the policies of the template that it lacks, and what denies.
+    """Yield commands that restore the role's missing policies, and steps for each Deny.
 
     wanted: the policies of the template.
-    places: the commands of the resources' policies, by the service's name.
+    places: the commands for the resource-based policies, by service.
     """
     role = ("--role-name", name)
     lacking = [need.request for need, answer in refused if not answer.is_explicit]
@@ -201,7 +201,7 @@ def _repairs(
         if any(_allows(each, {policy_name: document}) for each in lacking):
             words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
             yield reader.aws(*words, "--policy-document", json.dumps(document))
-    # What the template gives a role has no effect on its boundary, nor on a Deny.
+    # Restoring the template's policies has no effect on a permissions boundary or a Deny.
     if boundary and (
         actions := {each.action for each in lacking if not _allows(each, {name: boundary})}
     ):
@@ -229,7 +229,7 @@ def _repairs(
             )
             yield from changes(place, names)
             delete = reader.aws("iam", "delete-role-policy", *policy)
-            yield f"# or, where nothing else is in the policy: {delete}"
+            yield f"# or, if the policy contains nothing else: {delete}"
 
 
 def _service(need: Need) -> str:

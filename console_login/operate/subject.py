@@ -1,4 +1,4 @@
-"""What the checks of an operator's commands read: AWS, and a deployed stack in it."""
+"""Read access to AWS, and to a deployed stack, for the checks of doctor and preflight."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from console_login.stack import template
 
 
 class Reader:
-    """Calls of AWS that read, and commands for the user with the same options."""
+    """Read-only calls to AWS, and AWS CLI commands for the user with the same options."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
@@ -19,15 +19,18 @@ class Reader:
     def call(
         self, service: str, operation: str, *, region: str | None = None, **arguments: Any
     ) -> Any:
-        """Return the answer to one call; AccessError.
+        """Return the response to one call; raise AccessError if it fails.
 
-        region: instead of the one that was given.
+        region: overrides the Region of the access.
         """
         with one_line():
             return getattr(self._client(service, region), operation)(**arguments)
 
     def pages(self, service: str, operation: str, key: str) -> Callable[..., Iterator[Any]]:
-        """Return what yields what a paginated call lists; AccessError while it is read."""
+        """Return a function that yields the items of a paginated call, and may raise AccessError.
+
+        key: the list in each page of the response.
+        """
 
         def read(**arguments: Any) -> Iterator[Any]:
             with one_line():
@@ -38,16 +41,16 @@ class Reader:
         return read
 
     def stack_resources(self, stack_name: str) -> dict[str, str]:
-        """Return the physical ids of a stack's resources, by logical id; AccessError."""
+        """Return the physical ids of a stack's resources by logical id; may raise AccessError."""
         found = self.call("cloudformation", "describe_stack_resources", StackName=stack_name)
         return {
-            # Of a resource with a composed id, what `Ref` answers comes first.
+            # A composite id ("NAME|LOG_GROUP") begins with the value of `Ref`.
             each["LogicalResourceId"]: each.get("PhysicalResourceId", "").split("|")[0]
             for each in found["StackResources"]
         }
 
     def aws(self, *words: str, region: str | None = None) -> str:
-        """Return a command of the AWS CLI to paste; region: instead of the one given."""
+        """Return an AWS CLI command to paste; region: overrides the Region of the access."""
         return commands.aws(self.access, *words, region=region)
 
     def _client(self, service: str, region: str | None = None) -> Any:
@@ -58,11 +61,12 @@ class Reader:
 
 
 class Subject(Reader):
-    """A deployed stack: what it is, and what template.yaml says it should be.
+    """A deployed stack: its actual state, and its expected state according to template.yaml.
 
     hours: how far back events and objects are compared.
     now: in seconds since the epoch.
-    Raises AccessError where there is no such stack, TemplateError where it is not this template's.
+    Raises AccessError if the stack does not exist, TemplateError if the template refuses its
+    parameters.
     """
 
     def __init__(self, access: Access, stack_name: str, hours: int, now: float) -> None:
@@ -77,7 +81,7 @@ class Subject(Reader):
         self.bucket = self.stack.outputs["BucketName"]
         self.key_arn = self.stack.outputs["KeyArn"]
         self.document = template.load()
-        # A stack of an older or a newer template has other parameters.
+        # A stack of an older or newer version of the template may have other parameters.
         self.parameters = {
             name: value
             for name, value in self.stack.parameters.items()
@@ -100,7 +104,7 @@ class Subject(Reader):
 
     @property
     def destination(self) -> dict[str, Any]:
-        """What the template says about the stream's destination."""
+        """The stream's destination as the template configures it."""
         stream = self.expected.only("AWS::KinesisFirehose::DeliveryStream")
         found: dict[str, Any] = stream.properties["ExtendedS3DestinationConfiguration"]
         return found
@@ -133,21 +137,21 @@ class Subject(Reader):
         return [each for each in self.filters if each["destinationArn"] == self.stream_arn]
 
     def command(self, name: str, *words: str) -> str:
-        """Return a command of this command line on the stack, to paste."""
+        """Return a `console-login` command for the stack, to paste."""
         return commands.console_login(self.access, name, "--stack", self.stack.name, *words)
 
     def backfill(self) -> list[str]:
-        """Return the commands that show, then send again, what the window may have lost."""
+        """Return the commands that list, then send again, events that may be lost."""
         start = ("backfill", "--start", f"{self.hours}h")
         return [
-            "# --start: a time before the fault began",
+            "# set --start to a time before the fault began",
             self.command(*start, "--dry-run"),
             self.command(*start, "--yes"),
         ]
 
     @property
     def drift(self) -> list[str]:
-        """Commands that show what was changed by hand: deploying again repairs nothing of it."""
+        """Commands that show changes made by hand: deploying again does not undo them."""
         name = ("--stack-name", self.stack.name)
         statuses = ("--stack-resource-drift-status-filters", "DELETED", "MODIFIED")
         return [

@@ -1,4 +1,4 @@
-"""Whether the stack's alarms reach anyone: the policies of their topics and keys, subscriptions."""
+"""Check that the stack's alarms notify somebody: policies of topics and keys, subscriptions."""
 
 import json
 from typing import Any
@@ -12,9 +12,9 @@ from console_login.stack.policies import Document
 
 
 def check_topics(subject: Subject) -> Checked:
-    """Find whether CloudWatch may publish to each topic of the alarms, and whether it tells anyone.
+    """Check that CloudWatch may publish to each alarm topic, and that the topic has subscribers.
 
-    A topic that is not right loses an alarm without a word.
+    If either is missing, an alarm is lost without an error.
     """
     topics = {}
     if subject.expected.of_type("AWS::SNS::Topic"):
@@ -30,41 +30,41 @@ def check_topics(subject: Subject) -> Checked:
         if account_id != stack.account_id:
             yield Unchecked(
                 f"topic {arn}, which only account {account_id} can read: whether its policy and"
-                " its key let CloudWatch publish, and whether anyone is subscribed"
+                " its key allow CloudWatch to publish, and whether it has a subscription"
             )
             continue
         try:
             attributes = subject.call("sns", "get_topic_attributes", TopicArn=arn)["Attributes"]
         except AccessError as error:
-            # One topic must not hide what is found of the other.
+            # An error of one topic must not hide findings of the other.
             yield _gone(subject, arn) if is_gone(error) else Unchecked(f"topic {arn}: {error}")
             continue
-        yield from _of_policy(subject, stack, arn, json.loads(attributes["Policy"]))
+        yield from _check_policy(subject, stack, arn, json.loads(attributes["Policy"]))
         if key_id := attributes.get("KmsMasterKeyId"):
-            yield from _of_key(subject, stack, arn, key_id)
-        yield from _of_subscriptions(subject, arn, address)
+            yield from _check_key(subject, stack, arn, key_id)
+        yield from _check_subscriptions(subject, arn, address)
 
 
 def _gone(subject: Subject, arn: str) -> Finding:
     name = arn.rsplit(":", 1)[-1]
     return Finding(
-        f"there is no topic {arn}: the alarms notify nobody",
+        f"topic {arn} does not exist: the alarms notify nobody",
         [
             subject.aws("sns", "create-topic", "--name", name),
-            "# then what this finds",
+            "# then check the new topic",
             subject.command("doctor"),
         ],
     )
 
 
-def _of_policy(subject: Subject, stack: template.Stack, arn: str, policy: Document) -> Checked:
+def _check_policy(subject: Subject, stack: template.Stack, arn: str, policy: Document) -> Checked:
     topic = ("--topic-arn", arn)
     text = ("--query", "Attributes.Policy", "--output", "text")
     place = permissions.Place(
         subject.aws("sns", "get-topic-attributes", *topic, *text),
         _set(subject, arn, "Policy", "file://policy.json"),
     )
-    yield from permissions.of_resource(
+    yield from permissions.check_resource_policy(
         subject,
         stack,
         f"topic {arn}",
@@ -75,13 +75,13 @@ def _of_policy(subject: Subject, stack: template.Stack, arn: str, policy: Docume
     )
 
 
-def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) -> Checked:
-    """Find whether CloudWatch may use the key of a topic; key_id: in any form that SNS takes."""
+def _check_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) -> Checked:
+    """Check that CloudWatch may use the key of a topic; key_id: in any form that SNS accepts."""
     ours = _set(subject, topic, "KmsMasterKeyId", stack.outputs["KeyArn"])
-    # The policy of such a key cannot be changed.
-    not_ours = f"topic {topic} is encrypted with AWS's own key {key_id}, which alarms may not use"
+    # The policy of an AWS managed key cannot be changed.
+    managed = f"topic {topic} is encrypted with the AWS managed key {key_id}, which denies alarms"
     if "alias/aws/" in key_id:
-        yield Finding(not_ours, [ours])
+        yield Finding(managed, [ours])
         return
     try:
         key = subject.call("kms", "describe_key", KeyId=key_id)["KeyMetadata"]
@@ -90,9 +90,9 @@ def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) ->
         return
     arn = key["Arn"]
     if key.get("KeyManager") == "AWS":
-        yield Finding(not_ours, [ours])
+        yield Finding(managed, [ours])
         return
-    yield from permissions.of_key_state(subject, key, [ours])
+    yield from permissions.check_key_state(subject, key, [ours])
     if (account_id := arn.split(":")[4]) != stack.account_id:
         yield Unchecked(f"the policy of key {arn}, which only account {account_id} can read")
         return
@@ -101,7 +101,7 @@ def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) ->
     except AccessError as error:
         yield Unchecked(f"the policy of key {arn}: {error}")
         return
-    yield from permissions.of_resource(
+    yield from permissions.check_resource_policy(
         subject,
         stack,
         f"key {arn}",
@@ -112,33 +112,33 @@ def _of_key(subject: Subject, stack: template.Stack, topic: str, key_id: str) ->
     )
 
 
-def _of_subscriptions(subject: Subject, topic: str, address: str) -> Checked:
-    """Find whether anyone is told; address: who must be among them, where that is known."""
+def _check_subscriptions(subject: Subject, topic: str, address: str) -> Checked:
+    """Check that a topic has a confirmed subscription; address: its endpoint, "" for any."""
     pages = subject.pages("sns", "list_subscriptions_by_topic", "Subscriptions")
     try:
         found = [each for each in pages(TopicArn=topic) if address in ("", each["Endpoint"])]
     except AccessError as error:
         yield Unchecked(f"the subscriptions of topic {topic}: {error}")
         return
-    # Until then SNS says PendingConfirmation instead.
+    # Before that, the ARN is "PendingConfirmation".
     confirmed = [each for each in found if each["SubscriptionArn"].startswith("arn:")]
     if confirmed:
         yield f"confirmed subscriptions: {len(confirmed)}"
         return
-    who = "of AlarmEmail" if address else "at all"
-    waiting = "; one waits to be confirmed" if found else ""
+    who = " of AlarmEmail" if address else ""
+    waiting = "; one waits for confirmation" if found else ""
     subscribe = ("sns", "subscribe", "--topic-arn", topic, "--protocol", "email")
     yield Finding(
-        f"topic {topic} has no confirmed subscription {who}, so nobody is notified{waiting}",
+        f"topic {topic} has no confirmed subscription{who}, so nobody is notified{waiting}",
         [
-            "# confirm what AWS Notifications mails; this has the mail sent again",
+            "# confirm the subscription in the mail from AWS Notifications; to send it again:",
             subject.aws(*subscribe, "--notification-endpoint", address or "ADDRESS"),
         ],
     )
 
 
 def _printed(stack: template.Stack, action: Any, resource: str) -> str:
-    """Return the command that prints what a policy of a topic, or of a key, must have."""
+    """Return the command that prints the statement needed in the policy of a topic or a key."""
     partition, _ = template.partition(stack.region)
     alarms = f"arn:{partition}:cloudwatch:{stack.region}:{stack.account_id}:alarm:*"
     statement = {

@@ -1,7 +1,7 @@
-"""Whether a trail sends sign-ins to a log group: of all Regions, and management WRITE events.
+"""Check that a trail sends sign-ins to a log group: multi-Region, with management WRITE events.
 
-A sign-in is such an event (`readOnly` false). A trail of another account can write into the group
-as well, through an organization or a centralized log group, and mostly cannot be read from here.
+A sign-in is a write event (`readOnly` false). A trail of another account can also write to the
+log group (organization trail, centralized log group); it can seldom be read from this account.
 https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_AdvancedFieldSelector.html
 """
 
@@ -15,7 +15,7 @@ from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked, is_gone
 from console_login.operate.subject import Reader
 
-# What CloudTrail says of a sign-in, as far as selectors can ask. Of other events some is unknown.
+# The fields of a sign-in that selectors can match. Of other events, some values are unknown.
 _SIGN_IN = {
     "eventCategory": "Management",
     "eventName": "ConsoleLogin",
@@ -28,10 +28,10 @@ _SIBLINGS = frozenset(
     | {"UserAuthentication"}
 )
 
-# CloudTrail names its log streams so, also those of an organization (after its id).
+# The name of CloudTrail's log streams; for an organization trail, after the organization's id.
 _LOG_STREAM = re.compile(r"([0-9]{12})_CloudTrail_")
 
-# A quiet account may send nothing for a day.
+# An account with little activity may send no event for a day.
 _SILENT_SECONDS = 24 * 3600
 
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
@@ -48,32 +48,32 @@ def check(
     now: float,
     more: Callable[[dict[str, Any]], Checked] = lambda _: (),
 ) -> Checked:
-    """Find whether a trail of all Regions sends its sign-ins to a log group.
+    """Check that a multi-Region trail sends sign-ins to a log group.
 
     log_group_arn: without `:*`.
     event_names: as in EventNames.
     now: in seconds since the epoch.
-    more: what else is found of a trail of the log group's account.
+    more: further checks of each trail that belongs to the log group's account.
     """
     trails = reader.call("cloudtrail", "describe_trails")["trailList"]
-    behind = [
+    sending = [
         each
         for each in trails
         if each.get("CloudWatchLogsLogGroupArn", "").removesuffix(":*") == log_group_arn
     ]
-    if not behind:
+    if not sending:
         yield from _without_trail(reader, log_group_arn, trails, now)
         return
     account_id = log_group_arn.split(":")[4]
     found = [
         [
-            *_of_trail(reader, each, log_group_arn, event_names),
+            *_check_trail(reader, each, log_group_arn, event_names),
             *(more(each) if each["TrailARN"].split(":")[4] == account_id else ()),
         ]
-        for each in behind
+        for each in sending
     ]
     for each in found:
-        # One that is in order sends everything, whatever others do.
+        # One trail without problems is enough, whatever the state of the others.
         if all(isinstance(one, str) for one in each):
             yield from each
             return
@@ -87,40 +87,40 @@ def _without_trail(
 ) -> Checked:
     account_id, _, log_group = log_group_arn.split(":", 6)[4:]
     nothing = f"no trail of account {account_id} sends its events to log group {log_group}"
-    last = _others(reader, log_group, account_id)
+    last = _last_events_of_others(reader, log_group, account_id)
     accounts = ", ".join(sorted(last))
     if last and max(last.values()) > now - _SILENT_SECONDS:
         yield Unchecked(
-            f"{nothing}; trails of other accounts do ({accounts}; the last event came at"
-            f" {_time(max(last.values()))}): whether they record sign-ins of every Region is to be"
-            " seen there"
+            f"{nothing}; trails of other accounts do ({accounts}; last event at"
+            f" {_time(max(last.values()))}): check in those accounts that they record the sign-ins"
+            " of every Region"
         )
         return
     own = [each for each in trails if each["TrailARN"].split(":")[4] == account_id]
     roles = [each["CloudWatchLogsRoleArn"] for each in own if "CloudWatchLogsRoleArn" in each]
     role = ("--cloud-watch-logs-role-arn", (roles or ["ROLE_ARN"])[0])
-    lines = ["# there is no trail in the account", "make deploy-trail"]
+    lines = ["# the account has no trail", "make deploy-trail"]
     if own:
-        lines = ["# one trail is enough; its role must let CloudTrail write into the log group"]
+        lines = ["# one trail is enough; its role must allow CloudTrail to write to the log group"]
         group = ("--cloud-watch-logs-log-group-arn", f"{log_group_arn}:*")
         lines += [
             _aws(reader, each, "update-trail", "--name", each["TrailARN"], *group, *role)
             for each in own
         ]
     if last:
-        nothing += f"; those of {accounts} have sent nothing since {_time(max(last.values()))}"
+        nothing += f"; those of {accounts} have sent no event since {_time(max(last.values()))}"
     yield Finding(nothing, lines)
 
 
-def _others(reader: Reader, log_group: str, account_id: str) -> dict[str, float]:
-    """Return when trails of other accounts last sent an event, by account."""
-    asked: dict[str, Any] = {
+def _last_events_of_others(reader: Reader, log_group: str, account_id: str) -> dict[str, float]:
+    """Return the time of the last event from trails of other accounts, by account."""
+    arguments: dict[str, Any] = {
         "logGroupName": log_group,
         "orderBy": "LastEventTime",
         "descending": True,
     }
     try:
-        streams = reader.call("logs", "describe_log_streams", **asked)["logStreams"]
+        streams = reader.call("logs", "describe_log_streams", **arguments)["logStreams"]
     except AccessError as error:
         if not is_gone(error):
             raise
@@ -128,32 +128,32 @@ def _others(reader: Reader, log_group: str, account_id: str) -> dict[str, float]
     last: dict[str, float] = {}
     for each in streams:
         match = _LOG_STREAM.search(each["logStreamName"])
-        came = each.get("lastIngestionTime", each.get("lastEventTimestamp"))
-        if match and match[1] != account_id and came is not None:
-            last[match[1]] = max(last.get(match[1], 0), came / 1000)
+        time = each.get("lastIngestionTime", each.get("lastEventTimestamp"))
+        if match and match[1] != account_id and time is not None:
+            last[match[1]] = max(last.get(match[1], 0), time / 1000)
     return last
 
 
-def _of_trail(
+def _check_trail(
     reader: Reader, trail: dict[str, Any], log_group_arn: str, event_names: str
 ) -> Checked:
     arn = trail["TrailARN"]
     region = trail.get("HomeRegion")
     owner, here = arn.split(":")[4], log_group_arn.split(":")[4]
-    there = [f"# in account {owner}, whose trail it is"] if owner != here else []
+    there = [f"# in account {owner}, which owns the trail"] if owner != here else []
 
     def fix(*words: str) -> list[str]:
         return [*there, _aws(reader, trail, *words)]
 
     if not trail.get("IsMultiRegionTrail"):
         yield Finding(
-            f"trail {arn} is not multi-Region: sign-ins recorded elsewhere are missing, root's"
-            " among them",
+            f"trail {arn} is not multi-Region: sign-ins recorded in other Regions are missing,"
+            " including those of root",
             fix("update-trail", "--is-multi-region-trail", "--name", arn),
         )
     if not trail.get("IncludeGlobalServiceEvents"):
         yield Finding(
-            f"trail {arn} leaves out global services' events, sign-ins included",
+            f"trail {arn} excludes events of global services, including sign-ins",
             fix("update-trail", "--include-global-service-events", "--name", arn),
         )
     try:
@@ -164,7 +164,7 @@ def _of_trail(
         yield Unchecked(f"{whose}: {error}")
         return
     if not status["IsLogging"]:
-        yield Finding(f"trail {arn} is stopped", fix("start-logging", "--name", arn))
+        yield Finding(f"logging of trail {arn} is stopped", fix("start-logging", "--name", arn))
     if problem := status.get("LatestCloudWatchLogsDeliveryError"):
         role = trail.get("CloudWatchLogsRoleArn", "ROLE").rsplit("/", 1)[-1]
         log_group = log_group_arn.split(":", 6)[6]
@@ -173,67 +173,67 @@ def _of_trail(
             f"trail {arn} cannot write to the log group: {problem}",
             [
                 *there,
-                "# the trail's role, and the log group's key",
+                "# check the trail's role, and the log group's key",
                 reader.aws("iam", "list-role-policies", "--role-name", role),
                 reader.aws(
                     "logs", "describe-log-groups", "--log-group-name-prefix", log_group, *key
                 ),
             ],
         )
-    yield from _of_selectors(arn, selectors, event_names, fix)
+    yield from _check_selectors(arn, selectors, event_names, fix)
     delivered = status.get("LatestCloudWatchLogsDeliveryTime")
     last = f", last delivered to the log group {_time(delivered.timestamp())}" if delivered else ""
-    yield f"trail {arn}: every Region, management write events{last}"
+    yield f"trail {arn}: multi-Region, management write events{last}"
 
 
-def _of_selectors(
+def _check_selectors(
     arn: str, selectors: dict[str, Any], event_names: str, fix: Any
 ) -> Iterator[Finding | Unchecked]:
     names = ["ConsoleLogin"] if event_names == "*" else event_names.split(",")
-    verdicts = {name: records(selectors, name) for name in names}
-    if missing := [name for name, verdict in verdicts.items() if verdict is False]:
+    recorded = {name: records(selectors, name) for name in names}
+    if missing := [name for name, answer in recorded.items() if answer is False]:
         yield Finding(
-            f"trail {arn} does not record {', '.join(missing)}: its event selectors leave"
-            " management write events out, or events of these names",
+            f"trail {arn} does not record {', '.join(missing)}: its event selectors exclude"
+            " management write events, or events of these names",
             fix("put-event-selectors", "--trail-name", arn, *_with_write_events(selectors)),
         )
-    if unknown := [name for name, verdict in verdicts.items() if verdict is None]:
+    if unknown := [name for name, answer in recorded.items() if answer is None]:
         yield Unchecked(
-            f"whether trail {arn} records each {', '.join(unknown)}: its event selectors ask for"
-            " what is not known of these events"
+            f"whether trail {arn} records every {', '.join(unknown)}: its event selectors use"
+            " fields whose values are not known for these events"
         )
 
 
 def records(selectors: dict[str, Any], event_name: str) -> bool | None:
-    """Return whether a trail records events of a name; None: some, or it cannot be known.
+    """Return whether a trail records the events of a name; None: only some, or unknown.
 
-    selectors: the answer to GetEventSelectors. An answer without any is a trail as it was made,
-    which records every management event.
+    selectors: the response of GetEventSelectors. Without selectors, a trail has the default, and
+    records every management event.
     """
     event = dict(_SIGN_IN)
     if event_name != "ConsoleLogin":
         known = ("eventCategory", "eventSource") if event_name in _SIBLINGS else ("eventCategory",)
         event = {key: _SIGN_IN[key] for key in known} | {"eventName": event_name}
     if advanced := selectors.get("AdvancedEventSelectors"):
-        verdicts = [
+        answers = [
             _all(_selects(each, event) for each in one["FieldSelectors"]) for one in advanced
         ]
     else:
-        classic = selectors.get("EventSelectors") or [{}]
-        verdicts = [_all(_classic(each, event)) for each in classic]
-    if True in verdicts:
+        basic = selectors.get("EventSelectors") or [{}]
+        answers = [_all(_basic(each, event)) for each in basic]
+    if True in answers:
         return True
-    return None if None in verdicts else False
+    return None if None in answers else False
 
 
-def _all(verdicts: Iterator[bool | None]) -> bool | None:
-    found = list(verdicts)
+def _all(answers: Iterator[bool | None]) -> bool | None:
+    found = list(answers)
     if False in found:
         return False
     return None if None in found else True
 
 
-def _classic(selector: dict[str, Any], event: dict[str, str]) -> Iterator[bool | None]:
+def _basic(selector: dict[str, Any], event: dict[str, str]) -> Iterator[bool | None]:
     yield selector.get("IncludeManagementEvents", True)
     types = {"All": ["true", "false"], "ReadOnly": ["true"], "WriteOnly": ["false"]}
     wanted = types[selector.get("ReadWriteType", "All")]
@@ -255,7 +255,7 @@ def _selects(selector: dict[str, Any], event: dict[str, str]) -> bool | None:
 
 
 def _with_write_events(selectors: dict[str, Any]) -> list[str]:
-    """Return the options that add write events to what a trail records, and change nothing else."""
+    """Return the options that add write events to a trail, and keep its other selectors."""
     if advanced := selectors.get("AdvancedEventSelectors"):
         fields = [
             {"Field": "eventCategory", "Equals": ["Management"]},

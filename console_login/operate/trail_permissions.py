@@ -1,4 +1,4 @@
-"""Whether the policies of a stack of trail.yaml allow what CloudTrail does."""
+"""Check that the policies of a stack of trail.yaml allow CloudTrail's requests."""
 
 import json
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from console_login.operate.subject import Reader
 from console_login.stack import requests, template
 
 
-def of_trail(reader: Reader, trail: Mapping[str, Any]) -> Checked:
-    """Find which requests of CloudTrail the policies of a stack of trail.yaml refuse.
+def check_policies(reader: Reader, trail: Mapping[str, Any]) -> Checked:
+    """Check that the policies of a stack of trail.yaml allow CloudTrail's requests.
 
-    trail: as DescribeTrails has it. Yields nothing of a trail that no such stack has made: its
-    policies are its owner's, and CloudTrail says itself what it cannot write.
+    trail: as described by DescribeTrails. Yields nothing for a trail that no stack of trail.yaml
+    created: its owner maintains its policies, and CloudTrail reports delivery errors itself.
     """
     try:
         stack = _trail_stack(reader, trail)
@@ -28,29 +28,29 @@ def of_trail(reader: Reader, trail: Mapping[str, Any]) -> Checked:
         bucket_policy = permissions.bucket_policy(reader, bucket)
         needs = requests.of_trail(stack)
         policies = {"kms": key_policy, "s3": bucket_policy}
-        yield from role_permissions.of_needs(reader, stack, needs, "TrailRole", policies)
+        yield from role_permissions.check_role(reader, stack, needs, "TrailRole", policies)
     except AccessError as error:
-        yield Unchecked(f"what the policies of trail {trail['Name']} allow: {error}")
+        yield Unchecked(f"the policies of trail {trail['Name']}: {error}")
         return
-    of_bucket = stack.only("AWS::S3::BucketPolicy").properties["PolicyDocument"]
-    of_key = stack.only("AWS::KMS::Key").properties["KeyPolicy"]
+    wanted_of_bucket = stack.only("AWS::S3::BucketPolicy").properties["PolicyDocument"]
+    wanted_of_key = stack.only("AWS::KMS::Key").properties["KeyPolicy"]
     for service, what, wanted in (
-        ("s3", f"bucket {bucket}", of_bucket),
-        ("kms", f"key {key_id}", of_key),
+        ("s3", f"bucket {bucket}", wanted_of_bucket),
+        ("kms", f"key {key_id}", wanted_of_key),
     ):
-        yield from permissions.of_resource(
+        yield from permissions.check_resource_policy(
             reader,
             stack,
             what,
             [need for need in needs if need.request.action.startswith(f"{service}:")],
             policies[service],
             permissions.printed(json.dumps(wanted)),
-            needed="what the trail needs",
+            needed="requests that the trail needs",
         )
 
 
 def _trail_stack(reader: Reader, trail: Mapping[str, Any]) -> template.Stack | None:
-    """Return the stack of trail.yaml that has made a trail; None if none has. AccessError."""
+    """Return the stack of trail.yaml that created a trail, or None; may raise AccessError."""
     name, region = trail["Name"], trail["HomeRegion"]
     try:
         found = reader.call(

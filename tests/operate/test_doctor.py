@@ -1,4 +1,4 @@
-"""`console-login doctor`: each finding, by breaking what is deployed through its API."""
+"""`console-login doctor`: each finding, after breaking the deployed stack through AWS's APIs."""
 
 import json
 import shlex
@@ -50,13 +50,13 @@ def test_a_healthy_stack_is_well(
         cli.main()
     assert not raised.value.code
     lines = capsys.readouterr().out.splitlines()
-    # Each says what its ok rests on, but those about policies.
+    # Checks that are ok print what they examined.
     said = {name.rstrip(): rest for name, _, rest in (line.partition(f" {OK}") for line in lines)}
     assert list(said) == list(CHECKS)
     assert said["subscription filter"] == f": filter {STACK} of log group {GROUP}"
     assert said["stream"] == f": stream {STREAM} is ACTIVE; processors: Lambda"
     assert said["error objects"].startswith(": 0 error objects under s3://")
-    assert said["alarms"] == ": the stack has none (AlarmEmail and AlarmTopicArn are empty)"
+    assert said["alarms"] == ": the stack has no alarms (AlarmEmail and AlarmTopicArn are empty)"
 
 
 def test_json_for_machines_and_exit_status_1(
@@ -81,7 +81,7 @@ def test_json_for_machines_and_exit_status_1(
     assert statuses == {check: FINDING if check == "trail" else OK for check in CHECKS}
 
 
-def test_a_stack_that_is_not_there_is_one_line_and_exit_status_2(
+def test_a_missing_stack_prints_one_line_and_exits_with_2(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["console-login", "doctor", "--endpoint-url", endpoint.url, "--region", REGION]
@@ -102,7 +102,7 @@ def test_the_filter_is_missing(access: Access) -> None:
     with without_filter(access):
         finding = only_finding(access, "subscription filter")
     assert "has no subscription filter to the stream" in finding.problem
-    # To be copied as it is.
+    # The commands can be pasted as they are.
     (put,) = finding.remedy
     _, look, send = finding.after
     assert put.endswith(f" --role-arn arn:aws:iam::111122223333:role/{ROLE}")
@@ -117,8 +117,8 @@ def test_the_filter_has_another_pattern(access: Access) -> None:
     with without_filter(access) as settings:
         access.client("logs").put_subscription_filter(**settings | {"filterPattern": other})
         finding = only_finding(access, "subscription filter")
-    assert f"has the pattern {other}; EventNames ConsoleLogin means" in finding.problem
-    # What the other pattern left out comes with a backfill alone.
+    assert f"has the pattern {other}, but EventNames ConsoleLogin requires" in finding.problem
+    # Only a backfill sends the events that the other pattern excluded.
     (put,), (_, look, send) = finding.remedy, finding.after
     assert " logs put-subscription-filter " in put
     assert " backfill --stack " in look
@@ -136,35 +136,35 @@ def test_the_filter_has_another_role(access: Access) -> None:
     with without_filter(access) as settings:
         access.client("logs").put_subscription_filter(**settings | {"roleArn": arn})
         finding = only_finding(access, "subscription filter")
-    assert f"has the role {arn}, and the stack's is" in finding.problem
+    assert f"has the role {arn}, not the stack's, " in finding.problem
 
 
-def test_two_filters_go_to_the_stream(access: Access) -> None:
+def test_two_filters_send_to_the_stream(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     subject.filters.append(subject.filters[0] | {"filterName": "second"})
     (finding,) = result_of("subscription filter", subject).findings
-    assert "2 filters go to the stream" in finding.problem
+    assert "2 filters send to the stream" in finding.problem
     assert "second" in finding.problem
-    # Never the stack's own.
+    # Only the other filter is deleted, never the stack's own.
     (remedy,) = finding.remedy
     assert remedy.endswith(
         f" delete-subscription-filter --log-group-name {GROUP} --filter-name second"
     )
 
 
-def test_a_filter_that_goes_elsewhere_is_named(access: Access) -> None:
+def test_a_filter_with_another_destination_is_named(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     subject.filters[0] = subject.filters[0] | {"destinationArn": STREAM_ARN + "-2"}
     (finding,) = result_of("subscription filter", subject).findings
-    assert "what it has goes elsewhere: " in finding.problem
+    assert "; its filters send to other destinations: " in finding.problem
 
 
-def test_a_filter_that_selects_accounts_leaves_sign_ins_out(access: Access) -> None:
+def test_a_filter_that_selects_accounts_excludes_sign_ins(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     accounts = '@aws.account IN ["444455556666"]'
     subject.filters[0] = subject.filters[0] | {"fieldSelectionCriteria": accounts}
     (finding,) = result_of("subscription filter", subject).findings
-    assert f"has fieldSelectionCriteria {accounts}, which leaves events out" in finding.problem
+    assert f"has fieldSelectionCriteria {accounts}, which excludes events" in finding.problem
 
 
 def test_a_name_from_aws_is_quoted_in_commands(access: Access) -> None:
@@ -179,12 +179,12 @@ def test_a_name_from_aws_is_quoted_in_commands(access: Access) -> None:
     assert hostile in typed.stdout.split("\0")
 
 
-def test_commands_have_the_region_and_the_profile_that_were_given(access: Access) -> None:
+def test_commands_have_the_given_region_and_profile(access: Access) -> None:
     given = CachingAccess(access.endpoint_url, REGION)
     object.__setattr__(given, "clients", access.clients)  # type: ignore[attr-defined]
     object.__setattr__(given, "profile", "my profile")
     with without_filter(access):
-        # There is no such profile: the clients are made before.
+        # The profile does not exist, so the clients are created before it is set.
         found_by("subscription filter", access)
         (finding,) = found_by("subscription filter", given)
     for line in finding.remedy + finding.after:
@@ -199,7 +199,7 @@ def test_commands_have_the_region_and_the_profile_that_were_given(access: Access
 
 
 class OtherStream(Access):
-    """The stack's stream, with something else in its description."""
+    """The stack's stream, with a changed description."""
 
     def __init__(self, access: Access, change: Callable[[Any], None]) -> None:
         self.__dict__.update(access=access, change=change)
@@ -238,11 +238,11 @@ def other_function(stream: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (native, "paid processing on: Decompression;"),
-        (extraction, "paid processing on: CloudWatchLogProcessing;"),
+        (native, "paid processing is still on: Decompression;"),
+        (extraction, "paid processing is still on: CloudWatchLogProcessing;"),
         (lambda stream: processing(stream).update(Enabled=False), "has no Lambda processor"),
         (lambda stream: processing(stream).update(Processors=[]), "has no Lambda processor"),
-        (other_function, "firehose-transform-2, and the stack's is "),
+        (other_function, "firehose-transform-2, not the stack's, "),
         (
             lambda stream: stream.update(
                 DeliveryStreamStatus="CREATING_FAILED", FailureDescription={"Details": "no grant"}
@@ -259,7 +259,7 @@ def test_the_stream_is_not_as_it_should_be(
     assert words in finding.problem
     if "CREATING_FAILED" in words:
         return
-    # What CloudFormation would not do: nothing has changed in the template.
+    # CloudFormation would not do this, because the template has not changed.
     (remedy,) = finding.remedy
     command = shlex.split(remedy)
     update = command[command.index("--extended-s3-destination-update") + 1]
@@ -281,7 +281,9 @@ def test_the_stream_is_not_as_it_should_be(
         ("EncryptionConfiguration", {"NoEncryptionConfig": "NoEncryption"}),
     ],
 )
-def test_the_stream_writes_elsewhere_or_otherwise(key: str, value: Any, access: Access) -> None:
+def test_the_stream_has_another_setting_of_the_destination(
+    key: str, value: Any, access: Access
+) -> None:
     def change(stream: Any) -> None:
         s3 = stream["Destinations"][0]["ExtendedS3DestinationDescription"]
         ours.append(s3.pop(key))
@@ -290,21 +292,21 @@ def test_the_stream_writes_elsewhere_or_otherwise(key: str, value: Any, access: 
 
     ours: list[Any] = []
     (finding,) = found_by("stream", OtherStream(access, change))
-    assert f"the stream has {key} {json.dumps(value)}, and the stack's is " in finding.problem
+    assert f"the stream has {key} {json.dumps(value)}, not the stack's, " in finding.problem
     command = shlex.split(finding.remedy[0])
     update = command[command.index("--extended-s3-destination-update") + 1]
     assert json.loads(update) == {key: ours[0]}
     assert " backfill " in finding.after[-1]
 
 
-def test_all_that_is_wrong_with_a_stream_has_one_command(access: Access) -> None:
+def test_all_problems_of_a_stream_have_one_command(access: Access) -> None:
     def change(stream: Any) -> None:
         native(stream)
         stream["Destinations"][0]["ExtendedS3DestinationDescription"]["Prefix"] = "elsewhere/"
 
-    # Another one would name the version that the first has changed.
+    # A second command would name the stream version that the first one has changed.
     (finding,) = found_by("stream", OtherStream(access, change))
-    assert "the stream still has Firehose's paid processing on: " in finding.problem
+    assert "Firehose's paid processing is still on: " in finding.problem
     assert '; the stream has Prefix "elsewhere/", ' in finding.problem
     command, *others = finding.remedy
     assert all(each.startswith("#") for each in others)
@@ -335,7 +337,7 @@ def test_the_function_is_gone(access: Access) -> None:
     [
         ({"State": "Failed", "StateReason": "no role"}, FINDING, "is Failed no role"),
         ({"Environment": {"Error": {"Message": "no key"}}}, UNCHECKED, "no key"),
-        ({"Environment": {}}, FINDING, "has EVENT_NAMES (none), and "),
+        ({"Environment": {}}, FINDING, "has EVENT_NAMES (none), but "),
     ],
 )
 def test_the_function_cannot_run(answer: Any, status: str, words: str, access: Access) -> None:
@@ -381,12 +383,12 @@ def test_the_key_is_not_enabled(state: str, operations: list[str], access: Acces
         assert finding.remedy[-1] == "make deploy"
 
 
-def test_what_sends_is_named_once_and_last(access: Access) -> None:
+def test_commands_that_send_are_printed_once_and_last(access: Access) -> None:
     with without_filter(access):
         results = list(examined(access).values())
     twice = [*results, *results]
     lines = checks.words(twice)
-    after = lines.index("when all of this is repaired, send what is missing")
+    after = lines.index("when all of this is repaired, send the missing events")
     assert sum(" backfill " in line for line in lines[:after]) == 0
     assert [" --dry-run " in line for line in lines[after + 2 :]] == [True, False]
 
@@ -428,9 +430,7 @@ def test_the_stacks_function_may_be_named_with_its_version(access: Access) -> No
         ("get_function_concurrency", {"function"}),
     ],
 )
-def test_what_is_refused_ends_no_other_check(
-    operation: str, names: set[str], access: Access
-) -> None:
+def test_a_denied_call_ends_no_other_check(operation: str, names: set[str], access: Access) -> None:
     results = examined(Refusing(access, operation), now=time.time() + HOUR)
     refused = {name for name, result in results.items() if result.status == UNCHECKED}
     assert refused == names

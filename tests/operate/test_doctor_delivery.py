@@ -1,4 +1,4 @@
-"""`console-login doctor` on what was delivered: objects after events, error objects, alarms."""
+"""`console-login doctor` on deliveries: objects after events, error objects, alarms."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def test_an_error_object_waits(access: Access, error_object: Callable[[str], Non
     assert f" logs tail /aws/lambda/{STREAM}-transform " in why
     assert look.startswith(f"console-login redrive --stack {STACK} --dry-run ")
     assert send.startswith(f"console-login redrive --stack {STACK} --yes ")
-    # No command for a shell: a person must have read them.
+    # A comment, not a command: a person must read the objects first.
     assert settle.startswith("# ")
     assert " --settle KEY " in settle
 
@@ -69,20 +69,22 @@ def test_an_error_object_waits(access: Access, error_object: Callable[[str], Non
         ("other=done", True),
     ],
 )
-def test_what_redrive_has_sent_again_does_not_wait(
+def test_an_object_that_redrive_has_sent_again_does_not_wait(
     tag: str, waits: bool, access: Access, error_object: Callable[[str], None]
 ) -> None:
     error_object(tag)
     assert bool(found_by("error objects", access)) == waits
 
 
-def test_error_objects_whose_tags_cannot_be_read_wait(
+def test_error_objects_with_unreadable_tags_wait(
     access: Access, error_object: Callable[[str], None]
 ) -> None:
     error_object(f"redriven%3A{STREAM}=all")
     (finding,) = found_by("error objects", Refusing(access, "get_object_tagging"))
     assert "1 error object waits" in finding.problem
-    assert "is not known: GetObjectTagging: AccessDenied: no" in finding.problem
+    assert "which ones redrive has sent again: GetObjectTagging: AccessDenied: no" in (
+        finding.problem
+    )
 
 
 def test_error_objects_that_redrive_has_settled_are_counted(
@@ -97,12 +99,12 @@ def test_error_objects_that_redrive_has_settled_are_counted(
 # Delivery ----------------------------------------------------------------------------------------
 
 
-def test_events_are_seen_and_no_object_follows(
+def test_an_event_without_a_later_object_is_a_finding(
     endpoint: Endpoint, access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3 = access.client("s3")
     later = time.time() + HOUR
-    # Other tests have made the filter anew, and what came before it does not count.
+    # Other tests have created the filter again, and events older than the filter do not count.
     before = len(endpoint.lines(0))
     put_sign_ins(endpoint, TOKYO)
     endpoint.lines(before + 1)
@@ -110,28 +112,28 @@ def test_events_are_seen_and_no_object_follows(
     keys = endpoint.keys()
     for key in keys:
         s3.delete_object(Bucket=BUCKET, Key=key)
-    # They may be on their way yet.
+    # The events may still be in transit.
     assert examined(access, now=time.time() + 60)["delivery"].status == OK
     finding = only_finding(access, "delivery", now=later)
-    assert "there is none of 24 hours" in finding.problem
+    assert "there is no object of the last 24 hours" in finding.problem
     assert " logs tail /aws/kinesisfirehose/console-login-firehose " in finding.remedy[1]
     assert finding.after[-1].startswith(f"console-login backfill --stack {STACK} --start 24h --yes")
-    # Longer ago than was asked for, or before the filter.
+    # The events are older than the window, or than the filter.
     assert examined(access, now=later + 2 * HOUR, hours=1)["delivery"].status == OK
     with without_filter(access):
         pass
     assert examined(access, now=later)["delivery"].status == OK
-    # An object that came long enough before does not count.
+    # An object written long enough before the event does not count.
     put_sign_ins(endpoint, TOKYO)
     endpoint.lines(1)
     assert examined(access, now=later)["delivery"].status == OK
     newest = delivery._newest_object
     an_hour = timedelta(hours=1)
-    monkeypatch.setattr(delivery, "_newest_object", lambda *asked: newest(*asked) - an_hour)
-    assert "the last is of 20" in only_finding(access, "delivery", now=later).problem
+    monkeypatch.setattr(delivery, "_newest_object", lambda *args: newest(*args) - an_hour)
+    assert "the newest object is from 20" in only_finding(access, "delivery", now=later).problem
 
 
-def test_ok_says_how_many_events_were_compared_and_what_is_too_young(
+def test_ok_counts_the_compared_events_and_those_too_recent_to_compare(
     endpoint: Endpoint, access: Access
 ) -> None:
     with without_filter(access):
@@ -139,27 +141,29 @@ def test_ok_says_how_many_events_were_compared_and_what_is_too_young(
     start = time.time()
     soon = examined(access, now=start)["delivery"]
     assert soon.status == OK
-    # The filter is younger than what can be judged.
-    assert soon.looked_at[0].startswith("compared nothing: no event that matches from 20")
+    # The filter is too recent: all of its events may still be in transit.
+    assert soon.looked_at[0].startswith("compared nothing: no matching events from 20")
     assert len(soon.looked_at) == 1
     before = len(endpoint.lines(0))
     put_sign_ins(endpoint, TOKYO, TOKYO)
     endpoint.lines(before + 2)
     compared, young = examined(access, now=start + 60)["delivery"].looked_at
     assert compared.startswith("compared nothing: ")
-    assert young == "2 events that match since then, too recent to judge"
+    assert young == "2 matching events since then, too recent to compare"
     (compared,) = examined(access, now=start + HOUR)["delivery"].looked_at
-    assert compared.startswith("compared 2 events that match from 20")
-    assert ", with the newest object, of 20" in compared
+    assert compared.startswith("compared 2 matching events from 20")
+    assert " with the newest object, of 20" in compared
 
 
-def test_what_is_too_much_to_count_is_said(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_events_are_counted_as_at_least(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pages = [{"events": [{}] * 3, "nextToken": "t"}, {"events": [{}]}]
     subject = Subject(access, STACK, 24, time.time())
-    monkeypatch.setattr(subject, "call", lambda *_, **asked: pages["nextToken" in asked])
-    assert delivery._count(subject, 0, 1) == "4 events that match"
+    monkeypatch.setattr(subject, "call", lambda *_, **arguments: pages["nextToken" in arguments])
+    assert delivery._count(subject, 0, 1) == "4 matching events"
     monkeypatch.setattr(delivery, "_MAX_PAGES_COUNTED", 1)
-    assert delivery._count(subject, 0, 1) == "at least 3 events that match"
+    assert delivery._count(subject, 0, 1) == "at least 3 matching events"
 
 
 # Alarms ------------------------------------------------------------------------------------------
@@ -168,7 +172,7 @@ TOPIC = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
 
 
 class Alarmed(Subject):
-    """The stack, deployed with alarms: they exist in the endpoint, made as the template says."""
+    """The stack, deployed with alarms: those of the template, which exist in the endpoint."""
 
     def __init__(self, access: Access) -> None:
         super().__init__(access, STACK, 24, time.time())
@@ -207,28 +211,30 @@ def state(access: Any, name: str, value: str) -> None:
     )
 
 
-def test_alarms_that_are_off_are_counted(alarmed: Alarmed) -> None:
+def test_alarms_in_the_ok_state_are_counted(alarmed: Alarmed) -> None:
     result = result_of("alarms", alarmed)
     assert (result.status, result.looked_at) == (OK, ["9 alarms"])
 
 
-def test_an_alarm_that_is_on_is_listed_with_its_reason(access: Access, alarmed: Alarmed) -> None:
+def test_an_alarm_in_the_alarm_state_is_listed_with_its_reason(
+    access: Access, alarmed: Alarmed
+) -> None:
     state(access, "TrailSilentAlarm", "ALARM")
     state(access, "ReconciliationAlarm", "INSUFFICIENT_DATA")
     result = result_of("alarms", alarmed)
     (finding,) = result.findings
-    assert finding.problem.startswith("TrailSilentAlarm is on since 20")
+    assert finding.problem.startswith("TrailSilentAlarm has been in ALARM since 20")
     assert finding.problem.endswith(": the reason of TrailSilentAlarm")
     assert finding.remedy[0] == "# docs/operations.md, TrailSilentAlarm"
     assert f" --alarm-name {STACK}-TrailSilentAlarm " in finding.remedy[1]
     assert result.looked_at == ["9 alarms, without data: ReconciliationAlarm"]
 
 
-def test_an_alarm_that_tells_nobody_is_a_finding(access: Access, alarmed: Alarmed) -> None:
+def test_an_alarm_with_disabled_actions_is_a_finding(access: Access, alarmed: Alarmed) -> None:
     name = f"{STACK}-DataFreshnessAlarm"
     access.client("cloudwatch").disable_alarm_actions(AlarmNames=[name])
     (finding,) = result_of("alarms", alarmed).findings
-    assert "DataFreshnessAlarm sends nothing" in finding.problem
+    assert "DataFreshnessAlarm sends no notifications" in finding.problem
     assert finding.remedy[0].endswith(f" cloudwatch enable-alarm-actions --alarm-names {name}")
 
 
@@ -240,10 +246,10 @@ def test_an_alarm_without_an_action_is_a_finding(access: Access, alarmed: Alarme
     kept = {key: value for key, value in alarm.items() if key in settings}
     cloudwatch.put_metric_alarm(**kept | {"AlarmActions": []})
     (finding,) = result_of("alarms", alarmed).findings
-    assert finding.problem == "DataFreshnessAlarm sends nothing: it has no action"
+    assert finding.problem == "DataFreshnessAlarm sends no notifications: it has no action"
 
 
 def test_an_alarm_that_was_deleted_is_a_finding(access: Access, alarmed: Alarmed) -> None:
     access.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK}-RecordsFailedAlarm"])
     (finding,) = result_of("alarms", alarmed).findings
-    assert finding.problem == f"RecordsFailedAlarm is gone: {STACK}-RecordsFailedAlarm"
+    assert finding.problem == f"RecordsFailedAlarm was deleted: {STACK}-RecordsFailedAlarm"

@@ -1,4 +1,4 @@
-"""`console-login doctor` on the topics of the alarms: who may publish, and who is told."""
+"""`console-login doctor` on the alarm topics: who may publish, and who is notified."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def only_finding(access: Access) -> Finding:
 
 @contextlib.contextmanager
 def attribute(access: Access, name: str, value: Any, topic: str = TOPIC_ARN) -> Iterator[None]:
-    """Give a topic another attribute for a while."""
+    """Set an attribute of a topic for a while."""
     sns = access.client("sns")
     before = sns.get_topic_attributes(TopicArn=topic)["Attributes"].get(name, "")
     text = value if isinstance(value, str) else json.dumps(value)
@@ -79,13 +79,13 @@ def when(operator: str, key: str, value: Any) -> dict[str, Any]:
 
 
 def paste(finding: Finding, folder: Path) -> None:
-    """Do what a remedy says."""
+    """Run the lines of a remedy."""
     for line in finding.remedy:
         done = run(line, folder, {})
         assert done.returncode == 0, (line, done.stderr)
 
 
-def test_the_templates_topic_and_one_with_the_policy_of_sns_are_well(access: Access) -> None:
+def test_the_templates_topic_and_one_with_the_default_policy_are_ok(access: Access) -> None:
     result = topics(access)
     assert (result.status, result.findings) == (OK, [])
     said = "; ".join(result.looked_at)
@@ -107,12 +107,12 @@ ALARMS = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm"
         (publish(Resource=OWN), FINDING),
         (publish(**when("ArnLike", "aws:SourceArn", f"{ALARMS}:other-*")), FINDING),
         (publish(**when("StringEquals", "aws:SourceAccount", OTHER_ACCOUNT)), FINDING),
-        # Some alarms, and not all.
+        # Only some of the alarms.
         (publish(**when("ArnLike", "aws:SourceArn", f"{ALARMS}:*-TrailSilentAlarm")), FINDING),
         (publish(**when("StringEquals", "aws:SourceOrgID", "o-abcdefghij")), UNCHECKED),
     ],
 )
-def test_a_topics_policy_must_let_cloudwatch_publish(
+def test_a_topics_policy_must_allow_cloudwatch_to_publish(
     policy: Any, status: str, access: Access, tmp_path: Path
 ) -> None:
     with attribute(access, "Policy", policy):
@@ -120,11 +120,11 @@ def test_a_topics_policy_must_let_cloudwatch_publish(
         assert result.status == status
         if status == FINDING:
             (finding,) = result.findings
-            assert finding.problem.startswith(f"the policy of topic {TOPIC_ARN} refuses alarms: ")
+            assert finding.problem.startswith(f"the policy of topic {TOPIC_ARN} denies alarms: ")
             assert "sns:Publish by DataFreshnessAlarm" in finding.problem
             is_partial = "TrailSilentAlarm" in json.dumps(policy)
             assert ("by TrailSilentAlarm" in finding.problem) is not is_partial
-            # Nothing that the policy has is lost.
+            # The policy keeps its statements.
             paste(finding, tmp_path)
             after = access.client("sns").get_topic_attributes(TopicArn=TOPIC_ARN)
             statements = json.loads(after["Attributes"]["Policy"])["Statement"]
@@ -147,7 +147,7 @@ def test_a_deny_is_named(access: Access) -> None:
 
 
 def key(access: Access, *statements: Any) -> str:
-    """Return a new key with a policy of these statements beside its administrator's."""
+    """Create a key with these statements beside its administrator's, and return its ARN."""
     kms = access.client("kms")
     arn: str = kms.create_key()["KeyMetadata"]["Arn"]
     owner = {"Sid": "Owner", "Effect": "Allow", "Principal": {"AWS": ACCOUNT}}
@@ -157,24 +157,24 @@ def key(access: Access, *statements: Any) -> str:
     return arn
 
 
-def of_key(*actions: str, **keys: Any) -> dict[str, Any]:
+def key_statement(*actions: str, **keys: Any) -> dict[str, Any]:
     (found,) = publish(Action=list(actions), Resource="*", **keys)["Statement"]
     return found
 
 
-def test_a_topics_key_must_let_cloudwatch_encrypt(access: Access) -> None:
-    both = of_key("kms:Decrypt", "kms:GenerateDataKey*")
+def test_a_topics_key_must_allow_cloudwatch_to_encrypt(access: Access) -> None:
+    both = key_statement("kms:Decrypt", "kms:GenerateDataKey*")
     for allowed in (both, both | when("StringEquals", "aws:SourceAccount", ACCOUNT)):
         with attribute(access, "KmsMasterKeyId", key(access, allowed)):
             assert topics(access).status == OK
     for refused in (
-        of_key("kms:Decrypt"),
+        key_statement("kms:Decrypt"),
         both | when("StringEquals", "aws:SourceAccount", OTHER_ACCOUNT),
     ):
         arn = key(access, refused)
         with attribute(access, "KmsMasterKeyId", arn):
             finding = only_finding(access)
-        assert finding.problem.startswith(f"the policy of key {arn} refuses alarms to topic ")
+        assert finding.problem.startswith(f"the policy of key {arn} denies alarms to topic ")
         assert "kms:GenerateDataKey by TrailSilentAlarm" in finding.problem
         text, get, merge, put = finding.remedy
         printed = json.loads(shlex.split(text)[2])
@@ -192,20 +192,20 @@ def test_a_key_is_found_in_every_form(form: str, access: Access) -> None:
     kms.create_alias(AliasName="alias/alarms", TargetKeyId=arn)
     try:
         with attribute(access, "KmsMasterKeyId", form.format(id=id_, arn=arn, prefix=prefix)):
-            assert f"key {arn} refuses" in only_finding(access).problem
+            assert f"key {arn} denies" in only_finding(access).problem
     finally:
         kms.delete_alias(AliasName="alias/alarms")
 
 
-def test_the_key_of_sns_refuses_alarms(access: Access, tmp_path: Path) -> None:
+def test_the_aws_managed_key_of_sns_is_a_finding(access: Access, tmp_path: Path) -> None:
     with attribute(access, "KmsMasterKeyId", "alias/aws/sns"):
         finding = only_finding(access)
-        assert "is encrypted with AWS's own key alias/aws/sns" in finding.problem
+        assert "is encrypted with the AWS managed key alias/aws/sns" in finding.problem
         paste(finding, tmp_path)
         assert topics(access).status == OK
 
 
-def test_a_key_of_aws_by_another_name_refuses_alarms(
+def test_an_aws_managed_key_by_another_name_is_a_finding(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arn = key(access)
@@ -218,7 +218,7 @@ def test_a_key_of_aws_by_another_name_refuses_alarms(
     monkeypatch.setattr(access.client("kms"), "describe_key", describe)
     with attribute(access, "KmsMasterKeyId", arn):
         finding = only_finding(access)
-    assert f"is encrypted with AWS's own key {arn}" in finding.problem
+    assert f"is encrypted with the AWS managed key {arn}" in finding.problem
 
 
 def test_another_accounts_key_could_not_be_checked(
@@ -235,7 +235,7 @@ def test_another_accounts_key_could_not_be_checked(
 
 
 def test_a_key_that_is_not_enabled_is_a_finding(access: Access) -> None:
-    arn = key(access, of_key("kms:*"))
+    arn = key(access, key_statement("kms:*"))
     access.client("kms").disable_key(KeyId=arn.rsplit("/")[-1])
     with attribute(access, "KmsMasterKeyId", arn):
         finding = only_finding(access)
@@ -243,11 +243,11 @@ def test_a_key_that_is_not_enabled_is_a_finding(access: Access) -> None:
     assert finding.remedy[0].endswith(f" kms enable-key --key-id {arn.rsplit('/')[-1]}")
 
 
-# Who is told -------------------------------------------------------------------------------------
+# Subscriptions -----------------------------------------------------------------------------------
 
 
-class Answering(Access):
-    """Clients of SNS whose list of subscriptions is changed."""
+class ChangedSubscriptions(Access):
+    """Clients of SNS that return a changed list of subscriptions."""
 
     def __init__(self, access: Access, change: Callable[[Any], Any]) -> None:
         self.__dict__.update(access=access, change=change)
@@ -274,37 +274,37 @@ class _Sns:
 
 
 def pending(subscription: Any) -> Any:
-    # moto confirms at once.
+    # moto confirms subscriptions at once.
     return subscription | {"SubscriptionArn": "PendingConfirmation"}
 
 
 @pytest.mark.parametrize(
     ("change", "waiting"),
-    [(pending, "; one waits to be confirmed"), (lambda _: None, "")],
+    [(pending, "; one waits for confirmation"), (lambda _: None, "")],
     ids=["pending", "none"],
 )
-def test_a_topic_without_a_confirmed_subscription_tells_nobody(
+def test_a_topic_without_a_confirmed_subscription_is_a_finding(
     change: Any, waiting: str, access: Access
 ) -> None:
-    result = topics(Answering(access, change))
+    result = topics(ChangedSubscriptions(access, change))
     own, given = result.findings
     assert own.problem == (
         f"topic {OWN} has no confirmed subscription of AlarmEmail, so nobody is notified{waiting}"
     )
     assert own.remedy[1].endswith(f" --notification-endpoint {ADDRESS}")
-    assert given.problem.startswith(f"topic {TOPIC_ARN} has no confirmed subscription at all")
+    assert given.problem.startswith(f"topic {TOPIC_ARN} has no confirmed subscription, ")
     assert given.remedy[1].endswith(" --notification-endpoint ADDRESS")
 
 
-def test_another_subscription_is_not_that_of_the_address(access: Access) -> None:
+def test_a_subscription_of_another_address_is_not_enough(access: Access) -> None:
     def others(subscription: Any) -> Any:
         return subscription | {"Endpoint": "other@example.com"}
 
-    (finding,) = topics(Answering(access, others)).findings
+    (finding,) = topics(ChangedSubscriptions(access, others)).findings
     assert finding.problem.startswith(f"topic {OWN} has no confirmed subscription of AlarmEmail")
 
 
-# What cannot be seen -----------------------------------------------------------------------------
+# What cannot be checked --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_another_subscription_is_not_that_of_the_address(access: Access) -> None
         ("list_subscriptions_by_topic", f"the subscriptions of topic {OWN}: ListSubscriptions"),
     ],
 )
-def test_what_is_refused_is_not_called_ok(operation: str, words: str, access: Access) -> None:
+def test_a_denied_call_is_not_reported_as_ok(operation: str, words: str, access: Access) -> None:
     result = topics(Refusing(access, operation))
     assert (result.status, result.findings) == (UNCHECKED, [])
     assert words in result.unchecked[0]
@@ -330,9 +330,9 @@ def test_another_accounts_topic_could_not_be_checked(access: Access) -> None:
     assert f"which only account {OTHER_ACCOUNT} can read" in result.unchecked[0]
 
 
-def test_a_topic_that_is_not_there_is_a_finding(access: Access) -> None:
+def test_a_missing_topic_is_a_finding(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     subject.parameters["AlarmTopicArn"] = f"{TOPIC_ARN}-2"
     (finding,) = result_of("alarm topics", subject).findings
-    assert finding.problem == f"there is no topic {TOPIC_ARN}-2: the alarms notify nobody"
+    assert finding.problem == f"topic {TOPIC_ARN}-2 does not exist: the alarms notify nobody"
     assert finding.remedy[0].endswith(" sns create-topic --name alarms-2")

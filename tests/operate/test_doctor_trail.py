@@ -1,4 +1,4 @@
-"""`console-login doctor` on the trail: what must reach the log group, and what it cannot see."""
+"""`console-login doctor` on the trail: missing events, and trails that cannot be read."""
 
 import json
 import shlex
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("credentials")
         (
             {"IncludeGlobalServiceEvents": False},
             {"IncludeGlobalServiceEvents": True},
-            "leaves out global services' events",
+            "excludes events of global services",
             "--include-global-service-events",
         ),
         (
@@ -67,6 +67,7 @@ def test_the_trail_is_stopped(access: Access) -> None:
         (finding,) = found_by("trail", access)
     finally:
         cloudtrail.start_logging(Name="management-events")
+    assert "logging of trail " in finding.problem
     assert "is stopped" in finding.problem
     (remedy,) = finding.remedy
     assert " cloudtrail start-logging --name arn:aws:cloudtrail:" in remedy
@@ -75,14 +76,14 @@ def test_the_trail_is_stopped(access: Access) -> None:
 def test_the_trail_cannot_write_to_the_log_group(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # moto knows no such error.
+    # moto does not return this error.
     status = {"IsLogging": True, "LatestCloudWatchLogsDeliveryError": "AccessDenied"}
     monkeypatch.setattr(access.client("cloudtrail"), "get_trail_status", lambda **_: status)
     (finding,) = found_by("trail", access)
     assert "cannot write to the log group: AccessDenied" in finding.problem
 
 
-def test_one_trail_that_is_in_order_is_enough(access: Access) -> None:
+def test_one_trail_without_problems_is_enough(access: Access) -> None:
     cloudtrail = access.client("cloudtrail")
     (trail,) = cloudtrail.describe_trails()["trailList"]
     keys = ("CloudWatchLogsLogGroupArn", "CloudWatchLogsRoleArn", "S3BucketName")
@@ -151,7 +152,7 @@ def field(name: str, **operators: list[str]) -> dict[str, Any]:
         (advanced(field("eventName", Equals=["CheckMfa", "ConsoleLogin"])), True),
         (advanced(field("eventName", NotEquals=["ConsoleLogin"])), False),
         (advanced(field("eventType", Equals=["AwsApiCall"])), False),
-        # Of some sign-ins, and nobody knows of which.
+        # The selectors match only some sign-ins, and it is unknown which.
         (advanced(field("userIdentity.arn", NotStartsWith=["arn:aws:iam::111122223333:u"])), None),
         (advanced(field("sessionCredentialFromConsole", Equals=["true"])), None),
         (
@@ -175,7 +176,7 @@ def test_a_sign_in_is_a_management_write_event(
     assert records(selectors, "ConsoleLogin") is verdict
 
 
-def test_of_other_events_it_is_not_known_whether_they_write() -> None:
+def test_whether_other_events_are_write_events_is_unknown() -> None:
     assert records({"EventSelectors": [ALL]}, "CheckMfa") is True
     assert records({"EventSelectors": [WRITE_ONLY]}, "CheckMfa") is None
     assert records({"EventSelectors": [DATA_ONLY]}, "CheckMfa") is False
@@ -198,14 +199,14 @@ def test_a_trail_that_records_no_management_write_events_is_a_finding(
 ) -> None:
     selecting(EventSelectors=[selector])
     finding = only_finding(access, "trail")
-    assert "does not record ConsoleLogin: its event selectors leave management write" in (
+    assert "does not record ConsoleLogin: its event selectors exclude management write" in (
         finding.problem
     )
     (remedy,) = finding.remedy
     command = shlex.split(remedy)
     assert "put-event-selectors" in command
     fixed = json.loads(command[command.index("--event-selectors") + 1])
-    # What it has recorded before it goes on to record.
+    # The trail still records all events that it recorded before.
     assert fixed[0] == selector
     selecting(EventSelectors=fixed)
     assert examined(access)["trail"].status == OK
@@ -224,21 +225,21 @@ def test_advanced_selectors_keep_what_they_select(
     assert records({"AdvancedEventSelectors": fixed}, "ConsoleLogin") is True
 
 
-def test_selectors_that_ask_for_what_is_not_known_are_not_called_ok(
+def test_selectors_of_fields_with_unknown_values_are_not_reported_as_ok(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = advanced(field("userIdentity.arn", NotEquals=["arn:aws:iam::111122223333:user/any"]))
-    monkeypatch.setattr(access.client("cloudtrail"), "get_event_selectors", lambda **_: asked)
+    chosen = advanced(field("userIdentity.arn", NotEquals=["arn:aws:iam::111122223333:user/any"]))
+    monkeypatch.setattr(access.client("cloudtrail"), "get_event_selectors", lambda **_: chosen)
     result = result_of("trail", Subject(access, STACK, 24, time.time()))
     assert (result.status, result.findings) == (UNCHECKED, [])
-    assert "records each ConsoleLogin" in result.unchecked[0]
+    assert "records every ConsoleLogin" in result.unchecked[0]
 
 
 def test_ok_names_the_trail(access: Access) -> None:
     result = examined(access)["trail"]
     (said,) = result.looked_at
     assert said == (
-        f"trail arn:aws:cloudtrail:{REGION}:111122223333:trail/{TRAIL}: every Region, management"
+        f"trail arn:aws:cloudtrail:{REGION}:111122223333:trail/{TRAIL}: multi-Region, management"
         " write events"
     )
 
@@ -247,7 +248,7 @@ def test_ok_names_the_trail(access: Access) -> None:
 
 
 def as_if(access: Access, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Let DescribeTrails answer with changes to our trail; no trail if there are none."""
+    """Let DescribeTrails return the trail with changes; without changes, no trail."""
     cloudtrail = access.client("cloudtrail")
     (trail,) = cloudtrail.describe_trails()["trailList"]
     answer = {"trailList": [trail | changes] if changes else []}
@@ -255,7 +256,7 @@ def as_if(access: Access, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> No
 
 
 def streams(access: Access, monkeypatch: pytest.MonkeyPatch, **ages: float) -> None:
-    """Let the log group have these log streams, last written to so many hours ago."""
+    """Let the log group have these log streams; ages: hours since the last event."""
     found = [
         {"logStreamName": name, "lastIngestionTime": int((time.time() - hours * 3600) * 1000)}
         for name, hours in ages.items()
@@ -268,7 +269,7 @@ def test_no_trail_of_any_account_is_a_finding(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if(access, monkeypatch)
-    # What the account's own trail has written is no proof of another one.
+    # Events of the account's own trail do not prove that another account's trail exists.
     streams(access, monkeypatch, **{"111122223333_CloudTrail_us-east-1": 1})
     (finding,) = found_by("trail", access)
     assert finding.problem == (
@@ -277,7 +278,7 @@ def test_no_trail_of_any_account_is_a_finding(
     assert finding.remedy[-1] == "make deploy-trail"
 
 
-def test_another_accounts_trail_in_a_central_log_group_is_said_and_not_called_missing(
+def test_another_accounts_trail_in_a_central_log_group_is_not_reported_as_missing(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_if(access, monkeypatch)
@@ -297,10 +298,10 @@ def test_another_accounts_trail_that_has_been_silent_for_a_day_is_a_finding(
     as_if(access, monkeypatch)
     streams(access, monkeypatch, **{f"{OTHER}_CloudTrail_us-east-1": 25})
     (finding,) = found_by("trail", access)
-    assert f"; those of {OTHER} have sent nothing since 20" in finding.problem
+    assert f"; those of {OTHER} have sent no event since 20" in finding.problem
 
 
-def test_an_organizations_trail_that_cannot_be_read_here_is_not_called_ok(
+def test_an_organizations_unreadable_trail_is_not_reported_as_ok(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arn = f"arn:aws:cloudtrail:us-east-1:{OTHER}:trail/organization"
@@ -328,5 +329,5 @@ def test_an_organizations_trail_is_fixed_in_its_own_account_and_region(
     result = result_of("trail", Subject(access, STACK, 24, time.time()))
     assert result.status == FINDING
     where, command = result.findings[0].remedy
-    assert where == f"# in account {OTHER}, whose trail it is"
+    assert where == f"# in account {OTHER}, which owns the trail"
     assert " --region us-east-1 " in command

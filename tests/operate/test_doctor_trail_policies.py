@@ -1,4 +1,4 @@
-"""`console-login doctor` on a stack of trail.yaml: what its policies let CloudTrail do."""
+"""`console-login doctor` on the policies of a stack of trail.yaml."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ def refused(operation: str, code: str = "AccessDenied", message: str = "no") -> 
 
 
 class Deployed(Reader):
-    """An account with a stack of trail.yaml, as its APIs describe it; `answers` may be changed."""
+    """An account with a stack of trail.yaml, as AWS's APIs describe it; tests change its parts."""
 
     def __init__(self) -> None:
         super().__init__(Access(None, REGION))
@@ -61,12 +61,12 @@ class Deployed(Reader):
         ]
         self.refuses: dict[str, AccessError] = {}
 
-    def call(self, service: str, operation: str, *, region: str | None = None, **asked: Any) -> Any:
+    def call(self, service: str, operation: str, *, region: str | None = None, **args: Any) -> Any:
         if operation in self.refuses:
             raise self.refuses[operation]
         match operation:
             case "describe_stack_resources":
-                assert asked == {"PhysicalResourceId": NAME}
+                assert args == {"PhysicalResourceId": NAME}
                 return {"StackResources": self.resources}
             case "describe_stacks":
                 given = [
@@ -75,10 +75,10 @@ class Deployed(Reader):
                 ]
                 return {"Stacks": [{"Parameters": given}]}
             case "get_role":
-                assert asked == {"RoleName": ROLE}
+                assert args == {"RoleName": ROLE}
                 return {"Role": self.role}
             case "get_role_policy":
-                return {"PolicyDocument": self.identity[asked["PolicyName"]]}
+                return {"PolicyDocument": self.identity[args["PolicyName"]]}
             case "get_key_policy":
                 return {"Policy": json.dumps(self.key)}
             case "get_bucket_policy":
@@ -90,13 +90,13 @@ class Deployed(Reader):
 
 
 def found(deployed: Deployed) -> list[Any]:
-    return list(trail_permissions.of_trail(deployed, TRAIL))
+    return list(trail_permissions.check_policies(deployed, TRAIL))
 
 
-def test_what_trail_yaml_makes_is_well() -> None:
+def test_an_unchanged_stack_of_trail_yaml_has_no_finding() -> None:
     said = found(Deployed())
     assert all(isinstance(each, str) for each in said)
-    assert f"role {ROLE}: 7 requests, and who may assume it" in said
+    assert f"role {ROLE}: 7 requests, and its trust policy" in said
     assert len(said) == 3
 
 
@@ -151,7 +151,7 @@ def no_trust(deployed: Deployed) -> None:
         (no_trust, "cannot be assumed: cloudtrail.amazonaws.com", "update-assume-role-policy"),
     ],
 )
-def test_what_cloudtrail_is_refused_is_a_finding(
+def test_a_denied_request_of_cloudtrail_is_a_finding(
     damage: Callable[[Deployed], None], words: str, remedy: str
 ) -> None:
     deployed = Deployed()
@@ -167,7 +167,7 @@ def test_a_bucket_without_a_policy_gets_one(tmp_path: Path) -> None:
     deployed.refuses["get_bucket_policy"] = refused("GetBucketPolicy", "NoSuchBucketPolicy")
     (finding,) = (each for each in found(deployed) if isinstance(each, Finding))
     *lines, put = finding.remedy
-    # None of them asks AWS, which has nothing to print.
+    # None of these lines calls AWS, because there is no policy to print.
     for line in lines:
         subprocess.run(["sh", "-ec", line], cwd=tmp_path, check=True)
     assert " put-bucket-policy " in put
@@ -182,7 +182,7 @@ def test_a_bucket_without_a_policy_gets_one(tmp_path: Path) -> None:
         *("get_key_policy", "get_bucket_policy"),
     ],
 )
-def test_what_is_refused_is_not_called_ok(operation: str) -> None:
+def test_a_denied_call_is_not_reported_as_ok(operation: str) -> None:
     deployed = Deployed()
     deployed.refuses[operation] = refused(operation)
     said = found(deployed)
@@ -190,13 +190,13 @@ def test_what_is_refused_is_not_called_ok(operation: str) -> None:
     assert any(isinstance(each, Unchecked) for each in said)
 
 
-def test_a_trail_that_trail_yaml_has_not_made_is_its_owners() -> None:
+def test_a_trail_of_no_stack_of_trail_yaml_is_not_checked() -> None:
     deployed = Deployed()
     deployed.refuses["describe_stack_resources"] = refused(
         "DescribeStackResources", "ValidationError", f"Stack for {NAME} does not exist"
     )
     assert found(deployed) == []
-    # Of a stack with another template.
+    # A stack of another template created the trail.
     deployed = Deployed()
     deployed.resources = [each for each in deployed.resources if each["StackName"] == "trail"][:1]
     assert found(deployed) == []
@@ -204,13 +204,13 @@ def test_a_trail_that_trail_yaml_has_not_made_is_its_owners() -> None:
 
 @pytest.mark.usefixtures("credentials")
 @pytest.mark.parametrize("is_in_order", [True, False])
-def test_doctor_asks_the_trail_behind_the_log_group(
+def test_doctor_checks_the_policies_of_the_log_groups_trail(
     is_in_order: bool, access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def of_trail(_: Reader, trail: Any) -> Checked:
+    def check_policies(_: Reader, trail: Any) -> Checked:
         yield "7 requests" if is_in_order else Finding(f"refuses {trail['Name']}", ["# look"])
 
-    monkeypatch.setattr(trail_permissions, "of_trail", of_trail)
+    monkeypatch.setattr(trail_permissions, "check_policies", check_policies)
     result = result_of("trail", Subject(access, STACK, 24, time.time()))
     assert result.status == (OK if is_in_order else FINDING)
     assert [each.problem for each in result.findings] == (

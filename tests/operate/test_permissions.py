@@ -1,4 +1,4 @@
-"""`console-login doctor`: what the deployed roles and the key's policy allow."""
+"""`console-login doctor` on the permissions of the deployed roles and the policy of the key."""
 
 import contextlib
 import json
@@ -50,16 +50,16 @@ def subject(access: Access) -> Subject:
 
 
 def found_by(check: str, subject: Subject) -> tuple[list[Finding], list[str]]:
-    """Return what a check finds, and what it could not check."""
+    """Return a check's findings, and the reasons for what it could not check."""
     every = list(CHECKS[check](subject))
     findings = [each for each in every if isinstance(each, Finding)]
     return findings, [each.why for each in every if isinstance(each, Unchecked)]
 
 
-def test_what_is_deployed_is_well(subject: Subject) -> None:
+def test_the_deployed_stack_has_no_finding(subject: Subject) -> None:
     for check in ("role of the filter", "role of the stream", "role of the function", "key policy"):
         every = list(CHECKS[check](subject))
-        # What it looked at, and nothing else; the key's state comes first.
+        # The check yields only what it examined; the key's state comes first.
         *others, said = every
         assert [str(each).endswith(" is Enabled") for each in others] == [True] * len(others)
         assert isinstance(said, str)
@@ -97,7 +97,7 @@ def allowing(action: Any, resource: Any = STREAM_ARN, **keys: Any) -> str:
 
 @contextlib.contextmanager
 def role_policy(access: Access, name: str, text: str | None, role: str = ROLE) -> Iterator[None]:
-    """Put a policy into a role for a while, or take one away."""
+    """Put a policy into a role for a while, or remove it if text is None."""
     iam = access.client("iam")
     place = {"RoleName": role, "PolicyName": name}
     before = None
@@ -167,7 +167,7 @@ def test_the_filters_role_cannot_put(
         assert findings == []
         return
     (finding,) = findings
-    assert finding.problem.startswith(f"role {ROLE} may not do what is needed: ")
+    assert finding.problem.startswith(f"role {ROLE} is denied required requests: ")
     assert words in finding.problem
     if words.startswith("denied"):
         # Putting the template's policy again does not help against a Deny.
@@ -202,7 +202,7 @@ def test_a_managed_policy_denies(access: Access, subject: Subject) -> None:
     assert detach.endswith(f" detach-role-policy --role-name {ROLE} --policy-arn {arn}")
 
 
-def test_what_cannot_be_evaluated_is_not_well(access: Access, subject: Subject) -> None:
+def test_a_condition_that_cannot_be_evaluated_is_not_ok(access: Access, subject: Subject) -> None:
     condition = {"NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}
     with role_policy(access, "Other", allowing("*", "*", Effect="Deny", Condition=condition)):
         findings, (why,) = found_by("role of the filter", subject)
@@ -224,7 +224,7 @@ def test_a_permissions_boundary_must_allow_too(access: Access, subject: Subject)
     assert finding.remedy[-1] == f"# the permissions boundary of the role must allow {actions}, too"
 
 
-def test_a_deny_that_excepts_a_role_with_a_boundary_is_the_keys(
+def test_a_deny_of_the_key_that_a_boundary_causes_is_a_finding(
     access: Access, subject: Subject
 ) -> None:
     iam, kms = access.client("iam"), access.client("kms")
@@ -247,21 +247,21 @@ def test_a_deny_that_excepts_a_role_with_a_boundary_is_the_keys(
     assert f" put-key-policy --key-id {subject.key_arn} " in put
 
 
-def test_the_role_that_the_filter_has_is_looked_at(access: Access) -> None:
+def test_the_actual_role_of_the_filter_is_checked(access: Access) -> None:
     subject = Subject(access, STACK, 24, time.time())
     iam = access.client("iam")
     ours = iam.get_role(RoleName=ROLE)["Role"]
     trust = json.dumps(ours["AssumeRolePolicyDocument"])
     arn = iam.create_role(RoleName="other", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     subject.filters[0]["roleArn"] = arn
-    # Of a managed policy, and by wildcards.
+    # A managed policy allows the requests by wildcards.
     policy = allowing("FIREHOSE:PutRecord*", "arn:aws:firehose:*:*:deliverystream/console-login-?*")
     managed = iam.create_policy(PolicyName="managed", PolicyDocument=policy)["Policy"]["Arn"]
     iam.attach_role_policy(PolicyArn=managed, RoleName="other")
     assert found_by("role of the filter", subject) == ([], [])
     iam.detach_role_policy(PolicyArn=managed, RoleName="other")
     ((finding,), _) = found_by("role of the filter", subject)
-    assert finding.problem.startswith("role other may not")
+    assert finding.problem.startswith("role other is denied")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_a_role_lacks_a_policy_of_the_template(
     with role_policy(access, policy, None, role):
         ((finding,), unchecked) = found_by(check, subject)
         assert unchecked == []
-        # That of the key has nothing to do with it.
+        # The check of the key is not affected.
         assert found_by("key policy", subject) == ([], [])
     assert words in finding.problem
     (put,) = finding.remedy
@@ -303,7 +303,7 @@ def test_a_role_lacks_a_policy_of_the_template(
         ),
     ],
 )
-def test_the_buckets_policy_refuses_firehose(
+def test_a_buckets_policy_that_denies_firehose_is_a_finding(
     statement: Any, is_finding: bool, access: Access, subject: Subject
 ) -> None:
     s3 = access.client("s3")
@@ -324,7 +324,9 @@ def test_the_buckets_policy_refuses_firehose(
         )
 
 
-def test_the_role_is_not_trusted_to_its_service(access: Access, subject: Subject) -> None:
+def test_a_role_that_its_service_cannot_assume_is_a_finding(
+    access: Access, subject: Subject
+) -> None:
     other = document(
         {
             "Effect": "Allow",
@@ -345,7 +347,7 @@ def test_the_role_is_not_trusted_to_its_service(access: Access, subject: Subject
 
 
 @pytest.mark.parametrize("policy", ["WriteObjects", "Extra"])
-def test_a_role_may_do_what_serves_an_attacker(
+def test_a_permission_that_serves_an_attacker_is_a_finding(
     policy: str, access: Access, subject: Subject
 ) -> None:
     more = allowing(["s3:PutObject", "s3:Delete*", "kms:ScheduleKeyDeletion"], "*")
@@ -354,7 +356,7 @@ def test_a_role_may_do_what_serves_an_attacker(
         assert unchecked == []
         finding = findings[-1]
         assert finding.problem == (
-            f"role {STREAM_ROLE} may do what nothing here needs: kms:ScheduleKeyDeletion,"
+            f"role {STREAM_ROLE} has permissions that it does not need: kms:ScheduleKeyDeletion,"
             " s3:DeleteBucketPolicy, s3:DeleteObject, s3:DeleteObjectVersion"
         )
         (command,) = finding.remedy
@@ -362,7 +364,7 @@ def test_a_role_may_do_what_serves_an_attacker(
         assert f"iam {verb} --role-name {STREAM_ROLE} --policy-name {policy}" in command
 
 
-def test_a_right_under_a_condition_that_nobody_knows_could_not_be_checked(
+def test_a_permission_under_an_unknown_condition_could_not_be_checked(
     access: Access, subject: Subject
 ) -> None:
     tagged = {"StringEquals": {"aws:PrincipalTag/team": "x"}}
@@ -371,11 +373,11 @@ def test_a_right_under_a_condition_that_nobody_knows_could_not_be_checked(
         findings, unchecked = found_by("role of the stream", subject)
     assert findings == []
     (said,) = unchecked
-    assert "beyond its task" in said
+    assert "has permissions that it does not need" in said
     assert "s3:DeleteObject" in said
 
 
-# By the verdicts of a simulator ------------------------------------------------------------------
+# Compared with a policy simulator ----------------------------------------------------------------
 
 
 # moto refuses to store these; tests/stack evaluates them.
@@ -387,8 +389,8 @@ def cases(part: str) -> Any:
     return pytest.mark.parametrize("case", kept, ids=lambda case: case["name"])
 
 
-def judged(found: tuple[list[Finding], list[str]], allowed: bool) -> None:
-    """Fail on a false ok, and on a false alarm."""
+def assert_allowed(found: tuple[list[Finding], list[str]], allowed: bool) -> None:
+    """Fail on a false ok, and on a false finding."""
     findings, unchecked = found
     assert findings == [] if allowed else findings or unchecked
 
@@ -403,22 +405,22 @@ def test_a_roles_policy_as_owners_write_it(case: Any, access: Access, subject: S
     text = text.replace(":role/x", f":role/{FUNCTION_ROLE}")
     with role_policy(access, "PutBackIntoStream", text, FUNCTION_ROLE):
         findings, unchecked = found_by("role of the function", subject)
-    # Its log is not what the case is about.
+    # The case is not about the function's log.
     findings = [each for each in findings if "PutRecordBatch" in each.problem]
-    judged((findings, unchecked), case["allowed"])
+    assert_allowed((findings, unchecked), case["allowed"])
 
 
 @cases("trusts")
 def test_a_trust_policy_as_owners_write_it(case: Any, access: Access, subject: Subject) -> None:
     with trust_policy(access, document(*case["statements"])):
-        judged(found_by("role of the filter", subject), case["allowed"])
+        assert_allowed(found_by("role of the filter", subject), case["allowed"])
 
 
 @cases("keys")
 def test_a_keys_policy_as_owners_write_it(
     case: Any, access: Access, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # To moto any Deny denies DescribeKey to everyone.
+    # In moto, any Deny in a key's policy denies DescribeKey to everyone.
     described = subject.call("kms", "describe_key", KeyId=subject.key_arn)
     call = subject.call
 
@@ -431,14 +433,14 @@ def test_a_keys_policy_as_owners_write_it(
     for role in ("Delivery", "Transform", "Subscription", "Trail"):
         text = text.replace(f"{role}Role-1A2B3C4D5E6F", f"{role}Role")
         text = text.replace(f"{role}Role-*", f"{role}Role")
-    # The trail and its log group are another stack's.
+    # The trail and its log group belong to another stack.
     theirs = [
         number
-        for number, asked in enumerate(VERDICTS["keyRequests"])
-        if "Trail" in asked["label"] or "/aws/cloudtrail/" in json.dumps(asked["context"])
+        for number, request in enumerate(VERDICTS["keyRequests"])
+        if "Trail" in request["label"] or "/aws/cloudtrail/" in json.dumps(request["context"])
     ]
     with key(access, subject, text.replace(KEY_ARN, subject.key_arn)):
-        judged(found_by("key policy", subject), not set(case["refused"]) - set(theirs))
+        assert_allowed(found_by("key policy", subject), not set(case["refused"]) - set(theirs))
 
 
 # The key -----------------------------------------------------------------------------------------
@@ -471,14 +473,14 @@ SIDS = {
 
 
 def existing(policy: Any, subject: Subject, **parameters: str) -> list[Any]:
-    """Return what the check says of a key with this policy, which leaves nothing to IAM."""
+    """Return the check's results for a key whose policy leaves no decision to IAM."""
     stack = template.resolve(
         template.load(),
         {"ExistingKeyArn": KEY_ARN} | parameters,
         physical_ids=future_names(template.load(), STACK),
     )
     reader = OneKey(subject, policy)
-    return list(permissions.of_key(reader, stack, ["--stack", STACK]))
+    return list(permissions.check_key_policy(reader, stack, ["--stack", STACK]))
 
 
 class OneKey(Reader):
@@ -494,7 +496,7 @@ class OneKey(Reader):
         return {"Policy": json.dumps(self.policy)}
 
 
-def test_a_key_with_what_key_policy_prints_is_well(subject: Subject) -> None:
+def test_a_key_with_the_statements_of_key_policy_is_ok(subject: Subject) -> None:
     assert existing(printed(), subject) == [f"26 requests to key {KEY_ARN}"]
 
 
@@ -508,7 +510,7 @@ def test_a_key_lacks_a_statement(sid: str, subject: Subject) -> None:
         assert SIDS[other] not in finding.problem
 
 
-def test_the_statements_of_another_name_are_not_enough(subject: Subject) -> None:
+def test_the_statements_for_another_name_are_not_enough(subject: Subject) -> None:
     said = existing(printed(), subject, Name="other")
     (finding,) = (each for each in said if isinstance(each, Finding))
     assert SIDS["CloudWatchLogsEncrypts"] in finding.problem
@@ -528,7 +530,7 @@ def test_the_policy_of_another_accounts_key_cannot_be_checked(subject: Subject) 
 
 def test_a_key_that_is_not_enabled_is_a_finding(access: Access, subject: Subject) -> None:
     kms = access.client("kms")
-    # moto knows no ARN here.
+    # moto accepts no ARN here.
     key_id = subject.key_arn.rsplit("/", 1)[1]
     kms.disable_key(KeyId=key_id)
     try:
@@ -579,7 +581,7 @@ def test_the_organization_of_the_account_is_looked_up(subject: Subject) -> None:
     def said(organization: str) -> list[type]:
         reader = Member(subject, policy)
         reader.organization = organization
-        return [type(each) for each in permissions.of_key(reader, stack, [])]
+        return [type(each) for each in permissions.check_key_policy(reader, stack, [])]
 
     assert said("o-abcdefghij") == [str]
     assert said("o-other") == [str, Finding]
@@ -596,7 +598,7 @@ def test_no_statement_is_appended_against_a_deny(lacks: Any, subject: Subject) -
     *others, edit, put = finding.remedy
     assert edit == "# in policy.json, remove or narrow the Deny: Never of the resource-based policy"
     assert " put-key-policy " in put
-    # What is lacking beside it is appended all the same.
+    # A missing statement is appended all the same.
     names = ["key-policy", "get-key-policy", "python3"] if lacks else ["get-key-policy"]
     assert len(others) == len(names)
     for line, name in zip(others, names, strict=True):
@@ -611,7 +613,7 @@ def test_the_remedy_of_a_key_can_be_pasted(
     owner |= {"Action": "kms:Describe*", "Resource": "*"}
     before = {"Version": "2012-10-17", "Statement": owner if is_one_statement else [owner]}
     (finding,) = (each for each in existing(before, subject) if isinstance(each, Finding))
-    # A shell with an `aws` that has this key, and a `console-login` that prints.
+    # A shell with an `aws` that has this key's policy, and a `console-login` that prints.
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "aws").write_text(
@@ -630,6 +632,6 @@ def test_the_remedy_of_a_key_can_be_pasted(
     assert after["Statement"][0] == owner
     assert len(after["Statement"]) == 1 + len(printed()["Statement"])
     assert [type(each) for each in existing(after, subject)] == [str]
-    # KMS refuses two statements of one name.
+    # KMS rejects two statements with the same Sid.
     sids = [each["Sid"] for each in after["Statement"] if "Sid" in each]
     assert len(sids) == len(set(sids))

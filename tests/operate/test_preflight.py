@@ -1,4 +1,4 @@
-"""`console-login preflight`: each finding, by what is in the way before a deploy."""
+"""`console-login preflight`: each finding, by putting its cause into a simulated account."""
 
 import functools
 import json
@@ -33,7 +33,7 @@ ARM64, X86_64 = (b"\x7fELF" + bytes(14) + machine for machine in (b"\xb7\x00", b
 
 
 class Stacks:
-    """CloudFormation, with the stacks that a test gives it: moto's needs what is not installed."""
+    """CloudFormation with a test's stacks: moto's needs a package that is not installed."""
 
     def __init__(self) -> None:
         self.found: dict[str, dict[str, Any]] = {}
@@ -60,14 +60,14 @@ class Stacks:
 
 @functools.cache
 def client(service: Any, region: str = REGION) -> Any:
-    """Return a client of moto; making one costs more than a call."""
+    """Return a client of moto; cached, because creating one takes longer than a call."""
     with mock_aws():
         return boto3.client(service, region, aws_access_key_id="any", aws_secret_access_key="any")
 
 
 @dataclass(frozen=True)
 class World(Access):
-    """An account in moto, and what preflight reads there; `answers` take the place of an answer."""
+    """An account in moto; `answers` replace responses, by operation."""
 
     stacks: Stacks = field(default_factory=Stacks)
     answers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class _Client:
 
 
 def with_class(name: str | None) -> Callable[[Any], Any]:
-    """Let DescribeLogGroups name a class, which moto does not."""
+    """Let DescribeLogGroups return a class, which moto does not."""
 
     def answer(ask: Any) -> Any:
         page = ask()
@@ -119,7 +119,7 @@ def not_found(_: Any) -> Any:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Yield an account that has what the first deploy needs: a trail and its log group."""
+    """Yield an account that is ready for the first deploy: it has a trail and its log group."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "any"),
         ("AWS_SECRET_ACCESS_KEY", "any"),
@@ -129,7 +129,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with mock_aws():
         made = World(None, REGION)
         made.answers["describe_log_groups"] = with_class("STANDARD")
-        # moto's functions need what is not installed, too.
+        # moto's Lambda functions also need a package that is not installed.
         made.answers["get_function_configuration"] = not_found
         client("logs").create_log_group(logGroupName=GROUP)
         bucket("amzn-s3-demo-trail")
@@ -151,7 +151,7 @@ def bucket(name: str, region: str = REGION) -> None:
 
 
 def deployed(world: World, status: str = "UPDATE_COMPLETE", **parameters: str) -> None:
-    """Let there be a stack, with its resources."""
+    """Let the stack exist, with its resources."""
     given = {name: str(each["Default"]) for name, each in DOCUMENT["Parameters"].items()}
     world.stacks.found[STACK] = {
         "StackName": STACK,
@@ -166,7 +166,7 @@ def deployed(world: World, status: str = "UPDATE_COMPLETE", **parameters: str) -
 
 
 def config(folder: Path, *changes: tuple[str, str], built: bytes | None = ARM64) -> Path:
-    """Write a samconfig.toml with changes, and what was built beside it."""
+    """Write a samconfig.toml with changes, and the build result beside it."""
     text = CONFIG
     for old, new in changes:
         assert old in text
@@ -181,7 +181,7 @@ def config(folder: Path, *changes: tuple[str, str], built: bytes | None = ARM64)
 
 
 def line(name: str, value: str) -> tuple[str, str]:
-    """Return the change of a parameter's line."""
+    """Return a parameter's line in the file, and its replacement with a value."""
     (old,) = (
         each for each in CONFIG.splitlines() if each.strip().strip("'\"").startswith(f"{name}=")
     )
@@ -196,7 +196,7 @@ def examined(world: World, path: Path) -> dict[str, Result]:
 
 
 def only_finding(world: World, check: str, path: Path) -> Finding:
-    """Return the one finding of a check, where no other check finds anything."""
+    """Return the only finding, which must be this check's."""
     results = examined(world, path)
     assert {name for name, each in results.items() if each.status == FINDING} == {check}
     (finding,) = results[check].findings
@@ -204,18 +204,18 @@ def only_finding(world: World, check: str, path: Path) -> Finding:
 
 
 def commands(finding: Finding) -> list[list[str]]:
-    """Return what a finding says to type, and what it says in a comment to type, in words."""
+    """Return the words of a finding's commands, including those in comments."""
     lines = [each.split("needs it: ")[-1] for each in finding.remedy]
     return [shlex.split(each) for each in lines if not each.startswith("# ")]
 
 
-def test_what_is_ready_is_well(world: World, tmp_path: Path) -> None:
+def test_an_account_that_is_ready_has_no_finding(world: World, tmp_path: Path) -> None:
     results = examined(world, config(tmp_path))
     assert list(results) == list(CHECKS)
     assert {name: each.status for name, each in results.items()} == dict.fromkeys(CHECKS, OK)
     assert all(each.looked_at for each in results.values())
     said = " ".join(text for each in results.values() for text in each.looked_at)
-    assert f"there is no stack {STACK} in {REGION}: it would be created" in said
+    assert f"stack {STACK} does not exist in {REGION}: it would be created" in said
     assert f"log group {GROUP}, class STANDARD" in said
     assert f"stream {NAME}" in said
 
@@ -236,14 +236,14 @@ def test_a_value_that_sam_cuts_at_a_blank_is_named(world: World, tmp_path: Path)
     cut, pattern = results["settings"].findings
     assert "drops 'UserAuthentication'" in cut.problem
     assert text in cut.problem
-    # What is left of the value is refused by the template.
+    # The template refuses the rest of the value.
     assert "EventNames" in pattern.problem
     assert preflight.stops(list(results.values()))
-    # And of AWS nothing is called ok.
+    # Nothing in AWS is reported as ok.
     assert results["AWS"].status == UNCHECKED
 
 
-def test_a_cut_value_that_the_template_takes_is_named_too(world: World, tmp_path: Path) -> None:
+def test_a_cut_value_that_the_template_accepts_is_named_too(world: World, tmp_path: Path) -> None:
     path = config(tmp_path, line("EventNames", "ConsoleLogin ,CheckMfa"))
     finding = only_finding(world, "settings", path)
     assert "drops ',CheckMfa'" in finding.problem
@@ -283,19 +283,19 @@ def test_a_file_that_cannot_be_used_is_one_line(text: str, why: str, tmp_path: P
     assert "\n" not in str(raised.value)
 
 
-# What was built ----------------------------------------------------------------------------------
+# The build ---------------------------------------------------------------------------------------
 
 
-def test_what_is_built_for_another_processor_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_build_for_another_processor_is_a_finding(world: World, tmp_path: Path) -> None:
     finding = only_finding(world, "build", config(tmp_path, built=X86_64))
-    assert "is built for x86_64, and Architecture is arm64" in finding.problem
+    assert "is built for x86_64, but Architecture is arm64" in finding.problem
     assert finding.remedy == ["sam build"]
     other = config(tmp_path, line("Architecture", "x86_64"), built=X86_64)
     assert examined(world, other)["build"].status == OK
 
 
 @pytest.mark.parametrize("built", [None, b"", b"\x7fELF", bytes(20)])
-def test_what_is_not_built_is_not_called_ok(
+def test_a_missing_build_could_not_be_checked(
     built: bytes | None, world: World, tmp_path: Path
 ) -> None:
     results = examined(world, config(tmp_path, built=built))
@@ -321,7 +321,7 @@ def test_what_is_not_built_is_not_called_ok(
         ),
     ],
 )
-def test_a_stack_that_takes_no_update_is_a_finding(
+def test_a_stack_that_cannot_be_updated_is_a_finding(
     status: str, remedy: str, world: World, tmp_path: Path
 ) -> None:
     deployed(world, status)
@@ -336,7 +336,7 @@ def test_a_stack_of_another_template_is_a_finding(world: World, tmp_path: Path) 
     assert "has another template" in only_finding(world, "stack", config(tmp_path)).problem
 
 
-def test_a_change_set_that_was_never_executed_is_no_stack(world: World, tmp_path: Path) -> None:
+def test_a_change_set_that_was_never_executed_is_not_a_stack(world: World, tmp_path: Path) -> None:
     deployed(world, "REVIEW_IN_PROGRESS")
     assert examined(world, config(tmp_path))["stack"].status == OK
 
@@ -349,7 +349,7 @@ def test_a_parameter_without_a_line_that_keeps_its_deployed_value_is_a_finding(
     path = config(tmp_path, *gone)
     finding = only_finding(world, "kept parameters", path)
     assert "Dashboard has no line" in finding.problem
-    assert "keeps what is deployed, 'true', and not the default, 'false'" in finding.problem
+    assert "keeps the deployed value 'true' instead of the default 'false'" in finding.problem
     assert [each.split(": ", 1)[1] for each in finding.remedy] == [
         '"Dashboard=true",',
         '"Dashboard=false", (the default)',
@@ -418,13 +418,15 @@ def test_a_name_that_is_taken_is_a_finding(
         assert examined(world, another)["names"].status == OK
 
 
-def test_what_is_the_stacks_own_is_not_in_the_way(world: World, tmp_path: Path) -> None:
+def test_the_stacks_own_resources_are_no_finding(world: World, tmp_path: Path) -> None:
     deployed(world)
     make_stream(world)
     assert examined(world, config(tmp_path))["names"].status == OK
 
 
-def test_a_name_that_cannot_be_looked_up_is_not_called_free(world: World, tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_looked_up_is_not_reported_as_free(
+    world: World, tmp_path: Path
+) -> None:
     world.answers["get_function_configuration"] = refused
     make_stream(world)
     result = examined(world, config(tmp_path))["names"]
@@ -436,12 +438,12 @@ def test_a_name_that_cannot_be_looked_up_is_not_called_free(world: World, tmp_pa
 # The log group -----------------------------------------------------------------------------------
 
 
-def test_a_log_group_that_is_not_there_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_missing_log_group_is_a_finding(world: World, tmp_path: Path) -> None:
     client("logs").delete_log_group(logGroupName=GROUP)
-    # Another one begins so.
+    # The name of another log group begins with the same text.
     client("logs").create_log_group(logGroupName=f"{GROUP}-2")
     finding = only_finding(world, "log group", config(tmp_path))
-    assert finding.problem == f"there is no log group {GROUP} in {REGION}"
+    assert finding.problem == f"log group {GROUP} does not exist in {REGION}"
     assert "describe-trails" in commands(finding)[0]
     assert finding.remedy[-1] == "make deploy-trail"
 
@@ -459,7 +461,7 @@ def test_a_log_group_of_another_class_is_a_finding(
 @pytest.mark.parametrize(
     ("count", "status"), [(1, OK), (2, UNCHECKED), (4, UNCHECKED), (5, FINDING)]
 )
-def test_a_log_group_must_have_room_for_a_filter(
+def test_a_log_group_must_allow_one_more_filter(
     count: int, status: str, world: World, tmp_path: Path
 ) -> None:
     def filters(_: Any) -> Any:
@@ -470,7 +472,7 @@ def test_a_log_group_must_have_room_for_a_filter(
     assert result.status == status
     for finding in result.findings:
         assert len(commands(finding)) == count
-    # The stack's own is no other one.
+    # The stack's own filter does not count as another one.
     deployed(world)
     own = {"filterName": NAME}
     world.answers["describe_subscription_filters"] = lambda _: {
@@ -484,7 +486,7 @@ def test_a_filter_of_the_same_name_is_a_finding(world: World, tmp_path: Path) ->
         "subscriptionFilters": [{"filterName": NAME}]
     }
     finding = only_finding(world, "log group", config(tmp_path))
-    assert f"has a subscription filter {NAME} already" in finding.problem
+    assert f"already has a subscription filter {NAME}" in finding.problem
 
 
 def test_a_trail_of_one_region_is_a_finding(world: World, tmp_path: Path) -> None:
@@ -522,12 +524,12 @@ def with_key(folder: Path, arn: str) -> Path:
     return config(folder, line("ExistingKeyArn", arn))
 
 
-def test_a_key_with_what_key_policy_prints_is_well(world: World, tmp_path: Path) -> None:
+def test_a_key_with_the_statements_of_key_policy_is_ok(world: World, tmp_path: Path) -> None:
     result = examined(world, with_key(tmp_path, make_key()))["key"]
     assert (result.status, result.findings, result.unchecked) == (OK, [], [])
 
 
-def test_a_key_whose_policy_lets_no_service_in_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_key_whose_policy_allows_no_service_is_a_finding(world: World, tmp_path: Path) -> None:
     finding = only_finding(world, "key", with_key(tmp_path, make_key(lacking=True)))
     assert "logs" in finding.problem
     assert finding.remedy[0].startswith(f"console-login key-policy --stack {STACK} ")
@@ -536,7 +538,7 @@ def test_a_key_whose_policy_lets_no_service_in_is_a_finding(world: World, tmp_pa
 def test_a_key_that_is_not_symmetric_is_a_finding(world: World, tmp_path: Path) -> None:
     arn = make_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
     finding = only_finding(world, "key", with_key(tmp_path, arn))
-    assert "is of RSA_2048 and ENCRYPT_DECRYPT" in finding.problem
+    assert "has the spec RSA_2048 and the usage ENCRYPT_DECRYPT; it must be" in finding.problem
 
 
 @pytest.mark.parametrize(
@@ -565,10 +567,10 @@ def test_a_key_that_is_not_enabled_is_a_finding(
 def test_a_key_of_another_region_is_a_finding(world: World, tmp_path: Path) -> None:
     arn = KEY_ARN.replace(REGION, "eu-west-1")
     finding = only_finding(world, "key", with_key(tmp_path, arn))
-    assert "is in eu-west-1, and the stack in ap-northeast-1" in finding.problem
+    assert "is in eu-west-1, but the stack is in ap-northeast-1" in finding.problem
 
 
-def test_a_key_that_is_not_there_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_missing_key_is_a_finding(world: World, tmp_path: Path) -> None:
     finding = only_finding(world, "key", with_key(tmp_path, KEY_ARN))
     assert "NotFoundException" in finding.problem
 
@@ -589,7 +591,7 @@ def with_bucket(folder: Path, name: str, owner: str = "") -> Path:
     return config(folder, *changes, *([line("ExistingBucketOwner", owner)] if owner else []))
 
 
-def test_an_existing_bucket_in_the_region_is_well(world: World, tmp_path: Path) -> None:
+def test_an_existing_bucket_in_the_region_is_ok(world: World, tmp_path: Path) -> None:
     bucket("amzn-s3-demo-bucket")
     assert examined(world, with_bucket(tmp_path, "amzn-s3-demo-bucket"))["bucket"].status == OK
 
@@ -597,17 +599,17 @@ def test_an_existing_bucket_in_the_region_is_well(world: World, tmp_path: Path) 
 def test_a_bucket_of_another_region_is_a_finding(world: World, tmp_path: Path) -> None:
     bucket("amzn-s3-demo-bucket", "eu-west-1")
     finding = only_finding(world, "bucket", with_bucket(tmp_path, "amzn-s3-demo-bucket"))
-    assert "is in eu-west-1, and the stack in ap-northeast-1" in finding.problem
+    assert "is in eu-west-1, but the stack is in ap-northeast-1" in finding.problem
 
 
-def test_a_bucket_that_is_not_there_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_missing_bucket_is_a_finding(world: World, tmp_path: Path) -> None:
     finding = only_finding(world, "bucket", with_bucket(tmp_path, "amzn-s3-demo-bucket"))
     assert commands(finding) == [
         ["aws", "--region", REGION, "s3", "mb", "s3://amzn-s3-demo-bucket"]
     ]
 
 
-def test_a_bucket_that_is_refused_could_not_be_checked(world: World, tmp_path: Path) -> None:
+def test_a_bucket_with_a_denied_call_could_not_be_checked(world: World, tmp_path: Path) -> None:
     bucket("amzn-s3-demo-bucket")
     world.answers["head_bucket"] = refused
     result = examined(world, with_bucket(tmp_path, "amzn-s3-demo-bucket"))["bucket"]
@@ -616,7 +618,7 @@ def test_a_bucket_that_is_refused_could_not_be_checked(world: World, tmp_path: P
 
 
 def guarded(policy: Any) -> None:
-    """Make a bucket with a policy of one Deny."""
+    """Create a bucket whose policy is one Deny."""
     bucket("amzn-s3-demo-bucket")
     arn = "arn:aws:s3:::amzn-s3-demo-bucket"
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"{arn}/*"}
@@ -642,12 +644,12 @@ SSE = "s3:x-amz-server-side-encryption"
         (unless("ArnNotLike", "aws:PrincipalArn", "arn:aws:iam::*:role/admin"), FINDING),
         (unless("StringNotEquals", SSE, "AES256"), FINDING),
         (unless("StringNotEqualsIfExists", f"{SSE}-aws-kms-key-id", KEY_ARN), FINDING),
-        # Whether a part of an upload counts as encrypted, and from where Firehose writes.
+        # Not documented: whether a part of an upload counts as encrypted, and Firehose's addresses.
         (unless("Null", SSE, "true"), UNCHECKED),
         (unless("NotIpAddress", "aws:SourceIp", "203.0.113.0/24"), UNCHECKED),
     ],
 )
-def test_an_existing_buckets_policy_must_let_firehose_write(
+def test_an_existing_buckets_policy_must_allow_firehose_to_write(
     policy: Any, status: str, world: World, tmp_path: Path
 ) -> None:
     guarded(policy)
@@ -655,14 +657,16 @@ def test_an_existing_buckets_policy_must_let_firehose_write(
     assert result.status == status
     if status == FINDING:
         (finding,) = result.findings
-        assert "refuses what Firehose needs: DeliveryRole: s3:PutObject of lines" in finding.problem
+        assert "denies requests that Firehose needs: DeliveryRole: s3:PutObject of lines" in (
+            finding.problem
+        )
         get, remove, put = finding.remedy
         assert " s3api get-bucket-policy " in get
         assert remove.startswith("# in policy.json, remove or narrow the Deny: statement 1 of ")
         assert put.endswith(" --policy file://policy.json")
 
 
-def test_a_bucket_that_wants_the_key_of_the_deployed_stack_is_well(
+def test_a_bucket_that_requires_the_key_of_the_deployed_stack_is_ok(
     world: World, tmp_path: Path
 ) -> None:
     deployed(world)
@@ -674,16 +678,14 @@ def test_a_bucket_that_wants_the_key_of_the_deployed_stack_is_well(
     assert (result.status, result.findings) == (OK, [])
 
 
-def test_a_buckets_policy_that_is_refused_could_not_be_checked(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_buckets_unreadable_policy_could_not_be_checked(world: World, tmp_path: Path) -> None:
     bucket("amzn-s3-demo-bucket")
     world.answers["get_bucket_policy"] = refused
     result = examined(world, with_bucket(tmp_path, "amzn-s3-demo-bucket"))["bucket"]
     assert result.status == UNCHECKED
 
 
-def test_a_dashboard_of_that_name_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_dashboard_with_the_stacks_name_is_a_finding(world: World, tmp_path: Path) -> None:
     path = config(tmp_path, line("Dashboard", "true"))
     assert examined(world, path)["names"].status == OK
     name = f"{NAME}-{REGION}"
@@ -701,7 +703,7 @@ def test_another_accounts_buckets_policy_could_not_be_checked(world: World, tmp_
     path = with_bucket(tmp_path, "amzn-s3-demo-bucket", OTHER_ACCOUNT)
     result = examined(world, path)["bucket"]
     assert (result.status, result.findings) == (UNCHECKED, [])
-    assert f"which account {OTHER_ACCOUNT} must have changed" in result.unchecked[0]
+    assert f"which only account {OTHER_ACCOUNT} can read" in result.unchecked[0]
 
 
 # The command -------------------------------------------------------------------------------------
@@ -715,7 +717,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *op
     return raised.value.code or 0, printed.out, printed.err
 
 
-def test_what_could_not_be_checked_stops_no_deploy_and_is_never_called_ok(
+def test_unchecked_items_stop_no_deploy_and_are_never_ok(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Nobody is signed in.
@@ -738,7 +740,7 @@ def test_what_could_not_be_checked_stops_no_deploy_and_is_never_called_ok(
     assert "log group, trail, key, bucket" in aws
 
 
-def test_a_finding_exits_with_1_and_a_file_that_is_not_there_with_2(
+def test_a_finding_exits_with_1_and_a_missing_file_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -773,10 +775,10 @@ def test_a_served_pipeline_is_ready_for_its_next_deploy(
     # moto's log groups have no class.
     unchecked = {name for name, each in checks.items() if each["status"] != OK}
     assert (list(checks), unchecked) == (list(CHECKS), {"log group"})
-    assert "the stack has its names already" in checks["names"]["looked_at"]
+    assert "all names belong to the stack already" in checks["names"]["looked_at"]
 
 
-def test_region_and_profile_are_those_of_the_file_unless_they_are_given(tmp_path: Path) -> None:
+def test_region_and_profile_are_the_files_unless_given_as_options(tmp_path: Path) -> None:
     deploy = "[default.deploy.parameters]\n"
     path = config(tmp_path, (deploy, f'{deploy}region = "eu-west-1"\nprofile = "theirs"\n'))
     of_file = preflight.Plan(Access(), path, "default").access
