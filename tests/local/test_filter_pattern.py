@@ -124,7 +124,7 @@ def test_an_empty_pattern_matches_everything(pattern: str) -> None:
         ("{ }", "at character 3"),
         ("{ $.a > x }", "compares numbers"),
         ('{ $.a <= "1" }', "compares numbers"),
-        ("{ $.a = " + "x" * 1024 + " }", "at most 1024 allowed"),
+        ("{ $.a = " + "x" * 1024 + " }", "at most 1024 are allowed"),
     ],
 )
 def test_what_is_not_known_is_refused_with_its_position(pattern: str, position: str) -> None:

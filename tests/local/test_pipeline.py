@@ -41,13 +41,13 @@ def test_the_tutorials_case(run: Callable[..., Any]) -> None:
     head = done.pipeline.state.head(key)
     assert head["ServerSideEncryption"] == "aws:kms"
     assert head["SSEKMSKeyId"] == done.pipeline.stack.outputs["KeyArn"]
-    stations = done.pipeline.stations()
-    assert stations["events in"] == 102
-    assert stations["events picked"] == 2
+    stages = done.pipeline.stages()
+    assert stages["events in"] == 102
+    assert stages["events picked"] == 2
     # The control message and the envelope.
-    assert stations["records put"] == 2
-    assert stations["records dropped"] == 1
-    assert stations["records delivered"] == 1
+    assert stages["records put"] == 2
+    assert stages["records dropped"] == 1
+    assert stages["records delivered"] == 1
     account = done.account
     assert (account.delivered, account.not_selected, account.in_error_prefix) == (2, 100, 0)
     assert account.is_balanced
@@ -260,7 +260,7 @@ def test_what_goes_back_is_accounted_for(faults: list[str], run: Callable[..., A
     account = done.account
     assert account.is_balanced
     assert account.delivered + account.in_error_prefix == sum(map(is_sign_in, events))
-    put_back = done.pipeline.stations()["records put back"]
+    put_back = done.pipeline.stages()["records put back"]
     if faults in ([], ["put-record-batch:throttle"], ["put-record-batch:partial"]):
         # Accepted in the end: exactly once, each.
         assert put_back > 0
@@ -348,7 +348,7 @@ def test_damaged_events_go_back_once_and_are_kept(run: Callable[..., Any]) -> No
     assert account.is_balanced
     assert (account.delivered, account.in_error_prefix, account.duplicates) == (50, 50, 0)
     assert lines(done) == good
-    assert done.pipeline.stations()["records put back"] > 0
+    assert done.pipeline.stages()["records put back"] > 0
 
 
 def test_a_burst_over_6_mb_is_drained(run: Callable[..., Any]) -> None:
@@ -357,6 +357,6 @@ def test_a_burst_over_6_mb_is_drained(run: Callable[..., Any]) -> None:
     done = run(events, LambdaBufferMiB="3", LambdaBufferSeconds="900")
     assert done.account.is_balanced
     assert (done.account.delivered, done.account.duplicates) == (30_000, 0)
-    stations = done.pipeline.stations()
-    assert stations["records put back"] > 0
-    assert stations["invocations failed"] == 0
+    stages = done.pipeline.stages()
+    assert stages["records put back"] > 0
+    assert stages["invocations failed"] == 0
