@@ -211,7 +211,10 @@ def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> 
         ({"Fn::Or": [{"Condition": "IsFlag"}] * 11}, "not a condition"),
         ({"Fn::Not": [{"Condition": "IsFlag"}] * 2}, "not a condition"),
         ({"Fn::Not": ["true"]}, "not a condition that is supported here: 'true'"),
-        ({"Fn::And": [{"Condition": "IsFlag"}, {"Condition": "Nothing"}]}, "condition Nothing does not exist"),
+        (
+            {"Fn::And": [{"Condition": "IsFlag"}, {"Condition": "Nothing"}]},
+            "condition Nothing does not exist",
+        ),
         (
             {"Fn::Or": [{"Fn::Equals": ["a", "a"]}, {"Condition": "Nothing"}]},
             "condition Nothing does not exist",
