@@ -221,7 +221,7 @@ def _refusal(environ: _Environ) -> str | None:
     # Browsers from before 2023 do not send it, and no browser sends it to an untrusted address.
     user_agent = environ.get("HTTP_USER_AGENT", "")
     if user_agent.startswith("Mozilla/") and "HTTP_SEC_FETCH_SITE" not in environ:
-        return "this browser does not tell whether a web page sent the request"
+        return "this browser does not show whether a web page sent the request"
     # A page's host name can resolve to this address (DNS rebinding). The request is then not
     # cross-site.
     port = environ["SERVER_PORT"]

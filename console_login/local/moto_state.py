@@ -78,7 +78,7 @@ class State:
 
 @contextlib.contextmanager
 def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[State]:
-    """Start moto and create a template's stack in it. Raises TemplateError."""
+    """Start moto with a template's stack in it. Raises TemplateError for a wrong parameter."""
     # Refuse invalid parameters before anything starts.
     template.resolve(document, parameters)
     with _isolated(), mock_aws():

@@ -11,7 +11,7 @@ from console_login.local.filter_pattern import FilterPattern
 MAX_EVENTS_PER_ENVELOPE = 50
 MAX_WAIT_SECONDS = 5.0
 
-# A batch of PutLogEvents has at most 1 MiB, so a record stays far below Firehose's 1,000 KiB.
+# A batch of PutLogEvents has at most 1 MiB, so a gzip record stays far below Firehose's 1,000 KiB.
 MAX_ENVELOPE_BYTES = 1024 * 1024
 
 
