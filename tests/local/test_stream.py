@@ -221,7 +221,7 @@ def test_fact_4_a_failed_invocation_is_retried_three_times_and_fails_the_whole_b
     "response",
     [{}, {"Records": []}, {"records": None}, {"records": []}, {"records": "x"}, None, []],
 )
-def test_an_answer_without_records_is_tried_once_and_misses_each_record_id(response: Any) -> None:
+def test_a_response_without_records_is_not_retried_and_misses_each_record_id(response: Any) -> None:
     rig = Rig(lambda event: response)
     rig.put(b"a", b"b")
     rig.drain()
@@ -322,7 +322,7 @@ def test_fact_10_after_a_day_the_data_is_lost() -> None:
     assert rig.bucket.objects == {}
 
 
-def test_fact_11_the_prefix_is_of_the_oldest_records_arrival() -> None:
+def test_fact_11_the_prefix_uses_the_arrival_of_the_oldest_record() -> None:
     rig = Rig(TimeZone="UTC", LambdaBufferSeconds="0", BufferSeconds="60")
     # 2024-03-30 23:59:59 UTC
     rig.clock.advance_to(1711843199.0)
@@ -335,7 +335,7 @@ def test_fact_11_the_prefix_is_of_the_oldest_records_arrival() -> None:
     assert "-2024-03-30-23-59-59-" in key
 
 
-def test_fact_12_the_event_is_firehoses() -> None:
+def test_fact_12_the_event_has_the_form_of_firehoses() -> None:
     rig = Rig()
     (record_id,) = rig.put(b"a")
     rig.drain()
