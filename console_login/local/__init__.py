@@ -1,1 +1,1 @@
-"""The pipeline on this machine: stand-ins for AWS services, and the accounting of the events."""
+"""The pipeline on this machine: stand-ins for AWS services, and accounting for every event."""

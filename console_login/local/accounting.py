@@ -1,4 +1,4 @@
-"""Account for every event, based on the objects in the bucket, by `eventID`."""
+"""Account for every event: look for its `eventID` in the objects of the bucket."""
 
 import base64
 import contextlib
@@ -17,12 +17,12 @@ MAX_NAMED = 10
 
 @dataclass(frozen=True)
 class Account:
-    """The result for all events.
+    """The numbers of events, by result.
 
-    events: number of events in; each is one of not_selected, delivered, in_error_prefix, missing.
-    duplicates: copies beyond the first of delivered and failed events.
-    unexpected: events that were not put in, such as one with a changed byte.
-    unexplained: duplicates that no fault explains.
+    events: all events; each is counted in not_selected, delivered, in_error_prefix or missing.
+    duplicates: extra copies of delivered and failed events.
+    unexpected: events that were never sent, such as one with a changed byte.
+    unexplained: duplicates that no injected fault explains.
     missing_ids, unexpected_ids, unexplained_ids: the first ids, by `eventID`.
     """
 
@@ -44,25 +44,25 @@ class Account:
 
 
 class Ledger:
-    """Remembers the expected events and compares them with the delivered ones."""
+    """The expected events, for comparison with the delivered ones."""
 
     def __init__(self) -> None:
         self._expected: Counter[Identity] = Counter()
         self._explained: Counter[Identity] = Counter()
 
     def expect(self, message: str) -> None:
-        """Remember an event that the filter selected."""
+        """Add an event that the filter selected."""
         self._expected[identity(message)] += 1
 
     def explain(self, record: bytes) -> None:
-        """Remember that a fault can deliver each event of a record once more."""
-        # A client of the endpoint can put any record, and none of its events was expected.
+        """Accept one more copy of each event in a record, because of a fault."""
+        # A client of the endpoint can send any bytes as a record. No event is expected from them.
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError, EOFError, zlib.error):
             self._explained.update(map(identity, messages(record)))
 
     def settle(self, events: int, delivered: Iterable[str], failed: Iterable[str]) -> Account:
-        """Compare with the events found; `delivered` and `failed` are messages."""
-        # The function delivers no carriage returns; `identity` treats them as blanks.
+        """Compare the expected events with the messages found, delivered and failed."""
+        # `identity` treats carriage returns as blanks, but the function must not deliver any.
         found = Counter(identity(line.replace("\r", "\\r")) for line in delivered)
         kept = Counter(map(identity, failed))
         everywhere = found + kept
@@ -97,9 +97,9 @@ def _names(identities: Iterable[Identity]) -> list[str]:
 def delivered_lines(body: bytes) -> Iterator[str]:
     """Yield the lines of an object, plain or gzip.
 
-    Uses the standard library and not the function's own code, as a second opinion.
+    Uses the standard library instead of the function's code, as an independent check.
     """
-    # A byte that is not UTF-8 means that the line was changed.
+    # A byte that is not UTF-8 shows that the line was changed.
     lines = _plain(body).decode(errors="backslashreplace").split("\n")
     if not lines[-1]:
         lines.pop()

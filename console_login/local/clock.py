@@ -8,7 +8,7 @@ class Clock(Protocol):
     """Seconds since the epoch."""
 
     def now(self) -> float:
-        """Return the present time."""
+        """Return the current time."""
 
 
 class SystemClock:

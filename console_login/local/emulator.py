@@ -26,13 +26,13 @@ _STARTS_WITHIN_SECONDS = 10
 
 
 class RuntimeEmulator:
-    """The built artifact in AWS's runtime emulator, called over HTTP; `with` closes it.
+    """The built function in AWS's runtime emulator, called over HTTP; `with` closes it.
 
-    artifact: the function's folder as `sam build` leaves it.
-    environment: the function's variables, the template's.
-    memory_mb: a limit of address space, None for none.
-    log: a file for the log of emulator and function.
-    Raises FunctionError where no emulator or no artifact is.
+    artifact: the function's folder in the output of `sam build`.
+    environment: the function's environment variables, from the template.
+    memory_mb: a limit for the address space; None for no limit.
+    log: a file for the logs of the emulator and the function.
+    Raises FunctionError if the emulator or the artifact is missing.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RuntimeEmulator:
         if native and not any(platform.machine() in path.name for path in native):
             raise FunctionError(f"the function in {artifact} is for another machine: {build}")
         self._timeout_seconds = timeout_seconds
-        # Without a proxy, because the emulator runs on this machine.
+        # Use no proxy, because the emulator runs on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._folder = tempfile.TemporaryDirectory(prefix="console-login-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,7 +87,7 @@ class RuntimeEmulator:
                 cwd=artifact,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # The emulator starts the runtime as a child, so both end as one process group.
+                # The emulator starts the runtime as a child; `close` kills their process group.
                 start_new_session=True,
                 env={
                     "PATH": os.environ["PATH"],
@@ -105,7 +105,7 @@ class RuntimeEmulator:
         self.close()
 
     def close(self) -> None:
-        """End the emulator and the function."""
+        """Stop the emulator and the function."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -113,7 +113,7 @@ class RuntimeEmulator:
         self._folder.cleanup()
 
     def post(self, event: Any) -> tuple[int, Any]:
-        """Return the HTTP status and the answer, or the text of an error."""
+        """Return the HTTP status and the response, or the text of an error."""
         body = json.dumps(event).encode()
         request = urllib.request.Request(self._url, body, method="POST")  # noqa: S310 - loopback
         try:
@@ -131,7 +131,7 @@ class RuntimeEmulator:
             status, answer = self.post(event)
         except TimeoutError as error:
             raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out.") from error
-        # After a time-out the emulator returns a line of text.
+        # After a timeout the emulator returns a line of text.
         if isinstance(answer, str) and "Task timed out" in answer:
             raise FunctionFailure("Lambda.FunctionTimedOut", answer)
         if status != 200:
@@ -148,7 +148,9 @@ class RuntimeEmulator:
                 if probe.connect_ex((host, int(port))) == 0:
                     return
             time.sleep(0.02)
-        raise FunctionError("the runtime emulator does not listen")
+        raise FunctionError(
+            f"the runtime emulator did not open a port within {_STARTS_WITHIN_SECONDS} seconds"
+        )
 
 
 def _answer(body: bytes) -> Any:
@@ -159,7 +161,7 @@ def _answer(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
-# Start as the managed runtime does: with only /var/task, /var/runtime and the standard library.
+# As in the managed runtime, only /var/task, /var/runtime and the standard library are on the path.
 _BOOTSTRAP = """
 import os, sys
 runtime, handler = sys.argv[1:]
@@ -168,7 +170,7 @@ from awslambdaric.__main__ import main
 main(["awslambdaric", handler])
 """
 
-# Packages of the managed runtime besides Python: its interface client, and boto3.
+# What the managed runtime has in addition to Python: the runtime interface client, and boto3.
 _RUNTIME_PACKAGES = (
     *("awslambdaric", "runtime_client*", "snapshot_restore_py*", "simplejson"),
     *("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3"),
@@ -183,12 +185,12 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def architecture() -> str:
-    """Return this machine's architecture in the template's spelling."""
+    """Return this machine's architecture as the template spells it."""
     return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _emulator() -> Path:
-    """Return the emulator's binary for this machine, which is part of the SAM CLI."""
+    """Return the path of the emulator for this machine, which is part of the SAM CLI."""
     samcli = importlib.util.find_spec("samcli")
     if platform.system() != "Linux" or samcli is None or samcli.origin is None:
         raise FunctionError("--runtime rie needs Linux and the SAM CLI: use --runtime in-process")
@@ -199,7 +201,7 @@ def _emulator() -> Path:
 
 
 def _runtime(folder: Path) -> Path:
-    """Fill a folder with the managed runtime's packages; the artifact has the rest."""
+    """Link the managed runtime's packages into a folder; the artifact has the others."""
     awslambdaric = importlib.util.find_spec("awslambdaric")
     if awslambdaric is None or awslambdaric.origin is None:
         raise FunctionError("--runtime rie needs awslambdaric: run make setup")

@@ -1,8 +1,8 @@
 """The local pipeline over HTTP: one endpoint for any AWS client.
 
-Firehose's calls and those about the subscription filter go to the stand-ins, the rest to moto; what
-PutLogEvents puts into the subscribed log group goes on its way through the pipeline, and into files
-in the trail's bucket.
+The stand-ins answer calls to Firehose and calls about the subscription filter. moto answers all
+others. Events that PutLogEvents writes to the subscribed log group pass through the pipeline, and
+are also written to files in the trail's bucket.
 """
 
 import base64
@@ -39,7 +39,7 @@ _POLL_SECONDS = 0.1
 
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:(?P<port>\d+))?", re.IGNORECASE)
 
-# What PutLogEvents rejects is not delivered (CloudWatch Logs API reference).
+# PutLogEvents rejects older and newer events, so they are not delivered (API reference).
 _OLDEST_MS = 14 * 24 * 3600 * 1000
 _NEWEST_MS = 2 * 3600 * 1000
 
@@ -48,14 +48,14 @@ _StartResponse = Callable[..., Any]
 
 
 class ServiceError(UserError):
-    """The endpoint cannot be opened."""
+    """The endpoint cannot be opened, or its pipeline failed."""
 
 
 class Application:
     """The WSGI application around a pipeline.
 
-    It answers programs on this machine: what a page in a browser sends is refused with 403, and no
-    answer has CORS headers.
+    Only programs on this machine may use it. Requests from web pages are refused with 403, and no
+    response has CORS headers.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -68,7 +68,7 @@ class Application:
             _LOGS + "DeleteSubscriptionFilter": logs.delete_subscription_filter,
         }
         self._moto = DomainDispatcherApplication(create_backend_app)
-        # A stream takes records from any thread; a subscription filter does not.
+        # A stream accepts records from any thread; a subscription filter is not thread-safe.
         self._filtering = threading.Lock()
 
     def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
@@ -78,7 +78,7 @@ class Application:
             return [f"refused: {why}\n".encode()]
 
         def without_cors(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            # moto opens each answer to any page.
+            # moto's CORS headers would let any web page read the response.
             kept = [each for each in headers if not each[0].lower().startswith("access-control-")]
             return start_response(status, kept, *rest)
 
@@ -125,7 +125,7 @@ class Application:
                 return self._api.describe_delivery_stream(name)
             case (("PutRecord" | "PutRecordBatch" | "DescribeDeliveryStream"), _):
                 raise ApiError("SerializationException", "the request is malformed")
-        raise ApiError("UnknownOperationException", f"{operation} is not answered here")
+        raise ApiError("UnknownOperationException", f"{operation} is not supported here")
 
     def _subscription_filter(
         self,
@@ -161,7 +161,7 @@ class Application:
         return found
 
     def _cloudformation(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
-        """Answer for the one stack: moto's own answers need half an OpenAPI implementation."""
+        """Answer for the one stack. moto's own CloudFormation needs large OpenAPI packages."""
         stack = self._pipeline.stack
         form = parse_qs(_body(environ).decode("utf-8", "replace"))
         answers = {"DescribeStacks": described, "DescribeStackResources": _resources_described}
@@ -169,7 +169,7 @@ class Application:
         if answer is not None and form.get("StackName") == [stack.name]:
             start_response("200 OK", [("Content-Type", "text/xml")])
             return [answer(stack).encode()]
-        # XML has no way to write a control character.
+        # XML cannot represent control characters.
         why = f"Stack with id {shown.text(form.get('StackName', ['?'])[0])} does not exist"
         start_response("400 Error", [("Content-Type", "text/xml")])
         return [
@@ -197,7 +197,7 @@ class Application:
             statuses.append(status)
             return start_response(status, *arguments)
 
-        # moto keeps the events, and refuses what is no request.
+        # moto stores the events and rejects malformed requests.
         response = list(self._moto(environ, started))
         if (
             statuses[-1].startswith("200")
@@ -212,17 +212,18 @@ class Application:
 
 
 def _refusal(environ: _Environ) -> str | None:
-    """Return why a request is refused: a page in a browser may have sent it."""
+    """Return why a request is refused (a web page may have sent it), or None."""
     if "HTTP_ORIGIN" in environ:
         return "requests with the header Origin come from web pages"
-    # Images, scripts and links of a page send no Origin; `none` is an address that a user typed.
+    # A page's images, scripts and links send no Origin. `none`: the user typed the address.
     if environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
         return "requests with the header Sec-Fetch-Site come from web pages"
-    # Browsers of before 2023 do not send it, nor does a page to an address that is not trusted.
+    # Browsers from before 2023 do not send it, and no browser sends it to an untrusted address.
     user_agent = environ.get("HTTP_USER_AGENT", "")
     if user_agent.startswith("Mozilla/") and "HTTP_SEC_FETCH_SITE" not in environ:
-        return "this browser does not say whether a web page sent the request"
-    # A page's own name can be given this address (DNS rebinding); it is then no foreign page.
+        return "this browser does not show whether a web page sent the request"
+    # A page's host name can resolve to this address (DNS rebinding). The request is then not
+    # cross-site.
     port = environ["SERVER_PORT"]
     host = _LOOPBACK.fullmatch(environ.get("HTTP_HOST", ""))
     if host is None or host["port"] not in (None, port):
@@ -231,7 +232,7 @@ def _refusal(environ: _Environ) -> str | None:
 
 
 def _accepted(log_events: list[dict[str, Any]]) -> list[str]:
-    """Return the messages that CloudWatch Logs takes: of the last 14 days and the next 2 hours."""
+    """Return the messages that CloudWatch Logs accepts: the last 14 days and the next 2 hours."""
     now = time.time() * 1000
     return [
         log_event["message"]
@@ -293,7 +294,7 @@ def _error(error: ApiError) -> tuple[dict[str, Any], str]:
 def _body(environ: _Environ) -> bytes:
     length = environ.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():
-        raise ApiError("SerializationException", "the request has no length")
+        raise ApiError("SerializationException", "the request has no valid Content-Length")
     body: bytes = environ["wsgi.input"].read(int(length))
     return body
 
@@ -304,7 +305,7 @@ def _request(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict):
-        raise ApiError("SerializationException", "the request is no JSON object")
+        raise ApiError("SerializationException", "the request is not a JSON object")
     return request
 
 
@@ -312,26 +313,26 @@ def _decoded(data: Any) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise ApiError("SerializationException", "Data is no base64") from error
+        raise ApiError("SerializationException", "Data is not valid base64") from error
 
 
 class _Quiet(WSGIRequestHandler):
     def log(self, *_: object, **__: object) -> None:
-        """Say nothing: a line a request would bury what matters."""
+        """Log nothing: one line for each request would hide the important ones."""
 
 
 class Service:
     """An endpoint on the loopback interface; `serve` answers there until `close`.
 
-    port: 0 takes a free one.
-    Raises ServiceError where the port is taken.
+    port: 0 opens a free port.
+    Raises ServiceError if the port cannot be opened.
     """
 
     def __init__(self, port: int) -> None:
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            # Python adds the address to the system's words, in brackets.
+            # Python appends the address to the system's message, in parentheses.
             why = str(getattr(error, "strerror", None) or error).split(" (")[0]
             raise ServiceError(
                 f"port {port} cannot be opened ({why}): use --port PORT, or --port 0 for a free one"
@@ -339,7 +340,7 @@ class Service:
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server: BaseWSGIServer | None = None
         self._stopped = threading.Event()
-        self._broken: Exception | None = None
+        self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> "Service":
@@ -349,7 +350,7 @@ class Service:
         self.close()
 
     def serve(self, pipeline: Pipeline, *, in_real_time: bool) -> None:
-        """Answer for a pipeline in threads; `in_real_time` also does what is due in it."""
+        """Serve a pipeline in threads; with `in_real_time`, also poll its stream."""
         self._server = make_server(
             "127.0.0.1",
             0,
@@ -365,10 +366,10 @@ class Service:
             thread.start()
 
     def wait(self) -> None:
-        """Return when the process is interrupted; ServiceError where the pipeline broke."""
+        """Wait until the process is interrupted. Raises ServiceError if the pipeline fails."""
         self._stopped.wait()
-        if self._broken is not None:
-            raise ServiceError(f"the pipeline broke: {self._broken}") from self._broken
+        if self._failure is not None:
+            raise ServiceError(f"the pipeline failed: {self._failure}") from self._failure
 
     def close(self) -> None:
         """Stop answering and free the port."""
@@ -384,7 +385,7 @@ class Service:
         while not self._stopped.wait(_POLL_SECONDS):
             try:
                 pipeline.stream.poll()
-            # In a thread an exception would end the deliveries and nothing else.
+            # An uncaught exception in this thread would only stop the deliveries.
             except Exception as error:  # noqa: BLE001
-                self._broken = error
+                self._failure = error
                 self._stopped.set()

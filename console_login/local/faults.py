@@ -16,9 +16,9 @@ KINDS = {
     "s3": "an object cannot be written",
     "duplicate": "CloudWatch Logs delivers a record twice",
     "put-record-batch:throttle": "a call of the function to PutRecordBatch is throttled",
-    "put-record-batch:partial": "a record of such a call is refused",
-    "put-record-batch:outage": "such a call fails, by default always",
-    "put-record-batch:lie": "such a call is accepted and times out",
+    "put-record-batch:partial": "PutRecordBatch rejects a record of the function's call",
+    "put-record-batch:outage": "a call of the function to PutRecordBatch fails (default: always)",
+    "put-record-batch:lie": "PutRecordBatch accepts the function's call, but the call times out",
 }
 
 DEFAULT_SHARE = 0.2
@@ -29,14 +29,14 @@ class FaultError(UserError):
 
 
 class Faults:
-    """The faults, how often they occur, and when: always the same for the same seed.
+    """The faults to inject and their shares. The same seed always gives the same faults.
 
-    struck: how often each kind has occurred so far.
+    struck: number of faults so far, by kind.
     """
 
     def __init__(self, specifications: Iterable[str], seed: int) -> None:
         self._shares = dict(map(_parse, specifications))
-        self._randomness = random.Random(f"faults {seed}")  # noqa: S311 - no secret
+        self._randomness = random.Random(f"faults {seed}")  # noqa: S311 - not a secret
         self.struck: Counter[str] = Counter()
 
     def strikes(self, kind: str) -> bool:
@@ -60,7 +60,7 @@ def _parse(specification: str) -> tuple[str, float]:
 
 
 class FaultyFunction:
-    """The function, with the failures that Lambda can have."""
+    """The function, with injected failures of Lambda."""
 
     def __init__(self, function: Function, faults: Faults) -> None:
         self._function = function
@@ -68,16 +68,17 @@ class FaultyFunction:
 
     def invoke(self, event: dict[str, Any]) -> Any:
         if self._faults.strikes("lambda"):
-            raise FunctionFailure("Lambda.FunctionError", "The function raised (by request).")
+            raise FunctionFailure("Lambda.FunctionError", "The function failed (injected fault).")
         answer = self._function.invoke(event)
-        # The function has already done its work before the time-out.
+        # In this fault the function has already done its work when it times out.
         if self._faults.strikes("lambda-timeout"):
-            raise FunctionFailure("Lambda.FunctionTimedOut", "The function timed out (by request).")
+            message = "The function timed out (injected fault)."
+            raise FunctionFailure("Lambda.FunctionTimedOut", message)
         return answer
 
 
 class FaultyStorage:
-    """The bucket, which sometimes refuses a write."""
+    """The bucket, with injected failures of writes."""
 
     def __init__(self, storage: Storage, faults: Faults) -> None:
         self._storage = storage

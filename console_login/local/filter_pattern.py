@@ -2,9 +2,9 @@
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 
-What neither that page nor a measurement says is marked unconfirmed in
-tests/local/test_filter_pattern.py. A pattern that this reader does not know is refused, and never
-guessed: what AWS documents by its name, the rest with the position.
+Behaviour that neither that page nor a measurement confirms is marked unconfirmed in
+tests/local/test_filter_pattern.py. Unsupported patterns are refused, never guessed. For syntax that
+AWS documents, the error names the feature; for other syntax, the position.
 """
 
 import json
@@ -69,7 +69,7 @@ class FilterPatternError(UserError):
 
 
 class FilterPattern:
-    """A filter pattern, which selects log events for a subscription or metric filter."""
+    """A filter pattern, which selects log events for a subscription filter or metric filter."""
 
     def __init__(self, pattern: str) -> None:
         self._test = _compile(pattern)
@@ -91,17 +91,18 @@ def _no_json(constant: str) -> None:
 
 
 def _compile(pattern: str) -> _Test | None:
-    """Return the test of a pattern, None if it matches all. Raises FilterPatternError."""
+    """Return the test of a pattern, or None if it matches all. Raises FilterPatternError."""
     if pattern.strip() in ("", '" "'):
         return None
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         raise FilterPatternError(
-            f"filter pattern of {len(pattern)} characters: at most {MAX_PATTERN_CHARACTERS} allowed"
+            f"filter pattern has {len(pattern)} characters: at most {MAX_PATTERN_CHARACTERS} are"
+            " allowed"
         )
     if not pattern.lstrip().startswith("{"):
         is_columns = pattern.lstrip().startswith("[")
-        kind = "patterns of space-delimited log events" if is_columns else "text patterns"
-        raise FilterPatternError(f"filter pattern {pattern!r}: not supported here: {kind}")
+        kind = "patterns for space-delimited log events" if is_columns else "text patterns"
+        raise FilterPatternError(f"filter pattern {pattern!r}: {kind} are not supported here")
     try:
         tree = _parser.parse(pattern)
     except UnexpectedInput as error:
@@ -109,7 +110,7 @@ def _compile(pattern: str) -> _Test | None:
         position = "at its end" if at_end else f"at character {(error.pos_in_stream or 0) + 1}"
         raise FilterPatternError(
             f"filter pattern {pattern!r}: syntax error {position}"
-            " (JSON patterns with =, !=, <, >, NOT EXISTS, IS, && and || are)"
+            " (supported: JSON patterns with =, !=, <, >, NOT EXISTS, IS, && and ||)"
         ) from error
     try:
         test: _Test = _Tests().transform(tree)
@@ -147,9 +148,9 @@ class _Tests(Transformer[Token, _Test]):
         compare = _COMPARISONS[children[1]]
         literal = children[2]
         if literal.type == "REGEX":
-            raise ValueError(f"not supported here: the regular expression {literal}")
+            raise ValueError(f"the regular expression {literal} is not supported here")
         if literal.type == "QUOTED" and "\\" in literal:
-            raise ValueError(f"not supported here: the escape in {literal}")
+            raise ValueError(f"the escape in {literal} is not supported here")
         if _NUMBER.fullmatch(literal):
             number = int(literal) if _INTEGER.fullmatch(literal) else float(literal)
             return lambda document: _compare_number(select(document), compare, number)
@@ -163,11 +164,11 @@ class _Tests(Transformer[Token, _Test]):
 
 
 def _selector(token: Token) -> Callable[[Any], Any]:
-    """Return a reader of the value at a selector such as `$.a.['b.c'][0]`, or _ABSENT."""
+    """Return a function that reads the value at a selector such as `$.a.['b.c'][0]`, or _ABSENT."""
     steps: list[str | int] = []
     for quoted, name, index in _STEP.findall(token):
         if "*" in (name, index):
-            raise ValueError(f"not supported here: the wildcard in {token}")
+            raise ValueError(f"the wildcard in {token} is not supported here")
         steps.append(int(index) if index else name or quoted)
 
     def select(document: Any) -> Any:
@@ -208,7 +209,7 @@ def _compare_string(
 
 
 def _string_test(text: str) -> Callable[[Any], bool]:
-    """Return a test against a string whose first and last `*` are wildcards."""
+    """Return a test for equality with a string, in which a first and last `*` are wildcards."""
     if text == "*":
         return _is_value
     starts_open, ends_open = text.startswith("*"), text.endswith("*")

@@ -1,4 +1,4 @@
-"""Firehose's API in front of the stand-in: PutRecord, PutRecordBatch, DescribeDeliveryStream.
+"""The API of the Firehose stand-in: PutRecord, PutRecordBatch, DescribeDeliveryStream.
 
 https://docs.aws.amazon.com/firehose/latest/APIReference/
 """
@@ -90,9 +90,9 @@ class FirehoseApi:
 
 
 class FirehoseClient:
-    """A boto3 client's PutRecordBatch on the stand-in, for the function in this process.
+    """Stands in for the boto3 client of a function in this process; has only PutRecordBatch.
 
-    faults: of the kinds `put-record-batch:...`.
+    faults: the kinds `put-record-batch:...` are injected here.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -100,11 +100,12 @@ class FirehoseClient:
         self.api: FirehoseApi | None = None
 
     def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: N803
-        """Return boto3's result. Raises ClientError, or ReadTimeoutError on request."""
+        """Return boto3's result. Raises ClientError, or ReadTimeoutError as an injected fault."""
         if self.api is None:
-            raise _client_error(ApiError("ResourceNotFoundException", "There is no stream yet."))
+            error = ApiError("ResourceNotFoundException", "The stream does not exist yet.")
+            raise _client_error(error)
         if self._faults.strikes("put-record-batch:outage"):
-            raise _client_error(ApiError("InternalFailure", "Out of order (by request).", 500))
+            raise _client_error(ApiError("InternalFailure", "Outage (injected fault).", 500))
         if self._faults.strikes("put-record-batch:throttle"):
             raise _client_error(ApiError("ServiceUnavailableException", "Slow down.", 503))
         refused = {
@@ -118,7 +119,7 @@ class FirehoseClient:
         except ApiError as error:
             raise _client_error(error) from error
         if self._faults.strikes("put-record-batch:lie"):
-            raise ReadTimeoutError(endpoint_url="by request")
+            raise ReadTimeoutError(endpoint_url="injected fault")
         accepted = iter(answer.get("RequestResponses", ()))
         responses = [
             {"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}

@@ -9,7 +9,7 @@ from typing import Any
 from console_login.events.envelope import compact
 from console_login.stack.place import ACCOUNT_ID, REGION
 
-# Usual events of an account's trail, including other sign-in events, which must not pass.
+# Common events of a trail, including other sign-in events, which the filter must not select.
 _CALLS = (
     ("ec2.amazonaws.com", "DescribeInstances"),
     ("s3.amazonaws.com", "GetBucketAcl"),
@@ -33,9 +33,9 @@ _BROWSERS = (
 
 
 def events(count: int, sign_ins: float, randomness: random.Random, start: float) -> Iterator[str]:
-    """Yield `count` events, of which a share of about `sign_ins` are console sign-ins.
+    """Yield `count` events; a share of about `sign_ins` are console sign-ins.
 
-    start: of the first event, in seconds since the epoch; ten milliseconds lie between two.
+    start: time of the first event, in seconds since the epoch. Events are 10 ms apart.
     """
     for number in range(count):
         moment = datetime.fromtimestamp(start + number / 100, UTC)

@@ -1,6 +1,6 @@
-"""CloudWatch Logs' API in front of the pipeline: subscription filter and FilterLogEvents.
+"""The CloudWatch Logs API of the pipeline: its subscription filter, and FilterLogEvents.
 
-moto keeps log groups and events, but has every JSON pattern match and knows no stream of ours.
+moto stores log groups and events, but matches every JSON pattern and does not know the stream.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
 """
 
@@ -15,7 +15,7 @@ _INVALID = "InvalidParameterException"
 
 
 class LogsApi:
-    """API of the subscription filter of the pipeline's log group: read, change and delete."""
+    """Read, change and delete the subscription filter of the pipeline's log group."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -32,14 +32,14 @@ class LogsApi:
 
     def describe_subscription_filters(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeSubscriptionFilters."""
-        is_asked = self._filter and request.get("logGroupName") == self._filter["logGroupName"]
-        return {"subscriptionFilters": [self._filter] if is_asked else []}
+        matches = self._filter and request.get("logGroupName") == self._filter["logGroupName"]
+        return {"subscriptionFilters": [self._filter] if matches else []}
 
     def put_subscription_filter(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer PutSubscriptionFilter: from now on the pipeline selects by this pattern."""
+        """Answer PutSubscriptionFilter: the pipeline selects by this pattern from now on."""
         stream_arn = self._pipeline.stream.configuration.arn
         if request.get("logGroupName") != self._pipeline.stack.outputs["LogGroupName"]:
-            raise ApiError("ResourceNotFoundException", "The log group is not the pipeline's.")
+            raise ApiError("ResourceNotFoundException", "The log group does not exist here.")
         if request.get("destinationArn") != stream_arn:
             raise ApiError(_INVALID, "Could not deliver a test message to the destination.")
         if self._filter and request.get("filterName") != self._filter["filterName"]:
@@ -59,9 +59,9 @@ class LogsApi:
         return {}
 
     def delete_subscription_filter(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteSubscriptionFilter: from now on the pipeline selects nothing."""
-        asked = {key: request.get(key) for key in ("logGroupName", "filterName")}
-        if self._filter is None or not asked.items() <= self._filter.items():
+        """Answer DeleteSubscriptionFilter: the pipeline selects nothing from now on."""
+        named = {key: request.get(key) for key in ("logGroupName", "filterName")}
+        if self._filter is None or not named.items() <= self._filter.items():
             raise ApiError("ResourceNotFoundException", "The filter does not exist.")
         self._filter = None
         self._pipeline.subscribe(None)
@@ -69,7 +69,7 @@ class LogsApi:
 
     @staticmethod
     def filtered(request: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-        """Return moto's answer to FilterLogEvents without what the pattern does not match."""
+        """Return moto's answer to FilterLogEvents, limited to the events that match."""
         try:
             pattern = FilterPattern(str(request.get("filterPattern") or ""))
         except FilterPatternError as error:

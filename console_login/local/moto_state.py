@@ -1,7 +1,7 @@
-"""A stack's state on AWS: keys, log groups and buckets, created in moto through its APIs.
+"""A stack's resources on AWS: keys, log groups, buckets and others, created in moto by API calls.
 
-moto enforces no permission and takes a bucket policy's Deny without its condition, so policies of
-buckets are not put.
+moto enforces no permissions, except that it applies a Deny of a bucket policy without its
+condition. Therefore bucket policies are not created.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _ISOLATION = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.d
 
 _TRAIL_BUCKET = "management-events-bucket"
 
-# An empty zip file: only the end of the central directory.
+# An empty zip file: only the end-of-central-directory record.
 _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 
 _FRESHNESS = "DeliveryToS3.DataFreshness"
@@ -50,9 +50,9 @@ class State:
         self._key_arn = encryption["KMSEncryptionConfig"]["AWSKMSKeyARN"]
 
     def put(self, key: str, body: bytes) -> None:
-        """Write an object as Firehose does, with the key that the stream names.
+        """Write an object as Firehose does, encrypted with the KMS key of the stream.
 
-        Raises StorageFailure where the bucket does not take it.
+        Raises StorageFailure if the bucket rejects the write.
         """
         try:
             self._s3.put_object(
@@ -78,8 +78,8 @@ class State:
 
 @contextlib.contextmanager
 def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[State]:
-    """Start moto with the stack of a template in it; TemplateError for a wrong parameter."""
-    # Refuse wrong parameters before anything starts.
+    """Start moto with a template's stack in it. Raises TemplateError for a wrong parameter."""
+    # Refuse invalid parameters before anything starts.
     template.resolve(document, parameters)
     with _isolated(), mock_aws():
         key_id = client("kms").create_key()["KeyMetadata"]["KeyId"]
@@ -89,7 +89,7 @@ def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Itera
 
 
 def show_age(stack: Stack, age: float | None) -> None:
-    """Set an age as the only value of Firehose's DataFreshness; None: no value."""
+    """Make `age` the only data point of Firehose's DataFreshness; None: no data point."""
     metrics = cloudwatch_backends[ACCOUNT_ID][stack.region]
     metrics.metric_data = [each for each in metrics.metric_data if each.name != _FRESHNESS]
     if age is not None:
@@ -104,7 +104,8 @@ def show_age(stack: Stack, age: float | None) -> None:
 def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
     """Write the log group's events to the trail's bucket too, as CloudTrail does.
 
-    A file for each account and Region; what is no JSON object is no event of CloudTrail's.
+    Each account and Region has its own file. A message that is not a JSON object is not a
+    CloudTrail event, and is skipped.
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-examples.html
     """
     files: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -128,7 +129,7 @@ def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
 
 
 def client(service: Any, region: str = REGION) -> Any:
-    """Return a client of moto."""
+    """Return a boto3 client, which calls moto."""
     return boto3.client(service, region_name=region)
 
 
@@ -142,9 +143,10 @@ def _isolated() -> Iterator[None]:
 
 
 def create(stack: Stack) -> None:
-    """Create CloudFormation's resources through the APIs: keys, roles, log groups, bucket, topic.
+    """Create the stack's resources by API calls: keys, roles, log groups, bucket, topic and others.
 
-    The log group of the trail, the trail, a bucket and a topic that are given are made too, bare.
+    The resources that the stack expects to exist (the trail, its log group, an existing bucket or
+    topic) are created too, with default settings.
     """
     for role in stack.of_type("AWS::IAM::Role").values():
         _create_role(role.physical_id, role.properties)
@@ -204,7 +206,7 @@ def _create_role(name: str, properties: dict[str, Any]) -> None:
 
 
 def _create_function(properties: dict[str, Any]) -> None:
-    """Create a function's configuration: it runs in the pipeline, not in moto."""
+    """Create only a function's configuration: the code runs in the pipeline, not in moto."""
     names = ("FunctionName", "Runtime", "Role", "Handler", "Environment", "MemorySize", "Timeout")
     configuration = {name: properties[name] for name in names}
     code = {"ZipFile": _EMPTY_ZIP}
@@ -269,7 +271,7 @@ def _create_bucket(name: str, properties: dict[str, Any]) -> None:
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return CloudFormation's lifecycle rule in the API's spelling."""
+    """Convert a lifecycle rule from CloudFormation's form to that of the S3 API."""
     prefix = rule.get("Prefix", "")
     api = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": prefix}}
     for key in ("AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration"):
@@ -283,7 +285,7 @@ def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def call(service: str, operation: str, **arguments: Any) -> Any:
-    """Call an API with CloudFormation's values, whose numbers are strings."""
+    """Call an API with values from a template, in which numbers are strings."""
     api = client(service)
     method = api.meta.method_to_api_mapping[operation]
     shape = api.meta.service_model.operation_model(method).input_shape

@@ -25,7 +25,7 @@ SECONDS_PER_EVENT = 0.01
 
 
 class StoredObject(NamedTuple):
-    """An object in the bucket; `key_arn` encrypts it."""
+    """An object in the bucket; `key_arn` is the KMS key that encrypts it."""
 
     key: str
     size: int
@@ -36,7 +36,7 @@ class StoredObject(NamedTuple):
 class Pipeline:
     """Log group, subscription filter, stream, function and bucket of a resolved template.
 
-    client: through which a function in this process puts records back into the stream.
+    client: a function in this process puts records back into the stream through it.
     """
 
     def __init__(
@@ -82,21 +82,21 @@ class Pipeline:
         self._put([self.subscription.start(clock.now())])
 
     def subscribe(self, pattern: FilterPattern | None) -> None:
-        """Select by another pattern from now on, or nothing; send waiting events first."""
+        """Send the waiting events, then use another pattern; None selects nothing."""
         self.flush()
         self.subscription.pattern = pattern
         if pattern is not None:
             self._put([self.subscription.start(self._clock.now())])
 
     def offer(self, message: str) -> None:
-        """Put a log event into the log group."""
+        """Write a log event to the log group."""
         picked = self.subscription.picked
         self._put(self.subscription.offer(message, self._clock.now()))
         if self.subscription.picked > picked:
             self._ledger.expect(message)
 
     def flush(self) -> None:
-        """Send the events that wait in the subscription."""
+        """Send the events that are waiting in the subscription."""
         self._put(self.subscription.flush())
 
     def poll(self) -> None:
@@ -107,12 +107,12 @@ class Pipeline:
         self.stream.poll()
 
     def next_deadline(self) -> float | None:
-        """Return when something is due next, None when nothing is left to do."""
+        """Return when the next work is due, or None if no work is left."""
         deadlines = (self.subscription.deadline(), self.stream.next_deadline())
         return min((moment for moment in deadlines if moment is not None), default=None)
 
     def account(self) -> Account:
-        """Return the account of every event, from the objects in the bucket."""
+        """Account for every event, from the objects in the bucket."""
         stream = self.stream
         return self._ledger.settle(
             self.subscription.seen,
@@ -130,8 +130,8 @@ class Pipeline:
                 found.append(StoredObject(key, size, key_arn, is_error))
         return found
 
-    def stations(self) -> dict[str, int]:
-        """Return how many items passed each stage so far."""
+    def stages(self) -> dict[str, int]:
+        """Return how many items have passed each stage so far."""
         counts = self.stream.counts
         return {
             "events in": self.subscription.seen,
@@ -160,11 +160,11 @@ class Pipeline:
 
 
 class _ExplainedFunction:
-    """The function; it tells the ledger which events a fault may deliver once more.
+    """The function; reports to the ledger which events may be delivered again because of a fault.
 
     These are the events of an invocation that put records back and then failed, or in which a call
-    of PutRecordBatch failed: the call may have been accepted, or a record failed of which a part
-    was already put back.
+    of PutRecordBatch failed. The call may have been accepted, or parts of a failed record may
+    already have been put back.
 
     records_in: returns how many records the stream has accepted so far.
     """
@@ -198,7 +198,7 @@ class _ExplainedFunction:
 def run(
     pipeline: Pipeline, clock: SimulatedClock, messages: Iterable[str], watch: Callable[[], None]
 ) -> None:
-    """Put log events in and advance the clock until all is delivered; call `watch` often."""
+    """Send log events and advance the clock until all are delivered; call `watch` often."""
     for message in messages:
         pipeline.offer(message)
         clock.advance(SECONDS_PER_EVENT)
@@ -211,7 +211,7 @@ def run(
 
 
 def in_process(stack: Stack, log: IO[str], client: FirehoseClient | None = None) -> InProcess:
-    """Return the function with the template's environment and time, in this process."""
+    """Return the function in this process, with the template's environment and timeout."""
     function = stack.resources["TransformFunction"].properties
     variables = function["Environment"]["Variables"]
     return InProcess(variables, log, client, timeout_seconds=function["Timeout"])
@@ -220,10 +220,10 @@ def in_process(stack: Stack, log: IO[str], client: FirehoseClient | None = None)
 def under_emulator(
     stack: Stack, endpoint_url: str, artifact: Path | None = None, log: Path | None = None
 ) -> RuntimeEmulator:
-    """Return the built function with the template's environment and time, in the emulator.
+    """Return the built function in the emulator, with the template's environment and timeout.
 
-    endpoint_url: the service through which the function puts records back.
-    artifact: the output folder of `sam build`; by default this checkout's.
+    endpoint_url: the endpoint through which the function puts records back.
+    artifact: the function's folder in the output of `sam build`; by default this checkout's.
     Raises FunctionError if it has not been built or cannot run here.
     """
     if artifact is None:
@@ -242,4 +242,4 @@ def under_emulator(
 
 
 def _randomness(purpose: str, seed: int) -> random.Random:
-    return random.Random(f"{purpose} {seed}")  # noqa: S311 - names of objects, no secret
+    return random.Random(f"{purpose} {seed}")  # noqa: S311 - not for secrets

@@ -66,7 +66,7 @@ class Options:
 def run(options: Options) -> bool:
     """Run the pipeline, print the result, and return whether every event is accounted for."""
     if not options.files and not options.generate:
-        raise OptionError("nothing to do: give FILES, or --generate N")
+        raise OptionError("nothing to do: pass FILES or --generate N")
     _check(options)
     clock = SimulatedClock(_start(options))
     files = Sources(options.files)
@@ -99,9 +99,9 @@ def serve(options: Options, port: int) -> None:
             _print_endpoint(pipeline, service.endpoint_url)
             service.wait()
         except KeyboardInterrupt:
-            # The reader at the other end of a pipe was interrupted too.
+            # If the output is a pipe, its reader was interrupted too.
             with contextlib.suppress(OSError):
-                shown.say(["", *_stations_lines(pipeline)])
+                shown.say(["", *_stages_lines(pipeline)])
             raise
 
 
@@ -140,7 +140,7 @@ def _log(path: Path | None) -> IO[str]:
 
 def _check(options: Options) -> None:
     if not 0 <= options.sign_ins <= 1:
-        raise OptionError(f"--sign-ins {options.sign_ins}: a share must be from 0 to 1")
+        raise OptionError(f"--sign-ins {options.sign_ins}: the share must be from 0 to 1")
     if options.log is not None:
         log = _resolved(options.log, "--log")
         if any(log.is_relative_to(_resolved(path, "FILES")) for path in options.files):
@@ -164,26 +164,27 @@ def _start(options: Options) -> float:
 
 
 def _messages(options: Options, files: Sources, start: float) -> Iterator[str]:
-    """Yield half of the generated events, those of the files, and the other half."""
-    randomness = random.Random(f"events {options.seed}")  # noqa: S311 - made up, no secret
-    made_up = generate.events(options.generate, options.sign_ins, randomness, start)
-    yield from itertools.islice(made_up, options.generate // 2)
+    """Yield half of the generated events, then the events of the files, then the other half."""
+    randomness = random.Random(f"events {options.seed}")  # noqa: S311 - not for secrets
+    generated = generate.events(options.generate, options.sign_ins, randomness, start)
+    yield from itertools.islice(generated, options.generate // 2)
     yield from files
-    yield from made_up
+    yield from generated
 
 
-# What the user sees -----------------------------------------------------------------------------
+# Output ------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _watched(pipeline: Pipeline, options: Options, files: Sources) -> Iterator[Any]:
-    """Yield a function to call often; on a terminal it shows progress and a bar."""
+    """Yield a function to call often; on a terminal it shows the counts and a progress bar."""
     console = Console(stderr=True)
     if not console.is_terminal or options.as_json:
         yield lambda: None
         return
-    # In bytes, because the number of events in files is unknown before they are read.
-    total = None if options.files and not files.size else files.size + _made_up(options.generate)
+    # The bar counts bytes, because the number of events in files is unknown before they are read.
+    generated = _generated_bytes(options.generate)
+    total = None if options.files and not files.size else files.size + generated
     progress = Progress(BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console)
     task = progress.add_task("bytes", total=total)
     shown = 0.0
@@ -193,24 +194,24 @@ def _watched(pipeline: Pipeline, options: Options, files: Sources) -> Iterator[A
             nonlocal shown
             if time.monotonic() - shown >= _REFRESH_SECONDS:
                 shown = time.monotonic()
-                made_up = _made_up(pipeline.subscription.seen - files.count)
-                progress.update(task, completed=files.position + made_up)
-                live.update(Group(_stations(pipeline), progress), refresh=True)
+                generated = _generated_bytes(pipeline.subscription.seen - files.count)
+                progress.update(task, completed=files.position + generated)
+                live.update(Group(_stages(pipeline), progress), refresh=True)
 
         yield watch
 
 
-def _made_up(events: int) -> int:
-    """Return the approximate bytes of generated events, for the bar."""
+def _generated_bytes(events: int) -> int:
+    """Return the approximate size of generated events, for the progress bar."""
     return events * 900
 
 
-def _stations(pipeline: Pipeline) -> Table:
+def _stages(pipeline: Pipeline) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("stage")
     table.add_column("count", justify="right")
-    for station, count in pipeline.stations().items():
-        table.add_row(station, f"{count:,}")
+    for stage, count in pipeline.stages().items():
+        table.add_row(stage, f"{count:,}")
     for code, count in sorted(pipeline.stream.counts.failed_by_code.items()):
         table.add_row(shown.text(f"  {code}"), f"{count:,}")
     return table
@@ -219,7 +220,7 @@ def _stations(pipeline: Pipeline) -> Table:
 def _print(pipeline: Pipeline, account: Account) -> None:
     objects = pipeline.objects()
     bucket = pipeline.stream.configuration.bucket
-    lines = [*_stations_lines(pipeline), "", f"{counted(len(objects), 'object')} in s3://{bucket}/"]
+    lines = [*_stages_lines(pipeline), "", f"{counted(len(objects), 'object')} in s3://{bucket}/"]
     for each in objects[:MAX_SHOWN]:
         key_id = each.key_arn.rsplit("/", 1)[1]
         lines.append(f"  {each.key}  {counted(each.size, 'byte')}  key {key_id}")
@@ -227,14 +228,14 @@ def _print(pipeline: Pipeline, account: Account) -> None:
         lines.append(f"  and {len(objects) - MAX_SHOWN:,} more")
     shown.say(lines)
     shown.say_raw(_first_lines(pipeline))
-    shown.say(["", *_words(account)])
+    shown.say(["", *_summary(account)])
 
 
-def _stations_lines(pipeline: Pipeline) -> list[str]:
-    """Return the table in lines, because rich hides a broken pipe when it prints."""
+def _stages_lines(pipeline: Pipeline) -> list[str]:
+    """Return the table as lines. If rich printed the table, it would hide a broken pipe."""
     text = io.StringIO()
     console = Console(file=text, force_terminal=False, markup=False, highlight=False)
-    console.print(_stations(pipeline))
+    console.print(_stages(pipeline))
     return text.getvalue().splitlines()
 
 
@@ -245,14 +246,14 @@ def _first_lines(pipeline: Pipeline) -> Iterator[str]:
     return itertools.islice(lines, MAX_SHOWN)
 
 
-def _words(account: Account) -> list[str]:
+def _summary(account: Account) -> list[str]:
     text = (
         f"{counted(account.events, 'event')}: {account.delivered:,} delivered,"
         f" {account.not_selected:,} not selected,"
         f" {account.in_error_prefix:,} in the error prefix"
     )
     if account.duplicates:
-        text += f"; {counted(account.duplicates, 'duplicate')} besides"
+        text += f"; also {counted(account.duplicates, 'duplicate')}"
     if account.is_balanced:
         return [text + "; nothing lost"]
     lines = [text]
@@ -262,13 +263,13 @@ def _words(account: Account) -> list[str]:
         lines.append(f"UNEXPECTED {account.unexpected:,}: {', '.join(account.unexpected_ids)}")
     if account.unexplained:
         ids = ", ".join(account.unexplained_ids)
-        lines.append(f"MORE OFTEN THAN FAULTS EXPLAIN {account.unexplained:,}: {ids}")
+        lines.append(f"UNEXPLAINED DUPLICATES {account.unexplained:,}: {ids}")
     return lines
 
 
 def _print_json(pipeline: Pipeline, account: Account) -> None:
     document = {
-        "stations": pipeline.stations(),
+        "stations": pipeline.stages(),
         "failed_by_code": dict(pipeline.stream.counts.failed_by_code),
         "objects": [each._asdict() for each in pipeline.objects()],
         "account": dataclasses.asdict(account) | {"is_balanced": account.is_balanced},
@@ -281,7 +282,7 @@ def _print_endpoint(pipeline: Pipeline, url: str) -> None:
     listing = ["aws", "--endpoint-url", url, "s3", "ls", "--recursive", f"s3://{stream.bucket}/"]
     shown.say(
         [
-            f"serving at {url} until Ctrl-C; any credentials work, Region {stack.region}",
+            f"serving at {url} until Ctrl-C (any credentials, Region {stack.region})",
             f"  stream     {stream.name}",
             f"  log group  {stack.outputs['LogGroupName']}",
             f"  objects    {shown.command(listing)}",
@@ -295,7 +296,7 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
             path = folder / key
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise OptionError(
-                    f"--out {folder}: {key} would be outside it: change the parameter Prefix"
+                    f"--out {folder}: {key} is outside this folder: change the parameter Prefix"
                 )
             private.folder(path.parent)
             with private.file(path) as file:

@@ -1,7 +1,7 @@
 """A stand-in for Data Firehose: buffers, the Lambda processor, delivery to S3, error objects.
 
-What is known of the service is in tests/local/test_stream.py, fact by fact; what is not is
-marked UNCONFIRMED there.
+tests/local/test_stream.py lists the known facts about the service, one by one. Behaviour that is
+not known is marked UNCONFIRMED there.
 """
 
 import base64
@@ -35,10 +35,10 @@ _RETRY_S3_FOR_SECONDS = 24 * 60 * 60
 _FIRST_S3_RETRY_SECONDS = 5.0
 _LAST_S3_RETRY_SECONDS = 600.0
 
-# Of what surrounds the data in an invocation's event.
+# Bytes around the data of a record in an invocation's event.
 _RECORD_OVERHEAD_BYTES = 160
 
-# Firehose's own words, as captured by others:
+# Firehose's own messages, as captured by others:
 # https://github.com/floci-io/floci/pull/3393
 _MISSING = (
     "One or more record Ids were not returned. Ensure that the Lambda function returns all received"
@@ -56,11 +56,11 @@ _NO_DATA = (
 
 
 class StreamError(UserError):
-    """A record that PutRecord refuses; the message has the reason."""
+    """A record that PutRecord rejects; the message gives the reason."""
 
 
 class StorageFailure(Exception):  # noqa: N818
-    """An object that could not be written now. Firehose retries for a day."""
+    """An object could not be written. Firehose retries for a day."""
 
 
 class Function(Protocol):
@@ -87,7 +87,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Configuration:
-    """A stream's configuration, as the template gives it."""
+    """A stream's configuration, from the template."""
 
     name: str
     arn: str
@@ -108,7 +108,7 @@ class Configuration:
 
     @classmethod
     def from_stack(cls, stack: Stack) -> "Configuration":
-        """Read the one stream of a resolved template."""
+        """Read the configuration of the only stream of a resolved template."""
         stream = stack.only("AWS::KinesisFirehose::DeliveryStream")
         s3 = stream.properties["ExtendedS3DestinationConfiguration"]
         (processor,) = s3["ProcessingConfiguration"]["Processors"]
@@ -139,7 +139,7 @@ class Configuration:
 
 @dataclass
 class Counts:
-    """The counts of a stream so far."""
+    """What a stream has counted so far."""
 
     records_in: int = 0
     invocations: int = 0
@@ -153,7 +153,7 @@ class Counts:
 
 
 class _Buffer[Item]:
-    """Collects items until there are enough bytes or the first of them has waited long enough."""
+    """Collects items until they have `max_bytes`, or the first has waited for `max_seconds`."""
 
     def __init__(self, max_bytes: int, max_seconds: float, size: Callable[[Item], int]) -> None:
         self._max_bytes = max_bytes
@@ -167,7 +167,7 @@ class _Buffer[Item]:
         self._bytes += self._size(item)
 
     def deadline(self) -> float | None:
-        """Return when the buffer is due at the latest, None while it is empty."""
+        """Return the latest time at which the buffer is due, or None if it is empty."""
         return self._items[0][1] + self._max_seconds if self._items else None
 
     def is_due(self, now: float) -> bool:
@@ -178,26 +178,26 @@ class _Buffer[Item]:
         return [item for item, _ in list(self._items)]
 
     def take(self) -> list[Item]:
-        """Return the first items, up to the one that fills the buffer."""
+        """Remove and return the first items, up to the one that reaches `max_bytes`."""
         taken: list[Item] = []
-        room = self._max_bytes
-        while self._items and room > 0:
+        remaining = self._max_bytes
+        while self._items and remaining > 0:
             item, _ = self._items.popleft()
             self._bytes -= self._size(item)
-            room -= self._size(item)
+            remaining -= self._size(item)
             taken.append(item)
         return taken
 
 
 class _Output(NamedTuple):
-    """Bytes to write into an object, and their record's arrival."""
+    """Bytes to write into an object, and the arrival time of their record."""
 
     data: bytes
     arrival: float
 
 
 class _Object(NamedTuple):
-    """An object to write; ordered by the time of the next attempt."""
+    """An object to write. Objects are ordered by the time of their next attempt."""
 
     next_try: float
     number: int
@@ -212,9 +212,9 @@ class _Object(NamedTuple):
 class DeliveryStream:
     """A Direct PUT stream with one Lambda processor and an S3 destination.
 
-    Nothing happens by itself: `poll` does what is due, `next_deadline` tells when to call it.
+    It does nothing by itself: `poll` does the work that is due, `next_deadline` is when to call it.
 
-    keys, error_keys: of the objects written so far.
+    keys, error_keys: keys of the objects written so far.
     """
 
     def __init__(
@@ -249,10 +249,11 @@ class DeliveryStream:
     def check(self, data: bytes) -> None:
         """Raise StreamError for a record that is too large."""
         if len(data) > MAX_RECORD_BYTES:
-            raise StreamError(f"a record of {len(data)} bytes: at most {MAX_RECORD_BYTES} allowed")
+            limit = f"at most {MAX_RECORD_BYTES} are allowed"
+            raise StreamError(f"the record has {len(data)} bytes: {limit}")
 
     def put(self, data: bytes) -> str:
-        """Accept a record from any thread and return its id. StreamError if it is too large."""
+        """Accept a record from any thread and return its id. Raises StreamError if too large."""
         self.check(data)
         with self._taking:
             now = self._clock.now()
@@ -276,14 +277,14 @@ class DeliveryStream:
             self._write(heapq.heappop(self._unwritten))
 
     def next_deadline(self) -> float | None:
-        """Return when something is due next, None when nothing is left to do."""
+        """Return when the next work is due, or None if no work is left."""
         deadlines = [buffer.deadline() for buffer in (self._records, self._data, self._errors)]
         if self._unwritten:
             deadlines.append(self._unwritten[0].next_try)
         return min((moment for moment in deadlines if moment is not None), default=None)
 
     def oldest_age(self) -> float | None:
-        """Return the age of the oldest record that is not written yet, None without one."""
+        """Return the age of the oldest unwritten record in seconds, or None if there is none."""
         arrivals = [each.arrival for each in self._records.items()]
         arrivals += [each.arrival for each in (*self._data.items(), *self._errors.items())]
         arrivals += [each.arrival for each in list(self._unwritten)]
@@ -422,10 +423,10 @@ class _Answer(NamedTuple):
 
 
 def _answers(response: Any) -> dict[str, list[_Answer]]:
-    """Return the results by record id. FunctionFailure if Firehose could not read them."""
+    """Return the results by record id. Raises FunctionFailure if Firehose could not read them."""
     records = response.get("records") if isinstance(response, dict) else None
     if not isinstance(records, list):
-        # As measured on AWS: each record's id is missing, and there is no second try.
+        # As measured on AWS: Firehose treats every record's id as missing and does not retry.
         return {}
     found: dict[str, list[_Answer]] = {}
     for record in records:
@@ -440,11 +441,11 @@ def _answers(response: Any) -> dict[str, list[_Answer]]:
             try:
                 data = base64.b64decode(data, validate=True)
             except (binascii.Error, TypeError, ValueError) as error:
-                message = "The answer is not usable: a record's data is no base64."
+                message = "The response is not valid: a record's data is not base64."
                 raise FunctionFailure("Lambda.FunctionError", message) from error
         found.setdefault(record_id, []).append(_Answer(result, data))
     return found
 
 
 def _unreadable(why: str) -> FunctionFailure:
-    return FunctionFailure("Lambda.JsonProcessingException", f"The answer is not usable: {why}.")
+    return FunctionFailure("Lambda.JsonProcessingException", f"The response is not valid: {why}.")

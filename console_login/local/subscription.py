@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from console_login.events.envelope import Origin, compress, control_message, data_message
 from console_login.local.filter_pattern import FilterPattern
 
-# CloudWatch Logs sends events that arrive together in one record. Here their number is random, and
-# no event waits longer than this.
+# CloudWatch Logs packs events that arrive together into one record. Here the number of events is
+# random, and no event waits longer than MAX_WAIT_SECONDS.
 MAX_EVENTS_PER_ENVELOPE = 50
 MAX_WAIT_SECONDS = 5.0
 
-# A batch of PutLogEvents is 1 MiB at most, and so a record stays far below Firehose's 1,000 KiB.
+# A batch of PutLogEvents has at most 1 MiB, so a gzip record stays far below Firehose's 1,000 KiB.
 MAX_ENVELOPE_BYTES = 1024 * 1024
 
 
 class Subscription:
     """Selects and packs the log events of one log group.
 
-    pattern: None while there is no filter.
-    seen, picked: log events so far.
+    pattern: the filter pattern; None if there is no filter.
+    seen, picked: numbers of log events offered and selected so far.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Subscription:
             yield from self.flush()
 
     def deadline(self) -> float | None:
-        """Return when the waiting events must be sent, or None."""
+        """Return when the waiting events must be sent, or None if no event is waiting."""
         return self._waiting_since + MAX_WAIT_SECONDS if self._waiting else None
 
     def flush(self) -> Iterator[bytes]:
-        """Yield a record with the waiting events, if there are any."""
+        """Yield a record with the waiting events, if any."""
         if self._waiting:
             first = self.picked - len(self._waiting)
             document = data_message(self.origin, self._waiting, first)

@@ -1,1 +1,1 @@
-"""What the templates make: resolved, their names, limits and policies."""
+"""The templates: their resolved resources, names, limits and policies."""

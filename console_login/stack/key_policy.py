@@ -1,4 +1,4 @@
-"""The permissions that an existing key's policy must give before a stack uses the key."""
+"""The permissions that an existing key's policy must grant before a stack uses the key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from console_login.stack import template
 from console_login.stack.template import TemplateError
 
-# CloudFormation names a role STACK-LogicalId-RANDOM and cuts the stack's name where that is more
-# than IAM's 64 characters: so much of it stays in any case.
+# CloudFormation names a role STACK-LogicalId-RANDOM. If the name exceeds IAM's 64 characters,
+# CloudFormation truncates the stack's name, but always keeps at least _STACK_NAME_KEPT characters.
 _MAX_ROLE_NAME = 64
 _RANDOM_CHARACTERS = 13
 _STACK_NAME_KEPT = 20
@@ -23,9 +23,9 @@ def key_policy(
 ) -> dict[str, Any]:
     """Return a policy with the statements that the stack needs in the policy of its key.
 
-    The first statements are for AWS services: the same as in the key that the template creates.
-    Then follows one for each service through which the stack's roles use the key, for a key whose
-    policy does not delegate to IAM, or in another account. Raises TemplateError.
+    The first statements are for AWS services, as in the key that the template creates. The others,
+    one for each service through which the stack's roles use the key, are needed if the key's policy
+    does not delegate to IAM, or if the key is in another account. Raises TemplateError.
     """
     place: dict[str, Any] = {"stack_name": stack_name, "region": region, "account_id": account_id}
     given = template.resolve(document, parameters, **place)
@@ -34,7 +34,7 @@ def key_policy(
         raise TemplateError(
             f"{key_arn} is not in {region}: key and stack must be in the same Region"
         )
-    # Resolved as if the stack created the key, because only then the statements exist.
+    # Resolve as if the stack created the key, because the statements exist only in that case.
     own = template.resolve(document, {**parameters, "ExistingKeyArn": ""}, **place)
     key = own.only("AWS::KMS::Key")
     statements = key.properties["KeyPolicy"]["Statement"]
@@ -43,7 +43,8 @@ def key_policy(
 
 
 def _to_roles(stack: template.Stack, key_statements: list[Any]) -> list[dict[str, Any]]:
-    # The roles do not exist yet and cannot be principals. The account can, limited to their names.
+    # The roles do not exist yet, so they cannot be principals. The account is the principal, and a
+    # condition limits it to the names of the roles.
     (account,) = (each["Principal"] for each in key_statements if "AWS" in each["Principal"])
     arn = account["AWS"].removesuffix("root")
     actions: dict[str, set[str]] = {}
@@ -80,7 +81,7 @@ def _role_name_pattern(stack_name: str, logical_id: str) -> str:
 
 
 def future_names(document: Mapping[str, Any], stack_name: str) -> dict[str, str]:
-    """Return names like those that CloudFormation will give a stack's roles, by logical id."""
+    """Return examples of the names that CloudFormation will give a stack's roles, by logical id."""
     random = "X" * _RANDOM_CHARACTERS
     return {
         each: f"{stack_name[: _MAX_ROLE_NAME - len(f'-{each}-{random}')]}-{each}-{random}"

@@ -1,4 +1,4 @@
-"""Default names: AWS's documentation account and the tutorial's Region."""
+"""Defaults: a stack name, the tutorial's Region, and the account id of AWS's documentation."""
 
 STACK_NAME = "console-login-firehose"
 REGION = "ap-northeast-1"

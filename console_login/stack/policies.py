@@ -1,8 +1,8 @@
 """Evaluate policy documents for requests, as IAM, KMS and S3 do.
 
 If something cannot be evaluated (an operator, a policy variable, a condition key without a known
-value), the verdict is UNKNOWN, never ALLOWED. Service control policies, resource control policies,
-session policies and grants are not read.
+value), the result is UNKNOWN, never ALLOWED. Service control policies, resource control policies,
+session policies and grants are not evaluated.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
-# Whether something matches; None if that is not known.
+# Whether something matches; None if unknown.
 Maybe = bool | None
 
 
@@ -29,9 +29,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A verdict, and the reason if it is not ALLOWED.
+    """The result of an evaluation, and the reason if it is not ALLOWED.
 
-    denials: the policy's and the statement's name of each Deny that applied.
+    denials: the names of the policy and the statement, for each Deny that applied.
     """
 
     verdict: Verdict
@@ -49,9 +49,9 @@ class Request:
     """One request to AWS.
 
     who: a service (`logs.amazonaws.com`) or the ARN of a role or user.
-    account: that of the resource.
-    context: the values of condition keys that are known, besides those that follow from the rest;
-        an empty list: known to be absent.
+    account: the account of the resource.
+    context: known values of condition keys, in addition to those that the other fields determine.
+        An empty list means that the key is known to be absent.
     """
 
     who: str
@@ -71,7 +71,7 @@ class Request:
 
     @functools.cached_property
     def known(self) -> dict[str, list[str]]:
-        """The values of all condition keys that are known, by name in small letters."""
+        """The values of all known condition keys, by name in lower case."""
         values: dict[str, Any] = {
             "aws:SecureTransport": "true",
             "aws:PrincipalIsAWSService": str(self.is_of_service).lower(),
@@ -92,7 +92,7 @@ class Request:
         return {key.lower(): as_list(value) for key, value in values.items()}
 
     def values_of(self, key: str) -> list[str] | None:
-        """Return a condition key's values, none if it is absent, or None if that is not known."""
+        """Return a condition key's values: an empty list if absent, None if unknown."""
         absent = _ABSENT_FOR_SERVICES if self.is_of_service else _ABSENT_FOR_ROLES
         if (name := key.lower()) in self.known:
             return self.known[name]
@@ -127,7 +127,7 @@ _ABSENT_FOR_ROLES = (
 )
 
 
-# Names of the policies other than those of the role or user, in answers.
+# Names, in answers, of the policies that are not identity-based.
 BOUNDARY = "the permissions boundary"
 RESOURCE = "the resource-based policy"
 
@@ -141,7 +141,7 @@ def evaluate(
     """Return whether a request is allowed.
 
     identity: the policies of the role or user, by name; boundary: its permissions boundary.
-    resource_policy: that of the resource: a key, a bucket, a topic, or a role that is assumed.
+    resource_policy: the policy of the key, bucket or topic, or of the role to assume.
     """
     by_identity = [
         each for name, policy in identity.items() for each in _read(request, name, policy)
@@ -167,7 +167,7 @@ def evaluate(
         if boundary:
             within = _any(each.matches for each in by_boundary if each.effect == "Allow")
             by_iam = _all([by_iam, within])
-            # It also limits what the resource's policy allows to a role's ARN.
+            # The boundary also limits what the resource's policy allows to a role's ARN.
             to_principal = _any(
                 _all([each.to_principal, within]) if each.is_to_arn else each.to_principal
                 for each in by_resource
@@ -175,7 +175,7 @@ def evaluate(
             )
         if request.principal_account != request.account:
             is_allowed = _all([by_iam, _any([to_principal, to_account])])
-        # A key's and a role's policy must name the account before IAM policies count.
+        # IAM policies count only if the policy of the key or role names the account.
         elif request.action.lower().startswith(("kms:", "sts:assumerole")):
             is_allowed = _any([to_principal, _all([to_account, by_iam])])
         else:
@@ -194,7 +194,7 @@ class _Match:
     """How a statement matches a request: by the principal itself, or only by its account.
 
     is_to_arn: whether it names the principal by its ARN, and not as everyone or as a session.
-    note: the condition that fails, or what is not known.
+    note: the condition that fails, or the elements that could not be evaluated.
     """
 
     name: str
@@ -271,7 +271,7 @@ def _resource(pattern: str, arn: str) -> Maybe:
         parts += ["*"] * (6 - len(parts))
     if len(parts) == len(arn.split(":", 5)):
         return _arn_like(":".join(parts), arn)
-    # AWS documents wildcards within parts alone.
+    # AWS documents wildcards only within the parts of an ARN.
     return None if _like(pattern, arn) else False
 
 
@@ -280,12 +280,13 @@ def _principals(
 ) -> tuple[Maybe, Maybe]:
     """Whether a statement names a request's principal, and whether it names its account."""
     if "NotPrincipal" in statement:
-        # AWS documents that such a Deny denies whoever has a permissions boundary, named or not:
+        # AWS documents that such a Deny applies to every principal with a permissions boundary,
+        # whether or not it is named:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
         if has_boundary and statement["Effect"] == "Deny":
             return True, False
         to_principal, to_account = _named(request, statement["NotPrincipal"])
-        # AWS looks for the account first: an exception of a role alone may not be one.
+        # AWS checks the account first: a role that is excepted without its account may be denied.
         is_alone = to_principal and not to_account and not request.is_of_service
         return None if is_alone else _not(_any([to_principal, to_account])), False
     return _named(request, statement["Principal"]) if "Principal" in statement else (True, False)
@@ -302,14 +303,14 @@ def _named(request: Request, principals: Any) -> tuple[Maybe, Maybe]:
     principals = named.get("AWS", ())
     account = request.principal_account
     is_account = account in principals or f"{request.who.rsplit(':', 1)[0]}:root" in principals
-    # The names of a service's sessions are not known.
+    # The session name that a service chooses is not known.
     session = f":{account}:assumed-role/{request.who.rsplit('/', 1)[-1]}/"
     is_session = any(session in each for each in principals)
     return request.who in principals or (None if is_session else False), is_account
 
 
 def _conditions(request: Request, condition: Document) -> tuple[Maybe, str]:
-    """Return whether a condition block holds, and the conditions that decide that."""
+    """Return whether a condition block is met, and otherwise the conditions that decide this."""
     found = {
         f"{operator} {key}": _condition(request, operator, key, as_list(values))
         for operator, keys in condition.items()
@@ -319,7 +320,7 @@ def _conditions(request: Request, condition: Document) -> tuple[Maybe, str]:
     return holds, "" if holds else ", ".join(name for name, each in found.items() if each is holds)
 
 
-# Tests of a value against a pattern, by the operator's name in small letters, without Not.
+# Tests of a value against a pattern, by the operator's name in lower case, without "not".
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "stringequals": lambda pattern, value: pattern == value,
     "stringequalsignorecase": lambda pattern, value: pattern.lower() == value.lower(),
@@ -331,7 +332,7 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 
 
 def _condition(request: Request, operator: str, key: str, patterns: list[Any]) -> Maybe:
-    """Whether one condition holds: an operator, a key, and the values that the policy has."""
+    """Whether a condition is met: an operator, a key, and the values in the policy."""
     quantifier, _, name = operator.lower().rpartition(":")
     name, *if_exists = name.split("ifexists")
     is_negative = "not" in name
@@ -349,7 +350,7 @@ def _condition(request: Request, operator: str, key: str, patterns: list[Any]) -
     if not values:
         return is_negative and not quantifier
     if name.startswith("arnnot") and any(each.count(":") < 5 for each in texts):
-        # Not documented.
+        # AWS does not document this case.
         return None
     if len(values) > 1 and not quantifier:
         return None

@@ -1,4 +1,4 @@
-"""Where Firehose puts an object: prefix expressions and object names.
+"""The keys of Firehose's objects: prefix expressions and object names.
 
 https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html
 https://docs.aws.amazon.com/firehose/latest/dev/s3-object-name.html
@@ -30,7 +30,7 @@ class PrefixError(UserError):
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """Return the zone of an IANA name; PrefixError if there is none."""
+    """Return the time zone of an IANA name. Raises PrefixError if there is none."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -42,7 +42,7 @@ def time_zone(name: str) -> ZoneInfo:
 class Prefix:
     """A stream's prefix for data, or for errors.
 
-    expression: as in the stream's configuration.
+    expression: the prefix as in the stream's configuration.
     zone: the stream's CustomTimeZone.
     is_error: whether it is the ErrorOutputPrefix.
     """
@@ -50,7 +50,8 @@ class Prefix:
     def __init__(self, expression: str, zone: ZoneInfo, *, is_error: bool = False) -> None:
         if len(expression) > MAX_PREFIX_CHARACTERS:
             raise PrefixError(
-                f"prefix of {len(expression)} characters: at most {MAX_PREFIX_CHARACTERS} allowed"
+                f"prefix has {len(expression)} characters: at most {MAX_PREFIX_CHARACTERS} are"
+                " allowed"
             )
         for namespace, value in _EXPRESSION.findall(expression):
             _check(namespace, value)
@@ -63,7 +64,7 @@ class Prefix:
         self._expression = expression
         self._zone = zone
         try:
-            self.evaluate(0, random.Random(0))  # noqa: S311 - a trial
+            self.evaluate(0, random.Random(0))  # noqa: S311 - the result is not used
         except ValueError as error:
             raise PrefixError(f"prefix {expression!r}: {error}") from error
 
@@ -72,7 +73,7 @@ class Prefix:
     ) -> str:
         """Return the prefix of an object.
 
-        arrival: of its oldest record at Firehose, in seconds since the epoch.
+        arrival: when its oldest record reached Firehose, in seconds since the epoch.
         error_output_type: such as `processing-failed`; empty for data.
         """
         moment = datetime.fromtimestamp(arrival, UTC).astimezone(self._zone)
@@ -104,8 +105,8 @@ def _check(namespace: str, value: str) -> None:
 def object_name(
     stream_name: str, arrival: float, zone: ZoneInfo, extension: str, randomness: random.Random
 ) -> str:
-    """Return what follows the prefix: stream, version, time, UUID and extension."""
+    """Return the part of a key after the prefix: stream, version, time, UUID and extension."""
     moment = datetime.fromtimestamp(arrival, UTC).astimezone(zone)
     unique = uuid.UUID(int=randomness.getrandbits(128), version=4)
-    # A stream has version 1 until it is changed; this one never is.
+    # The version is 1 until the stream is changed, and the local stream is never changed.
     return f"{stream_name}-1-{moment:%Y-%m-%d-%H-%M-%S}-{unique}{extension}"

@@ -1,6 +1,6 @@
-"""Requests to test policies with: those that AWS services need, and those of an attacker.
+"""Requests to test policies with: those that the stacks need, and those of an attacker.
 
-The needed ones are taken from AWS's documentation:
+The former are from AWS's documentation:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions-Firehose.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/Subscriptions-confused-deputy.html
@@ -18,13 +18,13 @@ from console_login.stack.policies import Request
 _SSE = "s3:x-amz-server-side-encryption"
 
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
-# Another account of the organization, and who deploys filter.yaml there.
+# Another account of the organization, and the role that deploys filter.yaml there.
 MEMBER = "123456789012"
 MEMBERS_DEPLOYER = f"arn:aws:iam::{MEMBER}:role/deployer"
 
-# Actions of a writer of an encrypted log group on its key, through CloudWatch Logs.
+# Actions on the key of an encrypted log group by a role that writes to it, through CloudWatch Logs.
 _LOG_WRITER = ("GenerateDataKey", "Decrypt")
-# Actions of CloudWatch Logs itself.
+# Actions on the key by CloudWatch Logs itself.
 _LOGS = (
     "Encrypt",
     "Decrypt",
@@ -39,8 +39,9 @@ _LOGS = (
 class Need:
     """A request that must be allowed.
 
-    label: its purpose. Requests with one label are variants that AWS does not tell apart.
-    role: the logical id of the role that makes it or is assumed; otherwise empty.
+    label: its purpose. Requests with the same label are variants; AWS does not document which one
+        is sent.
+    role: the logical id of the role that sends the request or is assumed; otherwise empty.
     """
 
     label: str
@@ -49,7 +50,7 @@ class Need:
 
 
 class _Place:
-    """ARNs of a stack's resources, and the requests to them."""
+    """Builds the ARNs of a stack's resources, and requests to the resources."""
 
     def __init__(self, stack: template.Stack, key_arn: str) -> None:
         self.stack = stack
@@ -77,14 +78,14 @@ class _Place:
         label: str = "",
         account: str = "",
     ) -> Need:
-        """Return what a role does."""
+        """Return a request of a role."""
         who = self.role(logical_id)
         owner = account or self.stack.account_id
         request = Request(who, action, resource, owner, context or {})
         return Need(f"{logical_id}: {action} {label}".rstrip(), request, logical_id)
 
     def assumes(self, service: str, logical_id: str, context: Mapping[str, str]) -> Need:
-        """Return how a service assumes a role."""
+        """Return a service's request to assume a role."""
         role = self.role(logical_id)
         request = Request(service, "sts:AssumeRole", role, self.stack.account_id, context)
         return Need(f"{service}: sts:AssumeRole of {logical_id}", request, logical_id)
@@ -92,7 +93,7 @@ class _Place:
     def key(
         self, who: str, action: str, context: Mapping[str, str], label: str, role: str = ""
     ) -> Need:
-        """Return what a service does with the key, or a role, by its logical id."""
+        """Return a request to the key, of a service or of a role (by its logical id)."""
         account = self.key_arn.split(":")[4]
         principal = self.role(role) if role else who
         request = Request(principal, f"kms:{action}", self.key_arn, account, context)
@@ -113,20 +114,20 @@ class _Place:
 
 
 def of_pipeline(stack: template.Stack) -> list[Need]:
-    """Return the requests of a stack of template.yaml."""
+    """Return the requests that a stack of template.yaml needs."""
     return list(_of_pipeline(_Place(stack, stack.outputs["KeyArn"])))
 
 
 def of_attacker(stack: template.Stack) -> list[Need]:
     """Return requests that no policy may allow: those of an attacker with a role of template.yaml.
 
-    An attacker who changes the function, or what CloudWatch Logs or Firehose does, acts as a role.
+    An attacker who controls the function, CloudWatch Logs or Firehose acts as one of these roles.
     """
     return list(_of_attacker(_Place(stack, stack.outputs["KeyArn"])))
 
 
 def of_topic(stack: template.Stack, topic_arn: str, key_arn: str) -> list[Need]:
-    """Return the requests of a stack's alarms to a topic of its account.
+    """Return the requests that a stack's alarms need for a topic of the same account.
 
     key_arn: the key that encrypts the topic; empty if the topic is not encrypted.
     """
@@ -139,7 +140,7 @@ def of_topic(stack: template.Stack, topic_arn: str, key_arn: str) -> list[Need]:
 
 
 def of_trail(stack: template.Stack) -> list[Need]:
-    """Return the requests of a stack of trail.yaml."""
+    """Return the requests that a stack of trail.yaml needs."""
     place = _Place(stack, "")
     place.key_arn = place.arn("kms", f"key/{stack.only('AWS::KMS::Key').physical_id}")
     return list(_of_trail(place))
@@ -158,7 +159,8 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
     }
     logs = {key: each.physical_id for key, each in stack.of_type("AWS::Logs::LogGroup").items()}
 
-    # CloudWatch Logs puts into the stream. Its source's ARN is documented up to the account only.
+    # CloudWatch Logs puts records into the stream. AWS documents aws:SourceArn only up to the
+    # account.
     for end in (":*", "", ":log-stream:*"):
         group = place.log_group(f"{stack.outputs['LogGroupName']}{end}")
         context = {"aws:SourceArn": group, "aws:SourceAccount": stack.account_id}
@@ -168,14 +170,14 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
     if stack.parameters["OrganizationId"]:
         yield from _of_organization(place)
 
-    # Lambda runs the function, which logs and puts back.
+    # Lambda runs the function, which writes a log and puts records back.
     yield place.assumes("lambda.amazonaws.com", "TransformRole", {})
     yield place.of_role("TransformRole", "firehose:PutRecordBatch", stream)
     log = place.log_group(f"{logs['TransformLogGroup']}:log-stream:2026/11/24/[$LATEST]0123")
     for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
         yield place.of_role("TransformRole", action, log)
 
-    # Firehose invokes, writes objects, and logs what it cannot write.
+    # Firehose invokes the function, writes objects, and logs failed writes.
     external_id = {"sts:ExternalId": stack.account_id}
     yield place.assumes("firehose.amazonaws.com", "DeliveryRole", external_id)
     for action in ("lambda:InvokeFunction", "lambda:GetFunctionConfiguration"):
@@ -195,8 +197,8 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
             yield place.of_role(
                 "DeliveryRole", f"s3:{action}", arn, context, label=label, account=owner
             )
-        # Parts of an upload carry no header, and whether a policy then sees that of the upload is
-        # not documented.
+        # The parts of an upload have no header. AWS does not document whether a policy sees the
+        # header of the upload instead.
         yield place.of_role("DeliveryRole", "s3:PutObject", arn, here, label=label, account=owner)
         if owner:
             yield place.of_role(
@@ -220,7 +222,7 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
         yield from place.logs_encrypts(group)
     alarm = f"{stack.name}-RecordsFailedAlarm"
     topics = {each.physical_id for each in stack.of_type("AWS::SNS::Topic").values()}
-    # A topic may be added later, and its key must be ready.
+    # A topic may be added later, so the key must already allow its requests.
     for topic in topics or {place.arn("sns", f"{stack.name}-AlarmTopic")}:
         for need in _of_alarm(place, alarm, topic, ""):
             if topics or need.request.resource == place.key_arn:
@@ -228,12 +230,13 @@ def _of_pipeline(place: _Place) -> Iterator[Need]:
 
 
 def _of_alarm(place: _Place, alarm: str, topic: str, label: str) -> Iterator[Need]:
-    """Yield what CloudWatch does with a topic, and with its key if it has one, for an alarm."""
+    """Yield CloudWatch's requests to a topic for an alarm, and to the topic's key if it has one."""
     here = {"aws:SourceAccount": place.stack.account_id}
     source = here | {"aws:SourceArn": place.arn("cloudwatch", f"alarm:{alarm}")}
-    # Undocumented; the policy that SNS gives every new topic asks for it, and lets alarms publish.
-    asked = source | {"aws:SourceOwner": place.stack.account_id}
-    request = Request(_CLOUDWATCH, "sns:Publish", topic, place.stack.account_id, asked)
+    # aws:SourceOwner is not documented. But the policy that SNS gives every new topic requires it,
+    # and alarms can publish with this policy.
+    publish = source | {"aws:SourceOwner": place.stack.account_id}
+    request = Request(_CLOUDWATCH, "sns:Publish", topic, place.stack.account_id, publish)
     yield Need(f"{_CLOUDWATCH}: sns:Publish {label}".rstrip(), request)
     if place.key_arn:
         context = source | {"kms:EncryptionContext:aws:sns:topicArn": topic}
@@ -242,7 +245,7 @@ def _of_alarm(place: _Place, alarm: str, topic: str, label: str) -> Iterator[Nee
 
 
 def _of_organization(place: _Place) -> Iterator[Need]:
-    """Yield what another account of the organization asks of the destination."""
+    """Yield the requests of another account of the organization to the destination."""
     stack = place.stack
     organization = str(stack.parameters["OrganizationId"])
     destination = place.arn("logs", f"destination:{stack.parameters['Name']}")
@@ -264,7 +267,7 @@ def _of_organization(place: _Place) -> Iterator[Need]:
     yield replace(need, label=f"{need.label} for the organization")
 
 
-# Forge lines, hide or remove them, stop what is delivered, read names, gain rights.
+# Forge, hide or remove lines, stop the delivery, read names, gain permissions.
 _ABUSES = {
     "object": (
         *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"),
@@ -324,7 +327,7 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
         "alarm": place.arn("cloudwatch", f"alarm:{stack.name}-RecordsFailedAlarm"),
         "trail": place.arn("cloudtrail", "trail/management-event"),
     }
-    # A role's own task, such as writing objects by Firehose, is no abuse.
+    # A role's own task, such as writing objects for Firehose, is not abuse.
     needed = {
         (need.request.who, need.request.action, need.request.resource.split(":::")[0])
         for need in _of_pipeline(place)
@@ -334,7 +337,7 @@ def _of_attacker(place: _Place) -> Iterator[Need]:
             arn = arns.get(target) or place.role(role)
             account = {"object": owner, "bucket": owner, "key": place.key_arn.split(":")[4]}
             for action in actions:
-                # All objects are alike.
+                # Compare S3 requests without bucket and key: all objects are equivalent.
                 if (place.role(role), action, arn.split(":::")[0]) not in needed:
                     yield place.of_role(role, action, arn, account=account.get(target, ""))
 
@@ -367,7 +370,7 @@ def _of_trail(place: _Place) -> Iterator[Need]:
         file = f"{bucket}/AWSLogs/{account}/{folder}/us-east-1/2026/11/24/x.json.gz"
         request = Request(cloudtrail, "s3:PutObject", file, account, here | acl)
         yield Need(f"{cloudtrail}: s3:PutObject of {folder}", request)
-    # The context names the Region where events were recorded.
+    # The encryption context names the Region where the events were recorded.
     for where in (region, "us-east-1"):
         recorded = trail.replace(f":{region}:", f":{where}:")
         context = source | {

@@ -1,4 +1,4 @@
-"""samconfig.toml as the SAM CLI reads it for `sam deploy`, and what it drops silently.
+"""samconfig.toml as the SAM CLI reads it for `sam deploy`, and the text that it silently drops.
 
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-config.html
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from console_login.errors import UserError
 
-# SAM CLI's own: a value is in quotes, or ends at a blank.
+# The SAM CLI's own expressions: a value is in quotes, or ends at a space.
 _VALUE = r"""("(?:\\.|[^"\\]+)*"|'(?:\\.|[^'\\]+)*'|(?:\\.|[^ "\\]+)+)"""
 _KEY = r"""([A-Za-z0-9"']+)"""
 _FORMS = (
@@ -21,16 +21,16 @@ _FORMS = (
 
 
 class ConfigError(UserError):
-    """A samconfig.toml that cannot be read; the message says why."""
+    """A samconfig.toml that cannot be read; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `sam deploy` reads from an environment of samconfig.toml.
+    """The settings that `sam deploy` reads from an environment of samconfig.toml.
 
-    parameters: the values as the SAM CLI reads them.
-    dropped: pairs of a text of parameter_overrides and the part of it that the SAM CLI drops.
-    build: where `sam build` writes.
+    parameters: the parameter values as the SAM CLI reads them.
+    dropped: pairs of a string in parameter_overrides and the part of it that the SAM CLI drops.
+    build: the output folder of `sam build`.
     """
 
     stack_name: str
@@ -101,11 +101,11 @@ def _overrides(path: Path, given: Any) -> tuple[dict[str, str], list[tuple[str, 
 
 
 def _pairs(text: str) -> tuple[dict[str, str], str]:
-    """Return the parameters that the SAM CLI finds in a text, and the part that it drops."""
+    """Return the parameters that the SAM CLI finds in a string, and the part that it drops."""
     padded = f" {text.strip()}"
     for form in _FORMS:
         if found := form.findall(padded):
-            # Dropped separators do not matter.
+            # Separators may be dropped.
             lost = " ".join(form.sub(" ", padded).split())
             return {_unquoted(key): _unquoted(value) for key, value in found}, lost
     return {}, text.strip()

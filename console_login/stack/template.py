@@ -1,7 +1,7 @@
 """template.yaml as CloudFormation sees it: parameters checked, SAM expanded, functions resolved.
 
-What AWS would choose or look up (random parts of names, key ids) is made up from the stack's name,
-so that the same parameters give the same stack every time.
+Values that AWS would choose or look up (random parts of names, key ids) are derived from the
+stack's name, so the same parameters always give the same stack.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from console_login.errors import UserError
 from console_login.shipped import TEMPLATE
 from console_login.stack.place import ACCOUNT_ID, REGION, STACK_NAME
 
-# At exit the translator warns that it could not send its usage metrics. They are not wanted here.
+# Hides the translator's warning at exit that it could not send usage metrics, which are unwanted.
 logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
 
 # The property that `Ref` returns, for resources with a name property.
@@ -61,13 +61,14 @@ _ARNS = {
     "AWS::S3::Bucket": "s3:::{name}",
 }
 
-# The result of `Ref` where it is an ARN, after "arn:PARTITION:".
+# The result of `Ref`, if it is an ARN, after "arn:PARTITION:".
 _REFERENCES = {"AWS::SNS::Topic": "sns:{region}:{account}:{name}"}
 
-# `${Name}` and `${Name.Attribute}`; `${!Literal}` stands for `${Literal}`.
 _NUMBERS = ("Number", "List<Number>")
-# CloudFormation documents no other form, such as with an exponent.
+# CloudFormation documents no other notation, such as an exponent.
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+
+# `${Name}` and `${Name.Attribute}`; `${!Literal}` becomes `${Literal}`.
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
@@ -85,7 +86,7 @@ _CODE = {"Bucket": "packaged", "Key": "function"}
 
 
 class TemplateError(UserError):
-    """A template or a parameter that CloudFormation would refuse; the message says why."""
+    """A template or parameter that CloudFormation would refuse; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Resource:
     """A resource created with these parameters; properties are resolved, without `AWS::NoValue`.
 
     physical_id: the value of `Ref`.
-    needs: the logical ids that CloudFormation creates before it, by reference or DependsOn.
+    needs: the logical ids of the resources to create first, by reference or DependsOn.
     """
 
     type: str
@@ -120,7 +121,7 @@ class Stack:
         return {key: value for key, value in self.resources.items() if value.type == type_}
 
     def only(self, type_: str) -> Resource:
-        """Return the one resource of a type."""
+        """Return the only resource of a type."""
         (resource,) = self.of_type(type_).values()
         return resource
 
@@ -153,7 +154,7 @@ def resolve(
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", stack_name):
         raise TemplateError(
-            f"{stack_name!r} is not a stack name: a letter, then letters, digits, -"
+            f"{stack_name!r} is not a stack name: use a letter, then letters, digits or -"
         )
     if not re.fullmatch(r"[0-9]{12}", account_id):
         raise TemplateError(f"{account_id!r} is not an account id: it must have twelve digits")
@@ -196,7 +197,7 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
     text = str(text)
     type_ = declaration["Type"]
     if type_.startswith("AWS::SSM::"):
-        raise TemplateError(f"parameter {name}: type {type_} is not resolved here")
+        raise TemplateError(f"parameter {name}: type {type_} is not supported here")
     is_list = type_ == "CommaDelimitedList" or type_.startswith("List<")
     items = [item.strip() for item in text.split(",")] if is_list else [text]
     why = declaration.get("ConstraintDescription")
@@ -212,7 +213,7 @@ def _parameter_value(name: str, declaration: Mapping[str, Any], given: str | Non
 
 
 def whole_number(text: Any) -> int:
-    """Return a parameter's value where AWS requires a whole number. Raises TemplateError."""
+    """Return the integer value of a parameter. Raises TemplateError if it is not an integer."""
     try:
         return int(text)
     except ValueError as error:
@@ -241,11 +242,11 @@ def expand(
     region: str = REGION,
     code: Mapping[str, Any] = _CODE,
 ) -> dict[str, Any]:
-    """Return the document with its AWS::Serverless resources as CloudFormation's own.
+    """Return the document with its AWS::Serverless resources expanded to plain CloudFormation.
 
-    values: the parameters' values, as texts. What is expanded still refers to the parameters.
-    code: Bucket and Key of the functions' code, each a text or an intrinsic function.
-    Raises TemplateError where the document is no SAM template.
+    values: the parameters' values, as strings. The result still refers to the parameters.
+    code: Bucket and Key of the functions' code, each a string or an intrinsic function.
+    Raises TemplateError if the document is not a SAM template.
     """
     document = copy.deepcopy(dict(document))
     for resource in document["Resources"].values():
@@ -387,7 +388,7 @@ class _Resolver:
                 return self._substitute(operand, {})
             case "Fn::Sub", [str(text), dict(variables)]:
                 return self._substitute(text, variables)
-        raise TemplateError(f"{name} is not resolved here with {reprlib.repr(operand)}")
+        raise TemplateError(f"{name} is not supported here with {reprlib.repr(operand)}")
 
     def _truth(self, node: Any) -> bool:
         """Return a condition's result. Raises TemplateError if the node is not a condition."""
@@ -399,7 +400,7 @@ class _Resolver:
                     return self._text(left) == self._text(right)
                 case {"Fn::Not": [operand]}:
                     return not self._truth(operand)
-                # Lists, so that each operand is checked, whatever the results of the first ones.
+                # Lists, so that every operand is checked, even if the first ones decide the result.
                 case {"Fn::And": [*operands]} if 2 <= len(operands) <= 10:
                     return False not in [self._truth(operand) for operand in operands]
                 case {"Fn::Or": [*operands]} if 2 <= len(operands) <= 10:
@@ -412,7 +413,7 @@ class _Resolver:
     def _items(self, node: Any) -> list[Any]:
         items = self._value(node)
         if not isinstance(items, list):
-            raise TemplateError(f"a list is needed, not {reprlib.repr(items)}")
+            raise TemplateError(f"expected a list, not {reprlib.repr(items)}")
         return items
 
     @contextlib.contextmanager
@@ -427,7 +428,7 @@ class _Resolver:
     def _condition(self, name: str) -> bool:
         conditions = self._document.get("Conditions", {})
         if name not in conditions:
-            raise TemplateError(f"there is no condition {name}")
+            raise TemplateError(f"condition {name} does not exist")
         with self._entering(f"condition {name}"):
             return self._truth(conditions[name])
 
@@ -435,22 +436,23 @@ class _Resolver:
         try:
             found = self._document["Mappings"][mapping][first][second]
         except (KeyError, TypeError) as error:
-            raise TemplateError(f"no mapping has {mapping}, {first}, {second}") from error
+            path = f"{mapping}, {first}, {second}"
+            raise TemplateError(f"mapping value {path} does not exist") from error
         if not isinstance(found, str | int | float | list):
             raise TemplateError(
-                f"mapping {mapping}: a text or list is needed, not {reprlib.repr(found)}"
+                f"mapping {mapping}: expected a string or list, not {reprlib.repr(found)}"
             )
         return found
 
     def _select(self, index: str, node: Any) -> Any:
         items = self._items(node)
-        # AWS: the list has no null entries. What is removed from a list would shift the rest.
+        # AWS does not allow null entries in the list. Removing an entry would shift the others.
         if None in items or (isinstance(node, list) and len(items) < len(node)):
             raise TemplateError(
                 f"Fn::Select accepts no list with null or AWS::NoValue: {reprlib.repr(node)}"
             )
         if not re.fullmatch("[0-9]+", index) or int(index) >= len(items):
-            raise TemplateError(f"Fn::Select: there is no item {index} in {reprlib.repr(items)}")
+            raise TemplateError(f"Fn::Select: item {index} does not exist in {reprlib.repr(items)}")
         return items[int(index)]
 
     def _substitute(self, text: str, variables: dict[str, Any]) -> str:
@@ -473,7 +475,7 @@ class _Resolver:
         if name in self._values:
             return self._values[name]
         if name.startswith("AWS::"):
-            raise TemplateError(f"{name} is not resolved here")
+            raise TemplateError(f"{name} is not supported here")
         return self._name(name)
 
     def _used(self, logical_id: str) -> dict[str, Any]:
@@ -510,7 +512,7 @@ class _Resolver:
     def _attribute(self, logical_id: str, attribute: str) -> str:
         resource = self._used(logical_id)
         if attribute != "Arn" or resource["Type"] not in _ARNS:
-            raise TemplateError(f"{logical_id}.{attribute} is not resolved here")
+            raise TemplateError(f"{logical_id}.{attribute} is not supported here")
         return self._arn(_ARNS[resource["Type"]], self._name(logical_id))
 
     def _arn(self, form: str, name: str) -> str:
@@ -519,9 +521,9 @@ class _Resolver:
 
 
 def _as_text(value: Any) -> str:
-    """Return a resolved value as text, as CloudFormation writes it. Raises TemplateError."""
+    """Return a resolved value as a string, as CloudFormation writes it. Raises TemplateError."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise TemplateError(f"a text is needed, not {reprlib.repr(value)}")
+    raise TemplateError(f"expected a string, not {reprlib.repr(value)}")

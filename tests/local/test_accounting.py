@@ -1,4 +1,4 @@
-"""The account: what counts as delivered, kept, missing and unexpected."""
+"""The accounting: which events count as delivered, failed, missing and unexpected."""
 
 import base64
 import gzip
@@ -20,7 +20,7 @@ def ledger(*messages: str) -> Ledger:
     return made
 
 
-def test_every_event_is_one_of_four() -> None:
+def test_every_event_has_one_of_four_results() -> None:
     account = ledger(TOKYO, OSAKA, '{"a":1}').settle(10, [TOKYO], [OSAKA])
     assert (account.events, account.not_selected) == (10, 7)
     assert (account.delivered, account.in_error_prefix, account.missing) == (1, 1, 1)
@@ -28,12 +28,12 @@ def test_every_event_is_one_of_four() -> None:
     assert not account.is_balanced
 
 
-def test_copies_are_counted_apart() -> None:
+def test_copies_are_counted_separately() -> None:
     account = ledger(TOKYO, OSAKA).settle(2, [TOKYO, TOKYO, TOKYO, OSAKA], [OSAKA])
     assert (account.delivered, account.in_error_prefix, account.duplicates) == (2, 0, 3)
 
 
-def test_an_event_that_comes_more_often_than_faults_explain_is_named() -> None:
+def test_copies_that_no_fault_explains_are_named() -> None:
     made = ledger(TOKYO, OSAKA)
     made.explain(gz(envelope([TOKYO, OSAKA])))
     assert made.settle(2, [TOKYO, TOKYO, OSAKA], []).is_balanced
@@ -48,7 +48,7 @@ def test_an_event_that_comes_more_often_than_faults_explain_is_named() -> None:
 @pytest.mark.parametrize(
     "record", [b"", b"{", b"[]", b"{}", b"\x1f\x8b", b"\x1f\x8b\x08\0" * 9, b"\xff"]
 )
-def test_a_record_that_is_no_envelope_explains_nothing(record: bytes) -> None:
+def test_a_record_that_is_not_an_envelope_explains_nothing(record: bytes) -> None:
     made = ledger(TOKYO)
     made.explain(record)
     assert not made.settle(1, [TOKYO, TOKYO], []).is_balanced
@@ -68,24 +68,24 @@ def test_a_blank_that_became_a_carriage_return_is_a_change() -> None:
     message = '{"eventID": "1"}'
     assert ledger(message).settle(1, [message], []).is_balanced
     assert not ledger(message).settle(1, [message.replace(" ", "\r")], []).is_balanced
-    # In the message itself it is what the function makes a blank of.
+    # The function replaces a carriage return in the message with a blank.
     assert ledger(message.replace(" ", "\r")).settle(1, [message], []).is_balanced
 
 
-def test_an_event_that_came_in_twice_must_be_found_twice() -> None:
+def test_an_event_that_was_sent_twice_must_be_found_twice() -> None:
     assert ledger(TOKYO, TOKYO).settle(2, [TOKYO], []).missing == 1
     assert ledger(TOKYO, TOKYO).settle(2, [TOKYO], [TOKYO]).is_balanced
     assert ledger(TOKYO, TOKYO).settle(2, [TOKYO, TOKYO], []).duplicates == 0
 
 
-def test_an_event_that_nobody_picked_is_unexpected() -> None:
+def test_an_event_that_was_not_selected_is_unexpected() -> None:
     account = ledger(TOKYO).settle(5, [TOKYO, OSAKA, OSAKA], [])
     assert (account.unexpected, account.unexpected_ids) == (2, [IDS["osaka"]])
     assert account.duplicates == 0
     assert not account.is_balanced
 
 
-def test_an_event_in_the_error_prefix_that_nobody_picked_is_unexpected() -> None:
+def test_an_event_in_the_error_prefix_that_was_not_selected_is_unexpected() -> None:
     account = ledger(TOKYO).settle(5, [TOKYO], [OSAKA])
     assert (account.unexpected, account.duplicates) == (1, 0)
     assert not account.is_balanced
@@ -97,12 +97,12 @@ def test_an_altered_event_is_missing_and_unexpected() -> None:
     assert account.missing_ids == account.unexpected_ids == [IDS["tokyo"]]
 
 
-def test_two_events_of_one_id_do_not_stand_for_each_other() -> None:
+def test_different_events_with_the_same_id_are_told_apart() -> None:
     first, second = ('{"eventID":"1","a":1}', '{"eventID":"1","a":2}')
     assert not ledger(first, second).settle(2, [first, first], []).is_balanced
 
 
-def test_no_more_than_ten_are_named() -> None:
+def test_at_most_ten_events_are_named() -> None:
     messages = [f'{{"eventID":"{number:03}"}}' for number in range(50)]
     account = ledger(*messages).settle(50, [], [])
     assert account.missing == 50
@@ -110,7 +110,7 @@ def test_no_more_than_ten_are_named() -> None:
 
 
 @pytest.mark.parametrize("message", ['{"a":1}', '{"eventID":5}', '{"eventID":""}', "[]", "no JSON"])
-def test_an_event_without_an_id_is_known_by_its_line(message: str) -> None:
+def test_an_event_without_an_id_is_identified_by_its_line(message: str) -> None:
     assert identity(message).event_id == ""
     assert identity(message) != identity(message + " ")
 
@@ -121,7 +121,7 @@ def test_a_line_is_the_same_event_as_its_message() -> None:
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_error_objects_are_read_to_the_messages_inside(compress: object) -> None:
+def test_error_objects_are_decoded_to_their_messages(compress: object) -> None:
     records = [gz(envelope([TOKYO, OSAKA])), gz(CONTROL_MESSAGE.encode()), envelope(["{"])]
     body = "".join(
         json.dumps({"rawData": base64.b64encode(record).decode()}) + "\n" for record in records
@@ -129,7 +129,7 @@ def test_error_objects_are_read_to_the_messages_inside(compress: object) -> None
     assert list(failed_messages(compress(body))) == [TOKYO, OSAKA, "{"]  # type: ignore[operator]
 
 
-def test_a_last_line_that_does_not_end_is_not_the_one_that_was_sent() -> None:
+def test_a_last_line_without_a_line_break_differs_from_the_line_that_was_sent() -> None:
     assert list(delivered_lines(b"a\nb\n")) == ["a", "b"]
     assert list(delivered_lines(b"a\nb")) == ["a", "b (no line break)"]
     assert list(delivered_lines(b"")) == []

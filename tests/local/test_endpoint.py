@@ -1,4 +1,4 @@
-"""`console-login local --serve`: one endpoint for any AWS client, tried with boto3 over HTTP."""
+"""`console-login local --serve`: one endpoint for any AWS client, tested with boto3 over HTTP."""
 
 import gzip
 import json
@@ -37,9 +37,9 @@ def test_put_log_events_goes_through_the_filter_to_the_bucket(endpoint: Endpoint
     )
     before = endpoint.lines(1)
     assert before == [TOKYO]
-    # moto keeps the events too.
-    kept = logs.get_log_events(logGroupName=GROUP, logStreamName="trail")["events"]
-    assert [each["message"] for each in kept] == [other, TOKYO, other]
+    # moto stores the events too.
+    stored = logs.get_log_events(logGroupName=GROUP, logStreamName="trail")["events"]
+    assert [each["message"] for each in stored] == [other, TOKYO, other]
 
 
 def test_put_record_and_put_record_batch_reach_the_bucket(endpoint: Endpoint) -> None:
@@ -57,7 +57,7 @@ def test_put_record_and_put_record_batch_reach_the_bucket(endpoint: Endpoint) ->
     assert arrived == Counter([TOKYO, OSAKA, OSAKA])
 
 
-def test_a_record_that_fails_lies_in_the_error_prefix(endpoint: Endpoint) -> None:
+def test_a_record_that_fails_is_written_to_the_error_prefix(endpoint: Endpoint) -> None:
     endpoint.client("firehose").put_record(DeliveryStreamName=STREAM, Record={"Data": b"x"})
     for _ in range(100):
         keys = endpoint.keys("consolelogin/processing-failed/")
@@ -70,7 +70,7 @@ def test_a_record_that_fails_lies_in_the_error_prefix(endpoint: Endpoint) -> Non
     endpoint.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
 
-def test_the_stream_describes_itself(endpoint: Endpoint) -> None:
+def test_the_stream_can_be_described(endpoint: Endpoint) -> None:
     firehose = endpoint.client("firehose")
     described = firehose.describe_delivery_stream(DeliveryStreamName=STREAM)
     stream = described["DeliveryStreamDescription"]
@@ -83,7 +83,7 @@ def test_the_stream_describes_itself(endpoint: Endpoint) -> None:
     assert s3["ProcessingConfiguration"]["Processors"][0]["Type"] == "Lambda"
 
 
-def test_the_bucket_and_the_key_are_there(endpoint: Endpoint) -> None:
+def test_the_bucket_and_the_key_exist(endpoint: Endpoint) -> None:
     encryption = endpoint.client("s3").get_bucket_encryption(Bucket=BUCKET)
     (rule,) = encryption["ServerSideEncryptionConfiguration"]["Rules"]
     key_arn = rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
@@ -121,7 +121,7 @@ def test_the_bucket_and_the_key_are_there(endpoint: Endpoint) -> None:
     ],
     ids=["no stream", "fact 7: record", "fact 7: batch bytes", "fact 7: records", "operation"],
 )
-def test_what_firehose_refuses_is_refused(call: Any, code: str, endpoint: Endpoint) -> None:
+def test_calls_that_firehose_rejects_are_rejected(call: Any, code: str, endpoint: Endpoint) -> None:
     firehose = endpoint.client("firehose")
     with pytest.raises(ClientError) as raised:
         call(firehose)
@@ -150,7 +150,7 @@ def test_a_malformed_request_is_answered_400(target: str, body: bytes, endpoint:
         assert json.loads(error.read())["__type"] == "SerializationException"
 
 
-def test_a_batch_with_a_record_that_is_too_large_is_refused_whole(endpoint: Endpoint) -> None:
+def test_a_batch_with_a_record_that_is_too_large_is_refused_completely(endpoint: Endpoint) -> None:
     before = len(endpoint.lines(0))
     records = [{"Data": gz(envelope([TOKYO]))}, {"Data": b"x" * 1024001}]
     with pytest.raises(ClientError):
@@ -170,7 +170,7 @@ def test_an_event_that_cloudwatch_logs_rejects_does_not_pass(endpoint: Endpoint)
     assert Counter(endpoint.lines(before.total() + 1)) - before == Counter([OSAKA])
 
 
-def test_the_stream_survives_a_bucket_that_is_gone_for_a_while(endpoint: Endpoint) -> None:
+def test_the_stream_survives_a_bucket_that_does_not_exist_for_a_while(endpoint: Endpoint) -> None:
     s3, firehose = endpoint.client("s3"), endpoint.client("firehose")
     record = {"Data": gz(envelope([TOKYO]))}
     count = len(endpoint.lines(0)) + 1
@@ -188,7 +188,7 @@ def test_the_stream_survives_a_bucket_that_is_gone_for_a_while(endpoint: Endpoin
     assert endpoint.lines(1) == [TOKYO]
 
 
-def test_files_are_put_in_before_it_serves_and_ctrl_c_ends_it() -> None:
+def test_the_events_of_files_are_sent_before_it_serves_and_ctrl_c_stops_it() -> None:
     source = str(ROOT / "events" / "src" / "tokyo.jsonl")
     with serving(source, "--parameter", "Compression=GZIP") as running:
         s3 = running.client("s3")
@@ -226,7 +226,7 @@ def test_the_filter_can_be_read_changed_and_deleted() -> None:
         assert logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"] == []
         put(TOKYO)
         logs.put_subscription_filter(**filter_, filterPattern='{ $.eventName = "CheckMfa" }')
-        # Picked, and dropped by the function, which has a list of its own.
+        # The filter selects the event, but the function drops it: its list of names is separate.
         put(TOKYO, other)
         logs.put_subscription_filter(**filter_, filterPattern=found["filterPattern"])
         put(OSAKA, other)
@@ -249,18 +249,18 @@ def test_filter_log_events_evaluates_the_pattern(endpoint: Endpoint) -> None:
     other = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
     log_events = [{"timestamp": now, "message": each} for each in (other, TOKYO)]
     logs.put_log_events(logGroupName=GROUP, logStreamName="filtered", logEvents=log_events)
-    asked = {"logGroupName": GROUP, "logStreamNames": ["filtered"]}
+    streams = {"logGroupName": GROUP, "logStreamNames": ["filtered"]}
     pattern = '{ ($.eventName = "ConsoleLogin") }'
-    found = logs.filter_log_events(**asked, filterPattern=pattern)["events"]
+    found = logs.filter_log_events(**streams, filterPattern=pattern)["events"]
     assert [each["message"] for each in found] == [TOKYO]
-    assert len(logs.filter_log_events(**asked)["events"]) == 2
+    assert len(logs.filter_log_events(**streams)["events"]) == 2
     with pytest.raises(ClientError, match="InvalidParameterException"):
-        logs.filter_log_events(**asked, filterPattern="{ $.a ~ 1 }")
+        logs.filter_log_events(**streams, filterPattern="{ $.a ~ 1 }")
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         logs.filter_log_events(logGroupName="/none", filterPattern=pattern)
 
 
-def test_the_stack_describes_itself(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stack_can_be_described(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     access = Access(endpoint.url, "ap-northeast-1")
@@ -273,7 +273,7 @@ def test_the_stack_describes_itself(endpoint: Endpoint, monkeypatch: pytest.Monk
         deployed(access, "none")
 
 
-def test_roles_and_the_trail_are_there(endpoint: Endpoint) -> None:
+def test_the_roles_and_the_trail_exist(endpoint: Endpoint) -> None:
     iam = endpoint.client("iam")
     name = "console-login-firehose-SubscriptionRole"
     policy = iam.get_role_policy(RoleName=name, PolicyName="PutIntoStream")["PolicyDocument"]
@@ -283,7 +283,7 @@ def test_roles_and_the_trail_are_there(endpoint: Endpoint) -> None:
     assert f":log-group:{GROUP}:" in trail["CloudWatchLogsLogGroupArn"]
 
 
-def test_the_trail_writes_into_its_bucket_what_reaches_the_log_group() -> None:
+def test_the_trail_writes_the_log_groups_events_to_its_bucket_too() -> None:
     with serving() as running:
         logs, s3 = running.client("logs"), running.client("s3")
         (trail,) = running.client("cloudtrail").describe_trails()["trailList"]
@@ -310,7 +310,7 @@ def test_the_trail_writes_into_its_bucket_what_reaches_the_log_group() -> None:
             body = s3.get_object(Bucket=trail["S3BucketName"], Key=each["Key"])["Body"].read()
             found[path.groups()] = gzip.decompress(body).decode()
     assert found.pop(("444455556666", "eu-north-1")) == f'{{"Records":[{elsewhere}]}}'
-    # What is no JSON object is in no file; the other events are, byte for byte.
+    # The files contain every event that is a JSON object, byte for byte, and nothing else.
     records = [
         json.dumps(each, separators=(",", ":"), ensure_ascii=False)
         for text in found.values()

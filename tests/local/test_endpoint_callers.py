@@ -1,4 +1,4 @@
-"""Who may call `local --serve`: AWS clients on this machine, and no page in a browser."""
+"""Who may call `local --serve`: AWS clients on this machine, but no web page in a browser."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ RECORD = json.dumps(
 ).encode()
 REQUESTS = {
     "put a record": ("POST", "/", PUT_RECORD, RECORD),
-    "forget everything": ("POST", "/moto-api/reset", {}, b""),
+    "reset": ("POST", "/moto-api/reset", {}, b""),
     "list objects": ("GET", f"/{BUCKET}?list-type=2", S3, b""),
     "put an object": ("PUT", f"/{BUCKET}/x.html", S3, b"<script></script>"),
     "describe stacks": ("POST", "/", DESCRIBE_STACKS, b"Action=DescribeStacks&StackName=" + STACK),
@@ -40,7 +40,7 @@ def endpoint() -> Iterator[Endpoint]:
 def answer(
     endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send a request with exactly these headers, and a length."""
+    """Send a request with exactly these headers, and Content-Length."""
     address = urlsplit(endpoint.url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
@@ -71,15 +71,15 @@ def port(endpoint: Endpoint) -> int | None:
         # A sandboxed frame, a file, a redirected form.
         {"Origin": "null"},
         {"Origin": ""},
-        # A page that the endpoint itself has handed out, such as an object.
+        # A page that the endpoint itself served, such as an object.
         {"Origin": "http://{host}"},
-        # Images, scripts and links of a page send no Origin.
+        # A page's images, scripts and links send no Origin.
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "same-origin"},
         # Older browsers send none of these: Safari before 16.4.
         {"User-Agent": "Mozilla/5.0 (Macintosh) Version/15.6 Safari/605.1.15"},
-        # A name of the page's own that was given this address: DNS rebinding.
+        # DNS rebinding: the page's own host name resolves to this address.
         {"Host": "example.com:{port}"},
         {"Host": "example.com"},
         {"Host": "localhost.example.com:{port}"},
@@ -114,7 +114,7 @@ def test_a_page_in_a_browser_is_refused(
     assert text.decode().count("\n") == 1
     assert "refused" in text.decode()
     assert not [name for name in answered if name.startswith("access-control-")]
-    # Nothing was put, reset or delivered.
+    # The request wrote, reset and delivered nothing.
     assert endpoint.keys(prefix="") == before
     assert endpoint.client("firehose").describe_delivery_stream(DeliveryStreamName=STREAM)
 
@@ -122,9 +122,9 @@ def test_a_page_in_a_browser_is_refused(
 def test_a_client_on_this_machine_is_answered_without_cors() -> None:
     names = ["127.0.0.1:{port}", "127.0.0.1", "localhost:{port}", "LOCALHOST", "[::1]:{port}"]
     with serving() as running:
-        # A reset forgets what the other requests ask for.
+        # The reset comes last, because it deletes what the other requests read.
         for request, (method, path, headers, body) in sorted(
-            REQUESTS.items(), key=lambda item: item[0] == "forget everything"
+            REQUESTS.items(), key=lambda item: item[0] == "reset"
         ):
             for name in names:
                 all_headers = headers | {"Host": name.format(port=port(running))}
@@ -133,7 +133,7 @@ def test_a_client_on_this_machine_is_answered_without_cors() -> None:
                 assert not [each for each in answered if each.startswith("access-control-")]
 
 
-def test_a_buckets_cors_rules_open_nothing(endpoint: Endpoint) -> None:
+def test_a_buckets_cors_rules_have_no_effect(endpoint: Endpoint) -> None:
     s3 = endpoint.client("s3")
     s3.create_bucket(
         Bucket="open", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}

@@ -34,7 +34,7 @@ def matches(pattern: str, document: Any) -> bool:
         ('{ $.e = "*b*d*" }', {"e": "abcde"}, False),
         # Case-sensitive.
         ("{ $.e = consolelogin }", {"e": "ConsoleLogin"}, False),
-        # A name in brackets is one name, whatever is in it.
+        # A name in brackets is a single name, whatever characters it has.
         ("{ $.['a.b'].['*'][1] = 1 }", {"a.b": {"*": [0, 1]}}, True),
         ("{ $.['a.b'] = 1 }", {"a": {"b": 1}}, False),
     ],
@@ -46,36 +46,36 @@ def test_as_documented(pattern: str, document: Any, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("pattern", "document", "expected"),
     [
-        # A wildcard in quotes is one of strings.
+        # A wildcard in quotes matches only strings.
         ('{ $.a = "4*" }', {"a": 404}, False),
-        # A value of the other type is not equal, so it is unequal.
+        # A value of the other type is not equal, so != matches.
         ('{ $.a = "1" }', {"a": 1}, False),
         ('{ $.a != "1" }', {"a": 1}, True),
         ("{ $.a = 1 }", {"a": "1"}, False),
         ("{ $.a != 1 }", {"a": "1"}, True),
         ("{ $.a > 1 }", {"a": "2"}, False),
-        # true and false are reached by IS alone.
+        # Only IS matches true and false.
         ("{ $.a = true }", {"a": True}, False),
         ("{ $.a != x }", {"a": True}, False),
         ("{ $.a = * }", {"a": None}, False),
         ("{ $.a = 1 }", {"a": True}, False),
     ],
 )
-def test_unconfirmed_where_the_documentation_is_silent(
+def test_unconfirmed_cases_that_are_not_documented(
     pattern: str, document: Any, expected: bool
 ) -> None:
     assert matches(pattern, document) is expected
 
 
 @pytest.mark.parametrize("message", ["", "no JSON", "[1]", '"x"', "{", "[" * 100_000])
-def test_fact_24_a_message_that_is_no_json_object_never_matches(message: str) -> None:
+def test_fact_24_a_message_that_is_not_a_json_object_never_matches(message: str) -> None:
     assert not FilterPattern("{ $.a NOT EXISTS }").matches(message)
 
 
 @pytest.mark.parametrize(
     "pattern", ["{ $.a is true }", "{ $.a IS true }", "{ $.b not exists }", "{ $.c is\nnull }"]
 )
-def test_keywords_are_taken_in_lower_case_as_others_deploy_them(pattern: str) -> None:
+def test_keywords_are_accepted_in_lower_case_as_others_deploy_them(pattern: str) -> None:
     assert matches(pattern, {"a": True, "c": None})
 
 
@@ -87,11 +87,11 @@ def test_a_number_equals_itself_however_large_it_is(number: str) -> None:
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_a_constant_that_json_does_not_have_makes_a_message_no_json(constant: str) -> None:
+def test_a_message_with_a_constant_that_json_does_not_have_never_matches(constant: str) -> None:
     assert not FilterPattern("{ $.b = 1 }").matches(f'{{"a": {constant}, "b": 1}}')
 
 
-def test_as_many_parentheses_as_a_pattern_can_hold_are_read() -> None:
+def test_as_many_parentheses_as_fit_into_a_pattern_are_parsed() -> None:
     assert matches("{" + "(" * 508 + "$.a=1" + ")" * 508 + "}", {"a": 1})
 
 
@@ -124,10 +124,10 @@ def test_an_empty_pattern_matches_everything(pattern: str) -> None:
         ("{ }", "at character 3"),
         ("{ $.a > x }", "compares numbers"),
         ('{ $.a <= "1" }', "compares numbers"),
-        ("{ $.a = " + "x" * 1024 + " }", "at most 1024 allowed"),
+        ("{ $.a = " + "x" * 1024 + " }", "at most 1024 are allowed"),
     ],
 )
-def test_what_is_not_known_is_refused_with_its_position(pattern: str, position: str) -> None:
+def test_unknown_syntax_is_refused_with_its_position(pattern: str, position: str) -> None:
     with pytest.raises(FilterPatternError, match=position):
         FilterPattern(pattern)
 
@@ -156,7 +156,7 @@ ROOT_USED = (
     ("pattern", "source"),
     [(NO_MFA, "no-mfa"), (FAILED, "failed"), (ROOT_USED, "root")],
 )
-def test_fact_30_a_cis_pattern_picks_its_own_sign_in_among_our_sources(
+def test_fact_30_a_cis_pattern_selects_its_own_sign_in_among_our_sources(
     pattern: str, source: str
 ) -> None:
     found = set()
@@ -213,7 +213,7 @@ def test_fact_30_the_cis_patterns_on_real_sign_ins_agree_with_plain_python() -> 
         assert picked, pattern
 
 
-def test_the_templates_pattern_picks_every_real_sign_in_and_nothing_else() -> None:
+def test_the_templates_pattern_selects_every_real_sign_in_and_nothing_else() -> None:
     pattern = '{ ($.eventName = "ConsoleLogin") }'
     assert all(matches(pattern, event) for event in real("consolelogin"))
     assert not any(matches(pattern, event) for event in real("negative"))

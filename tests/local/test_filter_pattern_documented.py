@@ -1,4 +1,4 @@
-"""Filter patterns as AWS's own pages show them, and as others measured them on AWS."""
+"""Filter patterns from AWS's own pages, and patterns that others measured on AWS."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from console_login.local.filter_pattern import FilterPattern, FilterPatternError
 
 _DOCS = "https://docs.aws.amazon.com"
-# The page of today, and as it was in 2020 and 2022: the pages show different examples.
+# The current page, and its versions of 2020 and 2022, because their examples differ.
 SYNTAX = f"{_DOCS}/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"
 _GUIDE = "https://github.com/awsdocs/amazon-cloudwatch-logs-user-guide"
 SYNTAX_2020 = f"{_GUIDE}/blob/7ee3db0/doc_source/FilterAndPatternSyntax.md"
@@ -130,31 +130,31 @@ def test_an_example_of_aws_matches_as_its_page_says(
 @pytest.mark.parametrize(
     ("pattern", "name", "source"),
     [
-        ("{ $.eventType = %Trail% }", "the regular expression %Trail%", SYNTAX),
-        ("{ $.arrayKey[*] = %val.{2}% }", "the wildcard in $.arrayKey[*]", SYNTAX),
-        (r"{ $.* = %111\.111\.111\.1[0-9]{1,2}% }", "the wildcard in $.*", SYNTAX),
-        ('{ $.a.*.b != "x" }', "the wildcard in $.a.*.b", SYNTAX),
-        ("{ $.names = %Steve% }", "the regular expression %Steve%", LIVE_TAIL),
-        (r'{ $.a = "say \"hi\"" }', r'the escape in "say \"hi\""', SYNTAX),
-        ("ERROR", "text patterns", SYNTAX),
-        ("ERROR ARGUMENTS", "text patterns", SYNTAX),
-        ('"INTERNAL SERVER ERROR"', "text patterns", SYNTAX),
-        ("?ERROR ?ARGUMENTS", "text patterns", SYNTAX),
-        ("ERROR -ARGUMENTS", "text patterns", SYNTAX),
-        ("%AUTHORIZED%", "text patterns", SYNTAX),
-        ("[ip, user, timestamp]", "patterns of space-delimited log events", SYNTAX),
-        (" [w1=ERROR, w2]", "patterns of space-delimited log events", SYNTAX),
+        ("{ $.eventType = %Trail% }", "the regular expression %Trail% is", SYNTAX),
+        ("{ $.arrayKey[*] = %val.{2}% }", "the wildcard in $.arrayKey[*] is", SYNTAX),
+        (r"{ $.* = %111\.111\.111\.1[0-9]{1,2}% }", "the wildcard in $.* is", SYNTAX),
+        ('{ $.a.*.b != "x" }', "the wildcard in $.a.*.b is", SYNTAX),
+        ("{ $.names = %Steve% }", "the regular expression %Steve% is", LIVE_TAIL),
+        (r'{ $.a = "say \"hi\"" }', r'the escape in "say \"hi\"" is', SYNTAX),
+        ("ERROR", "text patterns are", SYNTAX),
+        ("ERROR ARGUMENTS", "text patterns are", SYNTAX),
+        ('"INTERNAL SERVER ERROR"', "text patterns are", SYNTAX),
+        ("?ERROR ?ARGUMENTS", "text patterns are", SYNTAX),
+        ("ERROR -ARGUMENTS", "text patterns are", SYNTAX),
+        ("%AUTHORIZED%", "text patterns are", SYNTAX),
+        ("[ip, user, timestamp]", "patterns for space-delimited log events are", SYNTAX),
+        (" [w1=ERROR, w2]", "patterns for space-delimited log events are", SYNTAX),
     ],
 )
-def test_what_aws_documents_and_this_pipeline_does_not_use_is_refused_by_its_name(
+def test_a_documented_feature_that_is_not_supported_here_is_refused_by_name(
     pattern: str, name: str, source: str
 ) -> None:
     with pytest.raises(FilterPatternError) as raised:
         FilterPattern(pattern)
-    assert str(raised.value) == f"filter pattern {pattern!r}: not supported here: {name}", source
+    assert str(raised.value) == f"filter pattern {pattern!r}: {name} not supported here", source
 
 
-# Outcomes that others measured on AWS --------------------------------------------------------
+# Results that others measured on AWS ----------------------------------------------------------
 
 MINE, THEIRS = "A" * 20, "D" * 20
 OTHERS = f'(($.principal != "{MINE}*") && ($.principal != "{THEIRS}*"))'
@@ -205,7 +205,7 @@ def test_unequal_does_not_match_an_absent_property_as_measured_on_aws() -> None:
         ),
     ],
 )
-def test_what_aws_refused_is_refused(pattern: str, source: str) -> None:
+def test_patterns_that_aws_refused_are_refused(pattern: str, source: str) -> None:
     with pytest.raises(FilterPatternError, match="syntax error at character"):
         FilterPattern(pattern)
     assert source

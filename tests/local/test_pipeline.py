@@ -1,4 +1,4 @@
-"""The whole pipeline: the tutorial's case, parameters, faults, many events."""
+"""The whole pipeline: the tutorial's example, parameters, faults, many events."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ NAME = (
 )
 
 
-def made_up(count: int, sign_ins: float, seed: int = 1) -> list[str]:
+def generated(count: int, sign_ins: float, seed: int = 1) -> list[str]:
     return list(generate.events(count, sign_ins, random.Random(seed), START))
 
 
@@ -31,8 +31,8 @@ def is_sign_in(message: str) -> bool:
     return bool(json.loads(message)["eventName"] == "ConsoleLogin")
 
 
-def test_the_tutorials_case(run: Callable[..., Any]) -> None:
-    others = made_up(100, 0)
+def test_the_tutorials_example(run: Callable[..., Any]) -> None:
+    others = generated(100, 0)
     done = run([*others[:50], TOKYO, OSAKA, *others[50:]])
     (key,) = done.keys
     assert re.fullmatch(rf"consolelogin/2024/03/30/{NAME}\.json", key)
@@ -41,13 +41,13 @@ def test_the_tutorials_case(run: Callable[..., Any]) -> None:
     head = done.pipeline.state.head(key)
     assert head["ServerSideEncryption"] == "aws:kms"
     assert head["SSEKMSKeyId"] == done.pipeline.stack.outputs["KeyArn"]
-    stations = done.pipeline.stations()
-    assert stations["events in"] == 102
-    assert stations["events picked"] == 2
+    stages = done.pipeline.stages()
+    assert stages["events in"] == 102
+    assert stages["events picked"] == 2
     # The control message and the envelope.
-    assert stations["records put"] == 2
-    assert stations["records dropped"] == 1
-    assert stations["records delivered"] == 1
+    assert stages["records put"] == 2
+    assert stages["records dropped"] == 1
+    assert stages["records delivered"] == 1
     account = done.account
     assert (account.delivered, account.not_selected, account.in_error_prefix) == (2, 100, 0)
     assert account.is_balanced
@@ -94,7 +94,7 @@ def test_parameters_move_the_objects(
 
 
 def test_event_names_reach_filter_and_function(run: Callable[..., Any]) -> None:
-    events = made_up(500, 0.1)
+    events = generated(500, 0.1)
     names = {"ConsoleLogin", "SwitchRole"}
     done = run(events, EventNames=",".join(names))
     expected = [event for event in events if json.loads(event)["eventName"] in names]
@@ -103,13 +103,13 @@ def test_event_names_reach_filter_and_function(run: Callable[..., Any]) -> None:
 
 
 def test_a_star_delivers_every_event(run: Callable[..., Any]) -> None:
-    events = made_up(300, 0.1)
+    events = generated(300, 0.1)
     done = run(events, EventNames="*")
     assert lines(done) == events
     assert done.account.delivered == 300
 
 
-def test_a_given_bucket_and_key_are_used(run: Callable[..., Any]) -> None:
+def test_an_existing_bucket_and_key_are_used(run: Callable[..., Any]) -> None:
     key_arn = "arn:aws:kms:ap-northeast-1:111122223333:key/11112222-3333-4444-5555-666677778888"
     done = run([TOKYO], ExistingBucketName="amzn-s3-demo-bucket", ExistingKeyArn=key_arn)
     (stored,) = done.pipeline.objects()
@@ -137,7 +137,7 @@ def test_real_events_arrive_byte_for_byte(run: Callable[..., Any]) -> None:
 
 
 def test_envelopes_of_a_hundred_owners_pass_the_same_function(run: Callable[..., Any]) -> None:
-    # As filters of other accounts send them through the destination of a stack.
+    # Filters in other accounts send such envelopes through the destination of a stack.
     pipeline = run([], OrganizationId="o-a1b2c3d4e5").pipeline
     sent = []
     for number in range(100):
@@ -184,7 +184,7 @@ def test_envelopes_of_a_hundred_owners_pass_the_same_function(run: Callable[...,
 def test_no_fault_loses_an_event(
     faults: list[str], compression: str, run: Callable[..., Any]
 ) -> None:
-    events = made_up(3000, 0.2, seed=7)
+    events = generated(3000, 0.2, seed=7)
     done = run(events, faults=faults, seed=3, Compression=compression)
     account = done.account
     assert account.is_balanced
@@ -201,8 +201,8 @@ def test_no_fault_loses_an_event(
         assert account.duplicates == account.delivered
 
 
-def test_a_bucket_that_never_takes_an_object_is_named_as_loss(run: Callable[..., Any]) -> None:
-    # Fact 10: after 24 hours the data is lost, and this is what the account is for.
+def test_events_are_missing_if_the_bucket_rejects_every_object(run: Callable[..., Any]) -> None:
+    # Fact 10: after 24 hours the data is lost. The accounting must show such a loss.
     done = run([TOKYO, OSAKA], faults=["s3:1"])
     assert not done.account.is_balanced
     assert done.account.missing == 2
@@ -215,13 +215,13 @@ def test_a_bucket_that_never_takes_an_object_is_named_as_loss(run: Callable[...,
 def test_the_same_seed_gives_the_same_run(run: Callable[..., Any]) -> None:
     faults = ["lambda", "s3", "duplicate"]
     first, second, third = (
-        run(made_up(2000, 0.2), faults=faults, seed=seed).bodies for seed in (5, 5, 6)
+        run(generated(2000, 0.2), faults=faults, seed=seed).bodies for seed in (5, 5, 6)
     )
     assert first == second
     assert first != third
 
 
-def test_a_hundred_thousand_events_are_counted_out(run: Callable[..., Any]) -> None:
+def test_a_hundred_thousand_events_are_accounted_for(run: Callable[..., Any]) -> None:
     events = list(generate.events(100_000, 0.01, random.Random(11), START))
     expected = [event for event in events if is_sign_in(event)]
     done = run(iter(events))
@@ -234,7 +234,7 @@ def test_a_hundred_thousand_events_are_counted_out(run: Callable[..., Any]) -> N
 
 # Putting back -------------------------------------------------------------------------------------
 
-# An answer that a few records fill.
+# The size limit of a response, which a few records reach.
 SMALL = 60_000
 
 
@@ -254,28 +254,28 @@ SMALL = 60_000
     ],
     ids=" ".join,
 )
-def test_what_goes_back_is_accounted_for(faults: list[str], run: Callable[..., Any]) -> None:
-    events = made_up(2000, 0.5, seed=13)
+def test_records_put_back_are_accounted_for(faults: list[str], run: Callable[..., Any]) -> None:
+    events = generated(2000, 0.5, seed=13)
     done = run(events, faults=faults, max_answer_bytes=SMALL, seed=2)
     account = done.account
     assert account.is_balanced
     assert account.delivered + account.in_error_prefix == sum(map(is_sign_in, events))
-    put_back = done.pipeline.stations()["records put back"]
+    put_back = done.pipeline.stages()["records put back"]
     if faults in ([], ["put-record-batch:throttle"], ["put-record-batch:partial"]):
-        # Accepted in the end: exactly once, each.
+        # In the end each record was accepted exactly once.
         assert put_back > 0
         assert (account.in_error_prefix, account.duplicates) == (0, 0)
     if faults == ["put-record-batch:outage"]:
         assert put_back == 0
         assert account.in_error_prefix > 0
     if faults == ["put-record-batch:lie:1"]:
-        # Both, never neither.
+        # Delivered and in the error prefix, but never lost.
         assert put_back > 0
         assert account.duplicates > 0
 
 
 class KilledOnce:
-    """A function whose first invocation that puts something back is killed after that."""
+    """A function whose first invocation that puts a record back is killed after doing so."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -290,11 +290,11 @@ class KilledOnce:
         return answer
 
 
-def test_an_invocation_killed_after_putting_back_gives_both(
+def test_an_invocation_killed_after_putting_back_causes_only_duplicates(
     run: Callable[..., Any],
 ) -> None:
-    # Firehose retries it, and what it had put back comes a second time: duplicates, no loss.
-    events = made_up(2000, 0.5, seed=13)
+    # Firehose retries the invocation, and the records already put back are delivered twice.
+    events = generated(2000, 0.5, seed=13)
     done = run(events, max_answer_bytes=200_000, wrap=KilledOnce)
     assert done.account.is_balanced
     assert done.account.delivered == sum(map(is_sign_in, events))
@@ -302,7 +302,7 @@ def test_an_invocation_killed_after_putting_back_gives_both(
 
 
 class Doubling:
-    """A function that delivers each line twice, as no fault does."""
+    """A function that delivers each line twice, which no fault explains."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -320,10 +320,10 @@ class Doubling:
     [[], ["s3"], ["lambda:0.5"], ["lambda-timeout:0.5"], ["duplicate:0.3"]],
     ids=" ".join,
 )
-def test_copies_that_no_fault_explains_unbalance_the_account(
+def test_the_accounting_does_not_balance_with_copies_that_no_fault_explains(
     faults: list[str], run: Callable[..., Any]
 ) -> None:
-    events = made_up(2000, 0.2, seed=7)
+    events = generated(2000, 0.2, seed=7)
     account = run(events, faults=faults, wrap=Doubling).account
     assert (account.missing, account.unexpected) == (0, 0)
     assert account.unexplained > 0
@@ -331,32 +331,32 @@ def test_copies_that_no_fault_explains_unbalance_the_account(
     assert not account.is_balanced
 
 
-def test_an_event_waits_five_seconds_at_most_for_company(run: Callable[..., Any]) -> None:
-    others = made_up(3000, 0)
+def test_an_event_waits_five_seconds_at_most_for_others(run: Callable[..., Any]) -> None:
+    others = generated(3000, 0)
     done = run([TOKYO, *others, OSAKA])
     # Half a minute apart: two envelopes, two objects, each with its own time.
     assert len(done.keys) == 2
     assert "-18-48-27-" in done.keys[0]
 
 
-def test_damaged_events_go_back_once_and_are_kept(run: Callable[..., Any]) -> None:
-    damaged = [event[:-1] for event in made_up(50, 1, seed=21)]
-    good = made_up(50, 1, seed=22)
+def test_damaged_events_are_put_back_once_and_fail(run: Callable[..., Any]) -> None:
+    damaged = [event[:-1] for event in generated(50, 1, seed=21)]
+    good = generated(50, 1, seed=22)
     mixed = [each for pair in zip(good, damaged, strict=True) for each in pair]
     done = run(mixed, EventNames="*")
     account = done.account
     assert account.is_balanced
     assert (account.delivered, account.in_error_prefix, account.duplicates) == (50, 50, 0)
     assert lines(done) == good
-    assert done.pipeline.stations()["records put back"] > 0
+    assert done.pipeline.stages()["records put back"] > 0
 
 
 def test_a_burst_over_6_mb_is_drained(run: Callable[..., Any]) -> None:
-    # 3 MiB of gzip to an invocation: lines of some 30 MB.
-    events = made_up(30_000, 1, seed=5)
+    # An invocation with 3 MiB of gzip has about 30 MB of lines.
+    events = generated(30_000, 1, seed=5)
     done = run(events, LambdaBufferMiB="3", LambdaBufferSeconds="900")
     assert done.account.is_balanced
     assert (done.account.delivered, done.account.duplicates) == (30_000, 0)
-    stations = done.pipeline.stations()
-    assert stations["records put back"] > 0
-    assert stations["invocations failed"] == 0
+    stages = done.pipeline.stages()
+    assert stages["records put back"] > 0
+    assert stages["invocations failed"] == 0

@@ -1,7 +1,7 @@
-"""athena.yaml's saved queries, transpiled to DuckDB, over what the local pipeline has written.
+"""The saved queries of athena.yaml, transpiled to DuckDB, on objects of the local pipeline.
 
-The table is read as Athena reads it: folders by partition projection, lines by the SerDe's
-delimiter, gzip by the object's name.
+The table is read as in Athena: partition projection determines the folders, the SerDe's delimiter
+the lines, and the object's name whether it is gzip.
 """
 
 import io
@@ -28,7 +28,7 @@ from console_login.local.firehose_api import FirehoseClient
 from console_login.stack import template
 from console_login.stack.template import Stack
 
-# LazySimpleSerDe's, which the table leaves as it is:
+# The default of LazySimpleSerDe, which the table does not change:
 # https://docs.aws.amazon.com/athena/latest/ug/lazy-simple-serde.html
 DELIMITER = "\x01"
 DAY = timedelta(days=1)
@@ -37,7 +37,7 @@ NUMBERS = itertools.count()
 
 
 def sign_in(age_days: float, **changes: Any) -> str:
-    """Return the tutorial's sign-in, so many days old, with other values at dotted paths."""
+    """Return the tutorial's sign-in, `age_days` old, with changed values at `a__b` paths."""
     sign_in = json.loads(TOKYO)
     sign_in["eventID"] = f"event-{next(NUMBERS)}"
     sign_in["eventTime"] = (NOW - age_days * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -78,12 +78,12 @@ PARSED = {name: json.loads(text) for name, text in EVENTS.items()}
 
 @pytest.fixture(scope="module", params=["UNCOMPRESSED", "GZIP"])
 def athena(request: Any, tmp_path_factory: Any) -> Any:
-    """Return a function that runs a saved query by its name, and returns its rows."""
+    """Return a function that runs a saved query by name and returns its rows."""
     return queries(EVENTS.values(), tmp_path_factory.mktemp("bucket"), request.param)
 
 
 def queries(events: Iterable[str], folder: Path, compression: str = "UNCOMPRESSED") -> Any:
-    """Return a function that runs a saved query over events that the pipeline has delivered."""
+    """Return a function that runs a saved query on events that the pipeline has delivered."""
     with state.started(template.load(), {"Compression": compression}) as started:
         write_objects(started, folder, events)
         pipeline = started.stack
@@ -94,7 +94,7 @@ def queries(events: Iterable[str], folder: Path, compression: str = "UNCOMPRESSE
 
 
 def write_objects(started: state.State, folder: Path, events: Iterable[str]) -> None:
-    """Send each event through the pipeline when it is three minutes old, every record twice."""
+    """Send each event through the pipeline at an age of three minutes, every record twice."""
     faults, firehose = Faults(["duplicate:1"], 0), FirehoseClient(Faults([], 0))
     function = local.in_process(started.stack, io.StringIO(), firehose)
     clock = SimulatedClock((NOW - 100 * DAY).timestamp())
@@ -143,7 +143,7 @@ def connected(resolved: Stack, folder: Path, compression: str) -> Any:
     return query
 
 
-# The SQL that the runbook has to paste.
+# The SQL in the runbook, for pasting.
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 PASTED = RUNBOOK.split("cat > last-day.sql <<'END'\n")[1].split("\nEND\n")[0]
 
@@ -241,7 +241,7 @@ def test_user_history(athena: Any) -> None:
 def test_distinct_events(athena: Any) -> None:
     lines = [row[0] for row in athena("distinct-events")]
     recent = [text for name, text in EVENTS.items() if PARSED[name]["eventTime"] >= week_ago()]
-    # Those without an id are told apart by their lines.
+    # Events without an id are told apart by their lines.
     assert set(recent) <= set(lines)
     assert len(lines) == len(set(lines))
 
@@ -265,14 +265,14 @@ def test_the_runbooks_sql_counts_the_last_days_sign_ins(tmp_path: Path) -> None:
 
 
 def test_differing_lines(athena: Any) -> None:
-    # Neither copies, nor lines without an eventID.
+    # Copies and lines without an eventID do not count as differing.
     assert athena("differing-lines") == []
 
 
 # Copies and forgeries ---------------------------------------------------------------------------
 
 REAL, FORGED = "203.0.113.1", "203.0.113.66"
-# What each query finds, all of the same eventID: a real sign-in, and a line that somebody has made.
+# What the sign-ins have that each query finds. A real and a forged line share an eventID.
 FOUND: dict[str, dict[str, Any]] = {
     "last-sign-ins": {},
     "failures-by-address": FAILURE,
@@ -287,10 +287,13 @@ FOUND: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=[-1, 0, 1])
 def with_forgeries(request: Any, tmp_path_factory: Any) -> Any:
-    """Return queries over pairs of one eventID; the forged event is so many days older or newer."""
+    """Return queries on pairs with the same eventID.
+
+    The forged event of a pair is newer by the fixture's parameter in days, the same age, or older.
+    """
     events = []
     for name, changes in FOUND.items():
-        same = {**changes, "eventID": f"known to both, {name}"}
+        same = {**changes, "eventID": f"shared, {name}"}
         events += [
             sign_in(2, **same, sourceIPAddress=REAL, userAgent=f"{name}, {REAL}"),
             sign_in(
@@ -314,14 +317,14 @@ def test_a_forged_line_hides_no_sign_in_and_a_copy_is_shown_once(
             assert sum(f"{name}, {address}" in row[0] for row in rows) == 1
     elif name == "differing-lines":
         for each in FOUND:
-            pair = [row[2] for row in rows if row[0] == f"known to both, {each}"]
+            pair = [row[2] for row in rows if row[0] == f"shared, {each}"]
             assert len(pair) == 2
             assert {json.loads(line)["sourceIPAddress"] for line in pair} == {REAL, FORGED}
         assert len(rows) == 2 * len(FOUND)
         assert all(re.fullmatch(r"20\d\d/\d\d/\d\d", row[1]) for row in rows)
     elif name == "new-user-agents":
         agents = {row[1]: row[3] for row in rows if row[1].startswith(f"{name}, ")}
-        # The number of sign-ins, each delivered twice.
+        # Each sign-in was delivered twice, but counts once.
         assert agents == {f"{name}, {REAL}": 1, f"{name}, {FORGED}": 1}
     else:
         shown = [cell for row in rows for cell in row if cell in (REAL, FORGED)]
@@ -330,8 +333,8 @@ def test_a_forged_line_hides_no_sign_in_and_a_copy_is_shown_once(
         assert shown.count(REAL) == shown.count(FORGED) == wanted / 2
 
 
-def test_what_is_queried_holds_every_line_twice(tmp_path: Path) -> None:
-    # Else nothing above would show that copies are removed.
+def test_the_queried_objects_contain_every_line_twice(tmp_path: Path) -> None:
+    # Otherwise the tests above would not show that the queries remove copies.
     queries(EVENTS.values(), tmp_path)
     lines = [
         line
@@ -361,14 +364,14 @@ def test_today_is_projected_in_every_time_zone_at_every_hour() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(saved()))
-def test_a_query_by_event_time_looks_one_folder_further_back(name: str) -> None:
+def test_a_query_by_event_time_reads_one_more_day_of_folders(name: str) -> None:
     days = [int(text) for text in re.findall(r"interval '(\d+)' day", saved()[name])]
     folders, *events = days
     assert all(folders > each for each in events)
     assert not events or folders == max(events) + 1
 
 
-def test_error_objects_are_no_part_of_the_table() -> None:
+def test_error_objects_are_not_part_of_the_table() -> None:
     folders = {location for _, location in projected(stack("queries, no folder"), NOW)}
     assert not [each for each in folders if each.startswith("processing-failed")]
 

@@ -1,4 +1,4 @@
-"""The stand-in for Firehose against what is known of the service, fact by fact."""
+"""The stand-in for Firehose, compared with the known facts about the service, one by one."""
 
 import base64
 import json
@@ -19,21 +19,21 @@ KIB = 1024
 
 
 class Bucket:
-    """Objects in memory; `broken` of the next writes fail."""
+    """Objects in memory; the next `failing` writes fail."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
-        self.broken = 0
+        self.failing = 0
 
     def put(self, key: str, body: bytes) -> None:
-        if self.broken:
-            self.broken -= 1
+        if self.failing:
+            self.failing -= 1
             raise StorageFailure
         self.objects[key] = body
 
 
 class Stub:
-    """A function that answers each event by `answer`."""
+    """A function that responds to each event with `answer(event)`."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any]) -> None:
         self.answer = answer
@@ -54,7 +54,7 @@ def echo(event: dict[str, Any]) -> Any:
 
 
 class Rig:
-    """A stream with a stub and a bucket; `drain` lets time pass."""
+    """A stream with a stub and a bucket; `drain` advances the clock until no work is left."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any] = echo, **parameters: str) -> None:
         stack = template.resolve(template.load(), parameters)
@@ -87,7 +87,7 @@ class Rig:
         return b"".join(self.bucket.objects[key] for key in self.stream.keys)
 
 
-def test_fact_1_ok_is_written_dropped_is_not_processing_failed_is_kept() -> None:
+def test_fact_1_ok_is_delivered_dropped_is_not_processing_failed_is_an_error() -> None:
     results = ["Ok", "Dropped", "ProcessingFailed"]
 
     def answer(event: dict[str, Any]) -> Any:
@@ -109,7 +109,7 @@ def test_fact_1_ok_is_written_dropped_is_not_processing_failed_is_kept() -> None
     assert (counts.records_ok, counts.records_dropped, counts.records_failed) == (1, 1, 1)
 
 
-# Firehose's own words, here and below: https://github.com/floci-io/floci/pull/3393
+# Firehose's own messages, here and below: https://github.com/floci-io/floci/pull/3393
 MISSING = ("Lambda.MissingRecordId", "One or more record Ids were not returned.")
 
 
@@ -194,7 +194,7 @@ def answering(change: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
     [
         (raising, "Lambda.FunctionError"),
         (timing_out, "Lambda.FunctionTimedOut"),
-        # UNCONFIRMED: the code of an answer whose records are no records.
+        # UNCONFIRMED: the code of a response whose records are not valid.
         (answering({"result": "Perhaps"}), "Lambda.JsonProcessingException"),
         (answering({"data": "no base64!"}), "Lambda.FunctionError"),
         (answering({"data": 5}), "Lambda.FunctionError"),
@@ -208,7 +208,7 @@ def test_fact_4_a_failed_invocation_is_retried_three_times_and_fails_the_whole_b
     rig.put(b"a", b"b")
     rig.drain()
     assert len(rig.function.events) == 4
-    # Each try has an invocationId of its own, and the same records.
+    # Each attempt has its own invocationId, and the same records.
     assert len({event.pop("invocationId") for event in rig.function.events}) == 4
     assert all(event == rig.function.events[0] for event in rig.function.events)
     assert [error["errorCode"] for error in rig.errors()] == [code] * 2
@@ -221,7 +221,7 @@ def test_fact_4_a_failed_invocation_is_retried_three_times_and_fails_the_whole_b
     "response",
     [{}, {"Records": []}, {"records": None}, {"records": []}, {"records": "x"}, None, []],
 )
-def test_an_answer_without_records_is_tried_once_and_misses_each_record_id(response: Any) -> None:
+def test_a_response_without_records_is_not_retried_and_misses_each_record_id(response: Any) -> None:
     rig = Rig(lambda event: response)
     rig.put(b"a", b"b")
     rig.drain()
@@ -296,14 +296,14 @@ def test_fact_9_an_object_is_the_plain_concatenation_by_size_or_time() -> None:
     assert [*rig.bucket.objects.values()] == [b"one\ntwo\nthree\n"]
     for _ in range(5):
         rig.put(b"x" * 256 * KIB)
-    # 1 MiB is reached by the fourth.
+    # The fourth record reaches 1 MiB.
     assert len(rig.bucket.objects) == 2
     assert len(rig.bucket.objects[rig.stream.keys[1]]) == 1024 * KIB
 
 
 def test_fact_10_delivery_is_retried_for_a_day() -> None:
     rig = Rig()
-    rig.bucket.broken = 100
+    rig.bucket.failing = 100
     rig.put(b"a")
     rig.drain()
     assert rig.data() == b"a"
@@ -314,7 +314,7 @@ def test_fact_10_delivery_is_retried_for_a_day() -> None:
 
 def test_fact_10_after_a_day_the_data_is_lost() -> None:
     rig = Rig()
-    rig.bucket.broken = 10**6
+    rig.bucket.failing = 10**6
     rig.put(b"a")
     rig.drain()
     assert rig.stream.counts.objects_lost == 1
@@ -322,7 +322,7 @@ def test_fact_10_after_a_day_the_data_is_lost() -> None:
     assert rig.bucket.objects == {}
 
 
-def test_fact_11_the_prefix_is_of_the_oldest_records_arrival() -> None:
+def test_fact_11_the_prefix_uses_the_arrival_of_the_oldest_record() -> None:
     rig = Rig(TimeZone="UTC", LambdaBufferSeconds="0", BufferSeconds="60")
     # 2024-03-30 23:59:59 UTC
     rig.clock.advance_to(1711843199.0)
@@ -335,7 +335,7 @@ def test_fact_11_the_prefix_is_of_the_oldest_records_arrival() -> None:
     assert "-2024-03-30-23-59-59-" in key
 
 
-def test_fact_12_the_event_is_firehoses() -> None:
+def test_fact_12_the_event_has_the_form_of_firehoses() -> None:
     rig = Rig()
     (record_id,) = rig.put(b"a")
     rig.drain()
@@ -352,7 +352,7 @@ def test_fact_12_the_event_is_firehoses() -> None:
     ]
 
 
-def test_an_empty_stream_writes_nothing_and_waits_for_nothing() -> None:
+def test_an_empty_stream_writes_nothing_and_has_no_deadline() -> None:
     rig = Rig()
     rig.stream.poll()
     assert rig.stream.next_deadline() is None

@@ -1,4 +1,4 @@
-"""Envelopes as CloudWatch Logs makes them."""
+"""Envelopes in the form that CloudWatch Logs sends."""
 
 import gzip
 import json
@@ -50,7 +50,7 @@ def test_fact_20_the_control_message_comes_first() -> None:
     assert envelope == json.loads(CONTROL_MESSAGE)
 
 
-def test_several_events_come_in_one_envelope_in_order_with_rising_ids() -> None:
+def test_events_share_envelopes_in_order_with_increasing_ids() -> None:
     filled = subscription("")
     messages = [f'{{"n":{number}}}' for number in range(500)]
     records = [record for message in messages for record in filled.offer(message, 0)]
@@ -76,7 +76,7 @@ def test_an_event_waits_five_seconds_at_most() -> None:
     assert filled.deadline() is None
 
 
-def test_fact_24_what_the_pattern_does_not_match_is_not_sent() -> None:
+def test_fact_24_events_that_the_pattern_does_not_match_are_not_sent() -> None:
     filled = subscription()
     for message in ('{"eventName":"CheckMfa"}', "ConsoleLogin", "{"):
         assert list(filled.offer(message, 0)) == []

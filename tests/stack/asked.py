@@ -1,4 +1,4 @@
-"""Requests asked of the policies that templates make."""
+"""The policies of the templates, and the requests that they must allow."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from console_login.stack import policies, requests, template
 from console_login.stack.key_policy import key_policy
 from console_login.stack.policies import Answer, Request
 
-# As CloudFormation names roles: the printed key policy's patterns must match them.
+# Names as CloudFormation generates them. The patterns in the printed key policy must match them.
 ROLES = ("TrailRole", "SubscriptionRole", "DeliveryRole", "TransformRole")
 PHYSICAL_IDS = {role: f"console-login-firehose-{role}-1A2B3C4D5E6F" for role in ROLES}
 
@@ -20,7 +20,7 @@ EVERYTHING = {"everything": {"Statement": {"Effect": "Allow", "Action": "*", "Re
 
 
 def trusting(principal: str, *statements: Any) -> dict[str, Any]:
-    """Return a key's policy with an administrator and these statements."""
+    """Return a key policy with an administrator and these statements."""
     first = {
         "Sid": "Administrator",
         "Effect": "Allow",
@@ -35,7 +35,8 @@ def trusting(principal: str, *statements: Any) -> dict[str, Any]:
 class Asked:
     """A stack's policies, and the requests that they must allow.
 
-    key_policy: of a key that the stack does not make.
+    identities: the policies of roles and others, by ARN and name.
+    resources: the policies of resources, by ARN.
     """
 
     stack: template.Stack
@@ -59,7 +60,7 @@ class Asked:
         for destination in self.stack.of_type("AWS::Logs::Destination").values():
             arn = self.stack.outputs["DestinationArn"]
             self.resources[arn] = json.loads(destination.properties["DestinationPolicy"])
-            # Its own account allows it everything: the destination decides.
+            # The deployer's own account allows everything, so the destination's policy decides.
             self.identities[requests.MEMBERS_DEPLOYER] = EVERYTHING
         for key in self.stack.of_type("AWS::KMS::Key").values():
             self.resources[self.key_arn] = key.properties["KeyPolicy"]
@@ -67,7 +68,7 @@ class Asked:
     def policies_for(
         self, request: Request, extra: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, Any], Any]:
-        """Return what IAM and the resource say of a request."""
+        """Return the identity policies and the resource policy that apply to a request."""
         identity = self.identities.get(request.who, {}) | dict(extra or {})
         service = request.resource.split(":")[2]
         arn = request.resource.split("/")[0] if service == "s3" else request.resource
@@ -79,7 +80,7 @@ class Asked:
 
 
 def pipeline(name: str, *, key_trusts_iam: bool = True) -> Asked:
-    """Return a combination's stack; a given key has what `key-policy` prints."""
+    """Return a combination's stack; an existing key has the policy that `key-policy` prints."""
     parameters = COMBINATIONS[name]
     stack = template.resolve(DOCUMENT, parameters, physical_ids=PHYSICAL_IDS)
     arn = stack.outputs["KeyArn"]
@@ -99,7 +100,7 @@ def pipeline(name: str, *, key_trusts_iam: bool = True) -> Asked:
 
 
 def central_bucket(stack: template.Stack) -> dict[str, Any]:
-    """Return the bucket policy that docs/deploy.md gives for a bucket of another account."""
+    """Return the bucket policy in docs/deploy.md for a bucket of another account."""
     text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     block = text.split("## Into a central bucket")[1].split("```json\n")[1].split("```")[0]
     prefix = str(stack.parameters["Prefix"])

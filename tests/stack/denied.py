@@ -1,4 +1,4 @@
-"""Requests that a stack's policies must not allow: one step past each that they must."""
+"""Requests that a stack's policies must deny: each differs in one respect from a needed one."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,10 +25,10 @@ SERVICES = (
 )
 _SSE = "s3:x-amz-server-side-encryption"
 
-# By service: what follows the needed resource's name, so that it is another's.
+# By service: a suffix that turns the name of the needed resource into another one's.
 _LONGER = {"firehose": "x", "lambda": "-2", "kms": "0", "s3": "2", "logs": "er"}
 
-# What nobody here does, by the service of an action that somebody does.
+# Actions that nobody here needs, by the service of a needed action.
 _NEVER = {
     "firehose": ("DeleteDeliveryStream", "UpdateDestination", "CreateDeliveryStream"),
     "lambda": ("UpdateFunctionCode", "DeleteFunction", "AddPermission"),
@@ -49,7 +49,7 @@ _NO_SOURCE: dict[str, list[str]] = {
     for each in ("aws:SourceArn", "aws:SourceAccount", "aws:SourceOrgID", "aws:PrincipalOrgID")
 }
 
-# What each request's context may not become, by a key of the context.
+# Changes of a request's context that must be denied: old and new text, by a key of the context.
 _WRONG = {
     "aws:SourceArn": (
         ("111122223333", STRANGER),
@@ -75,9 +75,9 @@ _WRONG = {
 
 
 def requests(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Document]]]:
-    """Yield a label, a request, and policies that whoever asks has besides its own."""
+    """Yield a label, a request, and additional policies of its principal."""
     needed = {_key(need.request) for need in asked.needs}
-    # AWS's documented rights of a log's writer are bound to CloudWatch Logs, not to a log group.
+    # AWS documents a log writer's permissions for CloudWatch Logs in general, not for a log group.
     writers = {
         (need.request.who, need.request.action)
         for need in asked.needs
@@ -100,9 +100,9 @@ def _key(request: Request) -> tuple[object, ...]:
 def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
     service = request.action.split(":")[0]
     if request.is_of_service:
-        # What does not say its organization is of none.
+        # Without an organization in the context, the request comes from none.
         request = replace(request, context={"aws:SourceOrgID": [], **request.context})
-    # Others have no source that a policy names.
+    # Other principals send no source that a policy names.
     context = _NO_SOURCE | {k: v for k, v in request.context.items() if k not in _NO_SOURCE}
     for who in (*SERVICES, *asked.identities):
         yield f"by {who}", replace(request, who=who, context=context)
@@ -120,7 +120,7 @@ def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
         yield "without a source", replace(request, context=context)
     for key, changes in _WRONG.items():
         value = str(request.context.get(key, ""))
-        # CloudTrail's own context decides for its files.
+        # For CloudTrail's files, the context aws:cloudtrail:arn decides.
         if key.endswith(":s3:arn") and request.who == "cloudtrail.amazonaws.com":
             continue
         if key in request.context and not (_is_of_writer(request) and "logs:arn" in key):
@@ -133,7 +133,7 @@ def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
 
 
 def _other_streams(request: Request) -> Iterator[tuple[str, Request]]:
-    """Yield log streams that a writer's own name for its streams leaves out."""
+    """Yield requests to log streams that do not match the names of the writer's own streams."""
     for old, new in (
         ("DestinationDelivery", "BackupDelivery"),
         (":111122223333_CloudTrail_", ":x"),
@@ -144,7 +144,7 @@ def _other_streams(request: Request) -> Iterator[tuple[str, Request]]:
 
 
 def longer(arn: str) -> str:
-    """Return the ARN of a resource whose name begins like that of another."""
+    """Return the ARN of a resource whose name begins with that of another one."""
     service, end = arn.split(":")[2], _LONGER[arn.split(":")[2]]
     if service == "s3":
         bucket, *key = arn.split("/", 1)
@@ -156,7 +156,7 @@ def longer(arn: str) -> str:
 
 
 def _is_alone(request: Request) -> bool:
-    # Trusted as a whole, by their names.
+    # The trust policies for these services do not check the source.
     return request.action == "sts:AssumeRole" and request.who != "logs.amazonaws.com"
 
 
@@ -170,7 +170,7 @@ def _with(request: Request, key: str, value: str | list[str]) -> Request:
 
 def _in_plain_text(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
     if request.account != asked.stack.account_id:
-        # What the owner of a central bucket denies is the owner's.
+        # The owner of a central bucket decides what its policy denies.
         return
     plain = {**request.context, "aws:SecureTransport": "false"}
     yield "over plain HTTP", replace(request, context=plain)
@@ -184,7 +184,7 @@ def _in_plain_text(asked: Asked, request: Request) -> Iterator[tuple[str, Reques
 
 
 def _with_every_right(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Document]]]:
-    """Yield what keys and buckets deny to those whom IAM allows everything."""
+    """Yield requests that keys and buckets deny to principals whom IAM allows everything."""
     key = asked.resources[asked.key_arn]
     me, owner = asked.stack.account_id, asked.key_arn.split(":")[4]
     trusts_iam = any(
@@ -198,22 +198,22 @@ def _with_every_right(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Do
         yield f"{need.label}: by a stranger's administrator", request, EVERYTHING
         if request.action.startswith("kms:") and not trusts_iam:
             for who in (f"arn:aws:iam::{me}:user/admin", f"arn:aws:iam::{me}:role/another"):
-                asks = replace(need.request, who=who)
-                yield f"{need.label}: by {who} with every right", asks, EVERYTHING
+                other = replace(need.request, who=who)
+                yield f"{need.label}: by {who} with every right", other, EVERYTHING
         if request.action.startswith("kms:") and not trusts_iam and need.role:
             for label, context in {
                 "directly": {},
                 "elsewhere": {"kms:ViaService": f"s3.{ELSEWHERE}.amazonaws.com"},
             }.items():
-                asks = replace(need.request, context=context)
-                yield f"{need.label}: {label}, with every right", asks, EVERYTHING
-            asks = replace(need.request, action="kms:CreateGrant")
-            yield f"{need.label}: CreateGrant, with every right", asks, EVERYTHING
+                other = replace(need.request, context=context)
+                yield f"{need.label}: {label}, with every right", other, EVERYTHING
+            other = replace(need.request, action="kms:CreateGrant")
+            yield f"{need.label}: CreateGrant, with every right", other, EVERYTHING
         if request.action.startswith("s3:") and request.account not in (me, ""):
             assert owner
             for who in (f"arn:aws:iam::{me}:user/admin", f"arn:aws:iam::{me}:role/another"):
-                asks = replace(need.request, who=who)
-                yield f"{need.label}: by {who} with every right", asks, EVERYTHING
+                other = replace(need.request, who=who)
+                yield f"{need.label}: by {who} with every right", other, EVERYTHING
             if "/" in request.resource:
-                asks = replace(need.request, action="s3:DeleteObject")
-                yield f"{need.label}: DeleteObject, with every right", asks, EVERYTHING
+                other = replace(need.request, action="s3:DeleteObject")
+                yield f"{need.label}: DeleteObject, with every right", other, EVERYTHING

@@ -12,7 +12,7 @@ OTHER_ACCOUNT = "444455556666"
 TOPIC_ARN = "arn:aws:sns:ap-northeast-1:111122223333:alarms"
 ORGANIZATION = "o-a1b2c3d4e5"
 
-# template.yaml's.
+# Parameters of template.yaml.
 COMBINATIONS: dict[str, dict[str, str]] = {
     "nothing given": {},
     "everything given": {
@@ -90,7 +90,7 @@ DOCUMENTS = {
     "filter.yaml": FILTER,
 }
 
-# Every template's combinations; no two share a name.
+# The combinations of all templates, by their names, which differ.
 EVERY: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     name: (document, parameters)
     for document, combinations in (
@@ -105,7 +105,7 @@ EVERY: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 @functools.cache
 def stack(name: str = "nothing given", **keys: Any) -> template.Stack:
-    """Return the stack of a combination of any of the templates."""
+    """Return the stack of a combination, of any template."""
     document, parameters = EVERY[name]
     return template.resolve(document, parameters, **keys)
 
@@ -119,7 +119,7 @@ def athena(name: str = "queries", **keys: Any) -> template.Stack:
 
 
 def only(resolved: template.Stack, type_: str) -> dict[str, Any]:
-    """Return the properties of the one resource of a type."""
+    """Return the properties of the only resource of a type."""
     return resolved.only(type_).properties
 
 

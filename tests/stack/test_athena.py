@@ -1,4 +1,4 @@
-"""athena.yaml: beside the pipeline, never part of it. Its queries are tried in tests/local."""
+"""athena.yaml, a separate stack from the pipeline. Its queries are tested in tests/local."""
 
 import json
 import re
@@ -10,7 +10,7 @@ every_one = pytest.mark.parametrize("name", ATHENA_COMBINATIONS)
 
 
 def test_nothing_refers_to_the_pipelines_stack() -> None:
-    # No import and no read of another stack: either can be removed, and fail, without the other.
+    # Neither stack imports or reads the other, so either can be removed or fail alone.
     text = json.dumps(ATHENA)
     assert not re.search(r"ImportValue|Fn::Transform|resolve:|AWS::StackName|AWS::StackId", text)
     assert not [each for each in ATHENA["Outputs"].values() if "Export" in each]
@@ -18,8 +18,8 @@ def test_nothing_refers_to_the_pipelines_stack() -> None:
 
 
 @every_one
-def test_it_makes_a_table_a_work_group_and_queries_alone(name: str) -> None:
-    # No bucket, no policy, no role: nothing that the pipeline writes through.
+def test_it_creates_only_a_database_a_table_a_work_group_and_queries(name: str) -> None:
+    # No bucket, policy or role, and so nothing on which the pipeline's delivery depends.
     types = {resource.type for resource in athena(name).resources.values()}
     assert types == {
         "AWS::Athena::NamedQuery",
@@ -30,14 +30,14 @@ def test_it_makes_a_table_a_work_group_and_queries_alone(name: str) -> None:
 
 
 @every_one
-def test_what_users_saved_in_the_work_group_stays(name: str) -> None:
+def test_the_work_group_is_kept_with_what_users_saved(name: str) -> None:
     for resource in athena(name).resources.values():
         kept = resource.type == "AWS::Athena::WorkGroup"
         assert ("DeletionPolicy" in resource.attributes) is kept
         if kept:
             assert resource.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
             assert resource.attributes["UpdateReplacePolicy"] == "Retain"
-            # Else Athena deletes the queries of a group that goes.
+            # Otherwise Athena deletes the saved queries together with the work group.
             assert "RecursiveDeleteOption" not in resource.properties
 
 
@@ -58,7 +58,7 @@ def test_the_database_is_named_by_cloudformation(name: str) -> None:
 
 
 @every_one
-def test_table_and_results_lie_where_the_pipeline_has_them(name: str) -> None:
+def test_the_locations_of_table_and_results_match_the_pipeline(name: str) -> None:
     resolved = athena(name)
     parameters = resolved.parameters
     location = f"s3://{parameters['BucketName']}/{parameters['Prefix']}"
@@ -68,7 +68,7 @@ def test_table_and_results_lie_where_the_pipeline_has_them(name: str) -> None:
     group = only(resolved, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
     assert group["EnforceWorkGroupConfiguration"] is True
     results = group["ResultConfiguration"]
-    # Under the prefix that the bucket's lifecycle empties.
+    # Under the prefix whose objects the bucket's lifecycle deletes.
     assert results["OutputLocation"] == (
         f"s3://{parameters['BucketName']}/athena-results/{parameters['WorkGroupName']}/"
     )
@@ -88,6 +88,6 @@ def test_every_query_is_in_the_work_group_and_on_the_database(name: str) -> None
         assert query.properties["Database"] == resolved.resources["SignInsDatabase"].physical_id
         if query.properties["Name"] == "differing-lines":
             continue
-        # Copies are known by the whole line: a forged one with a known eventID hides no sign-in.
+        # Copies have identical lines, so a forged line with the same eventID hides no sign-in.
         assert "SELECT DISTINCT line\n" in query.properties["QueryString"]
         assert "eventID" not in query.properties["QueryString"]

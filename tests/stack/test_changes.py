@@ -1,7 +1,7 @@
-"""What a change of a parameter does to the stack: docs/operations.md's table against the schemas.
+"""What a change of a parameter does to the stack: the table in docs/operations.md and the schemas.
 
-CloudFormation replaces a resource when a property changes that its schema calls create-only. The
-schemas are those that cfn-lint ships.
+CloudFormation replaces a resource if a create-only property of its schema changes. The schemas are
+those in cfn-lint.
 """
 
 import functools
@@ -29,9 +29,9 @@ EVERYTHING = {
 
 
 class Change(NamedTuple):
-    """A parameter's change: its row in the table, what was deployed, and the new value.
+    """A change of a parameter: its row in the table, the new value, and the values before.
 
-    A row's parameter may be followed by which change of it this is.
+    If a parameter has several rows, its name is followed by a comma and the kind of change.
     """
 
     row: str
@@ -99,7 +99,7 @@ OTHER_CHANGES = (
 
 
 class Effect(NamedTuple):
-    """The logical ids of what CloudFormation creates, deletes, replaces and changes in place."""
+    """Logical ids of the resources that CloudFormation creates, deletes, replaces and changes."""
 
     created: frozenset[str]
     deleted: frozenset[str]
@@ -114,7 +114,7 @@ def schema(type_: str) -> dict[str, Any]:
 
 
 def values(properties: Any, pointer: str) -> Iterator[Any]:
-    """Yield what lies at a property's path, `*` being every item."""
+    """Yield the values at a property's path; `*` stands for every item of a list."""
     first, _, rest = pointer.partition("/")
     if isinstance(properties, list) and first == "*":
         for each in properties:
@@ -137,9 +137,9 @@ def effect(before: Stack, after: Stack) -> Effect:
     replaced = {each for each in both if has_changed(old[each], new[each], "createOnlyProperties")}
     for each in both:
         assert old[each].type == new[each].type
-        # Nothing here depends on what is only sometimes a replacement.
+        # No change here is of a property that CloudFormation only replaces in some cases.
         assert not has_changed(old[each], new[each], "conditionalCreateOnlyProperties")
-    # What CloudFormation names gets a new name when replaced, which the resolver does not show.
+    # The resolver does not show that a replacement gets a new name if CloudFormation chooses it.
     unnamed = {each for each in replaced if old[each].type not in template._NAME_PROPERTIES}
     assert not {each for each in both if new[each].needs & unnamed}
     changed = {each for each in both if old[each].properties != new[each].properties}
@@ -151,7 +151,7 @@ def effect(before: Stack, after: Stack) -> Effect:
     )
 
 
-# Several resources that the table has one word for; a word stands where all of them are.
+# Groups of resources that the table names by one term, used if all of them are affected.
 _ALARMS = {
     each
     for each, resource in DOCUMENT["Resources"].items()
@@ -178,7 +178,7 @@ GROUPS = {
 
 
 def listed(ids: frozenset[str], document: Mapping[str, Any] = DOCUMENT) -> str:
-    """Return logical ids in the template's order, groups by their word."""
+    """Return logical ids in the template's order, then the terms of groups."""
     words, left = [], set(ids)
     for word, group in GROUPS.items():
         if group <= left:
@@ -188,7 +188,7 @@ def listed(ids: frozenset[str], document: Mapping[str, Any] = DOCUMENT) -> str:
 
 
 def cell(found: Effect, document: Mapping[str, Any] = DOCUMENT) -> str:
-    """Return what the table says that CloudFormation does."""
+    """Return the table's text for the effect of a change."""
     kept = {
         each
         for each in found.deleted
@@ -205,7 +205,7 @@ def cell(found: Effect, document: Mapping[str, Any] = DOCUMENT) -> str:
 
 
 def rows(heading: str = "## What a change of a parameter does") -> dict[str, list[str]]:
-    """Return the table's cells by the first one, in its order."""
+    """Return the rows of the table in order: the other cells, by the first cell."""
     section = OPERATIONS.split(f"\n{heading}\n")[1].split("\n##")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
     cells = [[each.strip() for each in line.strip("|").split(" | ")] for line in lines]
@@ -213,7 +213,7 @@ def rows(heading: str = "## What a change of a parameter does") -> dict[str, lis
 
 
 @pytest.mark.parametrize("change", OTHER_CHANGES, ids=[each.row for each in OTHER_CHANGES])
-def test_the_other_templates_table_says_it_too(change: Change) -> None:
+def test_the_other_templates_table_describes_the_effect(change: Change) -> None:
     found = rows("### Parameters of trail.yaml and athena.yaml")[change.row]
     assert found[0] == cell(effect(*change.stacks()), change.document)
     assert all(found)
@@ -226,7 +226,7 @@ def test_the_other_templates_table_has_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=[each.row for each in CHANGES])
-def test_the_table_says_what_cloudformation_does(change: Change) -> None:
+def test_the_table_describes_the_effect(change: Change) -> None:
     assert rows()[change.row][0] == cell(effect(*change.stacks()))
 
 
@@ -234,12 +234,12 @@ def test_the_table_has_every_parameter_in_the_templates_order() -> None:
     assert list(rows()) == [each.row for each in CHANGES]
     parameters = list(dict.fromkeys(each.parameter for each in CHANGES))
     assert parameters == list(DOCUMENT["Parameters"])
-    # Each row says what becomes of sign-ins, and what to do.
+    # Each row has the effect, what happens to sign-ins, and what to do.
     assert {len(rest) for rest in rows().values()} == {3}
     assert all(all(rest) for rest in rows().values())
 
 
-def test_where_the_filter_is_replaced_there_is_a_gap_and_nowhere_else() -> None:
+def test_only_a_replacement_of_the_filter_causes_a_gap() -> None:
     assert schema("AWS::Logs::SubscriptionFilter")["replacementStrategy"] == "delete_then_create"
     for change in CHANGES:
         replaced = effect(*change.stacks()).replaced
@@ -251,7 +251,7 @@ def test_where_the_filter_is_replaced_there_is_a_gap_and_nowhere_else() -> None:
             assert "drain" in to_do
 
 
-def test_back_is_the_same_change_with_what_was_created_deleted() -> None:
+def test_reverting_a_change_deletes_what_was_created_and_is_otherwise_the_same() -> None:
     for change in CHANGES:
         before, after = change.stacks()
         there, back = effect(before, after), effect(after, before)
@@ -260,7 +260,7 @@ def test_back_is_the_same_change_with_what_was_created_deleted() -> None:
 
 
 def test_a_replacement_is_found_in_the_schemas() -> None:
-    # The test's own reading: a name, a nested path and a list's item.
+    # Checks `values` of this module too: a name, a nested path and the items of a list.
     assert (
         "/properties/DeliveryStreamName"
         in (schema("AWS::KinesisFirehose::DeliveryStream")["createOnlyProperties"])

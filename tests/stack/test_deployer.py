@@ -1,4 +1,4 @@
-"""docs/deployer-policy.json: what a deploy needs, by the resource schemas that cfn-lint ships."""
+"""docs/deployer-policy.json: the actions of a deploy, from the resource schemas in cfn-lint."""
 
 import inspect
 import json
@@ -19,7 +19,7 @@ from console_login.stack.policies import Request, Verdict, evaluate
 POLICY = json.loads((ROOT / "docs" / "deployer-policy.json").read_text())
 DEPLOYER = f"arn:aws:iam::{ACCOUNT_ID}:role/deployer"
 
-# Actions of a resource's handlers for properties that no template here has.
+# Actions of resource handlers for properties that no template here sets.
 NOT_NEEDED = {
     "s3": (
         *("PutBucketAbac", "PutObjectAcl", "DeleteObject", "REST.PUT.OBJECT"),
@@ -29,12 +29,12 @@ NOT_NEEDED = {
     "s3files": ("",),
     "ec2": ("",),
     "elasticfilesystem": ("",),
-    # Of an account that Lake Formation manages: docs/operations.md, "Queries".
+    # Only for an account that Lake Formation manages: docs/operations.md, "Queries".
     "lakeformation": ("",),
     "glue": tuple(f"{each}Connection" for each in ("Create", "Delete", "Get", "Pass", "Update")),
     "kms": ("CreateGrant", "RevokeGrant"),
     "iam": (
-        # Managed policies and boundaries: the roles here have none.
+        # The roles here have no managed policies and no permissions boundaries.
         *("AttachRolePolicy", "DetachRolePolicy"),
         *("PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary"),
         "CreateServiceLinkedRole",
@@ -62,7 +62,7 @@ _ARNS = {
     "AWS::S3::Bucket": "s3:::{name}",
     "AWS::SNS::Topic": "sns:{region}:{account}:{topic}",
 }
-# Resources whose actions are authorized on another one of the stack, by a property.
+# Resources whose actions are authorized on another resource, which a property names.
 _OF = {
     "AWS::Logs::LogStream": ("AWS::Logs::LogGroup", "LogGroupName"),
     "AWS::Logs::MetricFilter": ("AWS::Logs::LogGroup", "LogGroupName"),
@@ -71,14 +71,14 @@ _OF = {
     "AWS::SNS::Subscription": ("AWS::SNS::Topic", "TopicArn"),
     "AWS::SNS::TopicPolicy": ("AWS::SNS::Topic", "Topics"),
 }
-# What a handler uses of other services.
+# Resources of other services that handlers use.
 _OTHERS = {
     "iam": f"arn:aws:iam::{ACCOUNT_ID}:role/console-login-firehose-DeliveryRole-1A2B3C",
     "kms": f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11112222-3333-4444-5555-666677778888",
     "s3": "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1a2b3c/0123",
     "firehose": f"arn:aws:firehose:{REGION}:{ACCOUNT_ID}:deliverystream/console-login-firehose",
 }
-# Every resource type is in one of them.
+# Together these combinations have every resource type.
 DEFAULTS = ("everything optional", "an organization", "the trail", "queries", "a filter")
 
 
@@ -105,7 +105,7 @@ def arn_of(type_: str, resource: template.Resource) -> str:
 
 
 def handlers(type_: str) -> set[str]:
-    """Return the actions with which a resource is created, read, updated and deleted."""
+    """Return the actions that create, read, update and delete a resource."""
     found = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, type_).schema["handlers"]
     kinds = ("create", "update", "delete", "read")
     return {each for kind in kinds for each in found.get(kind, {}).get("permissions", ())}
@@ -118,7 +118,7 @@ def is_needed(action: str) -> bool:
 
 def allows(action: str, resource: str, passed_to: str = "firehose.amazonaws.com") -> bool:
     context = {"iam:PassedToService": passed_to} if action == "iam:PassRole" else {}
-    # The policy of a key leaves it to IAM.
+    # The resource's policy delegates to IAM, as the policy of the key does.
     account = f"arn:aws:iam::{ACCOUNT_ID}:root"
     open_ = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "*", "Resource": "*"}
     request = Request(DEPLOYER, action, resource, ACCOUNT_ID, context)
@@ -126,7 +126,7 @@ def allows(action: str, resource: str, passed_to: str = "firehose.amazonaws.com"
 
 
 @pytest.mark.parametrize("resolved", stacks(), ids=DEFAULTS)
-def test_the_policy_has_what_every_resource_needs(resolved: template.Stack) -> None:
+def test_the_policy_allows_the_actions_of_every_resource(resolved: template.Stack) -> None:
     lacking = set()
     for resource in resolved.resources.values():
         own = resource.type.split("::")[1].lower().replace("kinesis", "")
@@ -134,7 +134,7 @@ def test_the_policy_has_what_every_resource_needs(resolved: template.Stack) -> N
             service = action.split(":")[0].lower()
             arn = arn_of(resource.type, resource) if service == own else _OTHERS.get(service)
             assert arn, action
-            # The results are written by whoever queries, not by the deployer.
+            # The user who runs a query writes the results, not the deployer.
             if service == "s3" and own == "athena":
                 continue
             if not allows(action, arn):
@@ -142,12 +142,12 @@ def test_the_policy_has_what_every_resource_needs(resolved: template.Stack) -> N
     assert lacking == set()
 
 
-def test_every_resource_type_is_asked_about() -> None:
+def test_every_resource_type_is_covered() -> None:
     types = {each.type for name in EVERY for each in stack(name).resources.values()}
     assert types == {each.type for resolved in stacks() for each in resolved.resources.values()}
 
 
-def test_sams_own_bucket_can_be_made() -> None:
+def test_the_bucket_of_the_sam_cli_can_be_created() -> None:
     bucket = "arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1a2b3c"
     resources = json.loads(bootstrap._get_stack_template())["Resources"].values()
     assert {each["Type"] for each in resources} == {"AWS::S3::Bucket", "AWS::S3::BucketPolicy"}
@@ -184,23 +184,23 @@ def test_sams_own_bucket_can_be_made() -> None:
         ("cloudformation:DeleteStack", "cloudformation:{region}:{account}:stack/other/1"),
     ],
 )
-def test_the_policy_has_nothing_of_others(action: str, resource: str) -> None:
+def test_the_policy_allows_nothing_else(action: str, resource: str) -> None:
     arn = f"arn:aws:{resource.format(region=REGION, account=ACCOUNT_ID)}"
     assert not allows(action, arn)
 
 
-def test_a_role_goes_to_no_other_service() -> None:
+def test_a_role_can_be_passed_to_no_other_service() -> None:
     role = f"arn:aws:iam::{ACCOUNT_ID}:role/console-login-firehose-DeliveryRole-1A2B3C"
     assert allows("iam:PassRole", role)
     assert not allows("iam:PassRole", role, "ec2.amazonaws.com")
 
 
 def test_the_policy_fits_a_managed_policy() -> None:
-    # IAM quotas: 6,144 characters, white space not counted.
+    # IAM quotas: 6,144 characters, without white space.
     assert len("".join(json.dumps(POLICY).split())) <= 6144
 
 
-def test_a_deploy_from_ci_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deploy_from_ci_does_not_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     fleet = (ROOT / "docs" / "fleet.md").read_text()
     (line,) = [each for each in fleet.splitlines() if each.startswith("sam deploy --no-confirm")]

@@ -1,4 +1,4 @@
-"""Policies evaluated over requests: what is allowed, denied, and cannot be known."""
+"""Policies evaluated for requests: allowed, denied, or unknown."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ ALLOWED, DENIED, UNKNOWN = Verdict.ALLOWED, Verdict.DENIED, Verdict.UNKNOWN
 PUT = {"Effect": "Allow", "Action": "firehose:PutRecordBatch", "Resource": STREAM}
 
 
-def asked(
+def decrypt(
     statements: Any, identity: Any = None, *, who: str = ROLE, account: str = ACCOUNT
 ) -> Verdict:
-    """Return what a key's policy says of Decrypt."""
+    """Return the result for Decrypt with a key policy."""
     request = Request(who, "kms:Decrypt", KEY, account)
     policies = {"p": {"Statement": identity}} if identity else {}
     return evaluate(request, policies, {"Statement": statements}).verdict
 
 
 def of_role(*statements: Any, boundary: Any = None, **context: Any) -> Verdict:
-    """Return what a role's policy says of a put."""
+    """Return the result for PutRecordBatch with a role's policy."""
     request = Request(ROLE, PUT["Action"], STREAM, ACCOUNT, context)
     limit = {"Statement": boundary} if boundary else None
     return evaluate(request, {"p": {"Statement": list(statements)}}, boundary=limit).verdict
@@ -38,7 +38,7 @@ def to(principal: Any, **keys: Any) -> dict[str, Any]:
 
 
 def excepting(*principals: str, **services: str) -> list[dict[str, Any]]:
-    """Return a policy that allows everyone, and denies all but these."""
+    """Return statements that allow everyone, and deny everyone except these principals."""
     deny = {"Effect": "Deny", "Action": "kms:*", "Resource": "*"}
     return [to("*"), deny | {"NotPrincipal": {"AWS": list(principals)} | services}]
 
@@ -55,7 +55,7 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         (DENIED, to({"AWS": "AROAEXAMPLEID"}), None, {}),
         (DENIED, to({"AWS": f"{ROLE}y"}), EVERY_KEY, {}),
         (DENIED, to({"AWS": f"arn:aws:iam::{ACCOUNT}:role/*"}), EVERY_KEY, {}),
-        # An account leaves it to IAM; no account, and IAM has no say.
+        # Only if the policy names the account do IAM policies count.
         (DENIED, to({"AWS": ACCOUNT}), None, {}),
         (ALLOWED, to({"AWS": ACCOUNT}), EVERY_KEY, {}),
         (ALLOWED, to({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}), EVERY_KEY, {}),
@@ -65,7 +65,7 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         (ALLOWED, to({"AWS": ROLE}), EVERY_KEY, {"account": OTHER}),
         (ALLOWED, to({"AWS": ACCOUNT}), EVERY_KEY, {"account": OTHER}),
         (DENIED, to({"AWS": OTHER}), EVERY_KEY, {"account": OTHER}),
-        # Sessions: nobody knows their names.
+        # Sessions, whose names are not known.
         (UNKNOWN, to({"AWS": SESSION}), None, {}),
         (DENIED, to({"AWS": SESSION.replace("/x/", "/y/")}), None, {}),
         (ALLOWED, [to({"AWS": SESSION}), to({"AWS": ROLE})], None, {}),
@@ -76,7 +76,7 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         (DENIED, to({"AWS": ACCOUNT}), None, {"who": LOGS}),
         (DENIED, [to("*"), to({"AWS": "*"}, Effect="Deny")], None, {"who": LOGS}),
         (DENIED, to({"Federated": "*"}), None, {}),
-        # A Deny for all but some.
+        # A Deny with exceptions.
         (DENIED, excepting(f"{ROLE}y"), None, {}),
         (ALLOWED, excepting(ROLE, ACCOUNT), None, {}),
         (UNKNOWN, excepting(ROLE), None, {}),
@@ -86,7 +86,7 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
     ],
 )
 def test_who_may_use_a_key(verdict: Verdict, statements: Any, identity: Any, keys: Any) -> None:
-    assert asked(statements, identity, **keys) == verdict
+    assert decrypt(statements, identity, **keys) == verdict
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_who_may_use_a_key(verdict: Verdict, statements: Any, identity: Any, key
         (DENIED, f"{STREAM}?"),
         (DENIED, STREAM.upper()),
         (DENIED, "arn:aws:s3:*"),
-        # A wildcard across parts; a policy variable, unless it cannot match whatever it is.
+        # A wildcard across parts; a policy variable, unless no value of it can match.
         (UNKNOWN, "arn:aws:firehose:*:deliverystream/s"),
         (UNKNOWN, "arn:aws:firehose:*:*:deliverystream/${aws:PrincipalTag/stream}"),
         (DENIED, "arn:aws:s3:::${aws:PrincipalTag/bucket}"),
@@ -107,7 +107,7 @@ def test_who_may_use_a_key(verdict: Verdict, statements: Any, identity: Any, key
 )
 def test_which_resources_match(verdict: Verdict, resource: str) -> None:
     assert of_role(PUT | {"Resource": resource}) == verdict
-    # The same of a Deny.
+    # The same for a Deny.
     deny = PUT | {"Resource": resource, "Effect": "Deny"}
     opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[verdict]
     assert of_role(PUT, deny) == opposite
@@ -132,14 +132,14 @@ def test_which_resources_match(verdict: Verdict, resource: str) -> None:
         (ALLOWED, {"ForAllValues:StringEquals": {"aws:TagKeys": "x"}}),
         (DENIED, {"ForAnyValue:StringEquals": {"aws:TagKeys": "x"}}),
         (DENIED, {"ForAnyValue:StringNotEquals": {"aws:TagKeys": "x"}}),
-        # Nobody knows the value, the operator, the variable.
+        # The value, the operator or the variable is not known.
         (UNKNOWN, {"StringEquals": {"aws:SourceIp": "x"}}),
         (UNKNOWN, {"StringEquals": {"aws:SourceIdentity": "x"}}),
         (UNKNOWN, {"StringNotEqualsIfExists": {"aws:SourceVpce": "x"}}),
         (UNKNOWN, {"Null": {"aws:MultiFactorAuthAge": "true"}}),
         (UNKNOWN, {"DateLessThan": {"aws:PrincipalAccount": "2030-01-01"}}),
         (UNKNOWN, {"StringEquals": {"aws:PrincipalAccount": "${aws:ResourceAccount}"}}),
-        # One that fails decides.
+        # A condition that fails decides.
         (
             DENIED,
             {
@@ -149,14 +149,14 @@ def test_which_resources_match(verdict: Verdict, resource: str) -> None:
         ),
     ],
 )
-def test_when_a_condition_holds(verdict: Verdict, condition: Any) -> None:
+def test_when_a_condition_is_met(verdict: Verdict, condition: Any) -> None:
     assert of_role(PUT | {"Condition": condition}) == verdict
     deny = PUT | {"Condition": condition, "Effect": "Deny"}
     opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[verdict]
     assert of_role(PUT, deny) == opposite
 
 
-def test_what_is_not_known_matters_only_where_it_decides() -> None:
+def test_an_unknown_condition_matters_only_if_it_decides() -> None:
     unknown = {"Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}
     assert of_role(PUT | unknown, PUT) == ALLOWED
     assert of_role(PUT, PUT | unknown | {"Effect": "Deny"}, PUT | {"Effect": "Deny"}) == DENIED
@@ -191,7 +191,7 @@ def test_a_boundary_must_allow_too_and_may_deny() -> None:
         (ALLOWED, LOGS, []),
     ],
 )
-def test_an_exception_from_a_deny_is_none_for_who_has_a_boundary(
+def test_a_deny_with_exceptions_applies_to_every_principal_with_a_boundary(
     verdict: Verdict, who: str, excepted: list[str]
 ) -> None:
     request = Request(who, "kms:Decrypt", KEY, ACCOUNT)
@@ -211,13 +211,13 @@ def test_an_exception_from_a_deny_is_none_for_who_has_a_boundary(
         (ALLOWED, to({"AWS": [ROLE, "*"]}), "s3:*"),
         (ALLOWED, to("*"), "s3:*"),
         (UNKNOWN, to({"AWS": SESSION}), "s3:*"),
-        # This denies whoever has a boundary.
+        # This denies every principal with a boundary.
         (DENIED, excepting(ROLE, ACCOUNT), "kms:*"),
-        # An Allow that excepts the role gives it nothing.
+        # An Allow that excepts the role grants it nothing.
         (DENIED, EVERY_KEY | {"NotPrincipal": {"AWS": [ROLE, ACCOUNT]}}, "kms:*"),
     ],
 )
-def test_a_boundary_limits_what_a_keys_policy_gives(
+def test_a_boundary_limits_what_a_key_policy_grants(
     verdict: Verdict, statements: Any, action: str
 ) -> None:
     boundary = {"Statement": {"Effect": "Allow", "Action": action, "Resource": "*"}}

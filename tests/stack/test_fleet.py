@@ -16,7 +16,7 @@ from console_login.stack import template
 
 FLEET = (ROOT / "docs" / "fleet.md").read_text()
 COMMANDS = re.findall(r"^ *aws (.+)$", FLEET, re.MULTILINE)
-# The AWS CLI's own, which no API has.
+# Commands of the AWS CLI that are not API operations.
 OWN_COMMANDS = {("cloudformation", "deploy")}
 
 
@@ -24,7 +24,7 @@ def test_the_destination_feeds_this_stream_with_the_filters_role() -> None:
     resolved = stack("an organization")
     destination = only(resolved, "AWS::Logs::Destination")
     assert destination["TargetArn"] == resolved.outputs["DeliveryStreamArn"]
-    # A role that is older than the destination, which CloudWatch Logs tests at once.
+    # The role is created before the destination, because CloudWatch Logs tests it immediately.
     assert destination["RoleArn"] == only(resolved, "AWS::Logs::SubscriptionFilter")["RoleArn"]
     assert {"SubscriptionRole", "DeliveryStream", "TransformFunction"} <= needs(
         resolved, "Destination"
@@ -32,7 +32,7 @@ def test_the_destination_feeds_this_stream_with_the_filters_role() -> None:
     assert not stack().of_type("AWS::Logs::Destination")
 
 
-def test_the_destination_is_open_to_the_organization_alone() -> None:
+def test_only_the_organization_may_use_the_destination() -> None:
     resolved = stack("an organization")
     policy = json.loads(only(resolved, "AWS::Logs::Destination")["DestinationPolicy"])
     (statement,) = policy["Statement"]
@@ -52,26 +52,26 @@ def test_an_organization_adds_nothing_else() -> None:
     assert set(added) - set(without) == {"Destination"}
     changed = {each for each in without if added[each].properties != without[each].properties}
     assert changed == {"SubscriptionRole"}
-    # It puts into this stream, and nothing more.
+    # The role may still only put records into this stream.
     policies = [found["SubscriptionRole"].properties["Policies"] for found in (without, added)]
     assert policies[0] == policies[1]
 
 
-def test_stacksets_take_the_filters_template() -> None:
-    # No transform, no nested stack, no name that two accounts or an account's stacks would share.
+def test_stacksets_can_deploy_the_filters_template() -> None:
+    # It has no transform, no nested stack, and no name that accounts or stacks would share.
     assert "Transform" not in FILTER
     types = {logical_id: each["Type"] for logical_id, each in FILTER["Resources"].items()}
     assert types == {
         "SubscriptionFilter": "AWS::Logs::SubscriptionFilter",
         "SenderRole": "AWS::IAM::Role",
     }
-    asked = [name for name, each in FILTER["Parameters"].items() if "Default" not in each]
-    # StackSets give each account the same values.
-    assert asked == ["DestinationArn"]
+    required = [name for name, each in FILTER["Parameters"].items() if "Default" not in each]
+    # StackSets use the same values in each account.
+    assert required == ["DestinationArn"]
 
 
 @pytest.mark.parametrize("names", ["ConsoleLogin", "ConsoleLogin,CheckMfa", "*"])
-def test_the_filter_picks_what_the_pipelines_picks(names: str) -> None:
+def test_the_filter_selects_the_same_events_as_the_pipelines_filter(names: str) -> None:
     pipeline = template.resolve(DOCUMENT, {"EventNames": names, "OrganizationId": ORGANIZATION})
     given = {"EventNames": names, "DestinationArn": pipeline.outputs["DestinationArn"]}
     theirs = template.resolve(FILTER, given, account_id="444455556666")
@@ -111,7 +111,7 @@ def test_the_senders_role_is_the_documented_one(name: str) -> None:
         "arn:aws:logs:ap-northeast-1:111122223333:destination:",
     ],
 )
-def test_only_a_destination_is_taken(arn: str) -> None:
+def test_only_a_destination_is_accepted(arn: str) -> None:
     with pytest.raises(template.TemplateError, match="ARN of a CloudWatch Logs destination"):
         template.resolve(FILTER, {"DestinationArn": arn})
 
@@ -120,7 +120,7 @@ def test_only_a_destination_is_taken(arn: str) -> None:
 
 
 def value(shape: Shape, texts: list[str]) -> Any:
-    """Return what the AWS CLI makes of an option's words; what it would refuse fails."""
+    """Parse an option's value as the AWS CLI does; fail if the AWS CLI would reject it."""
     if shape.type_name == "list":
         return [value(shape.member, [text]) for text in texts]  # type: ignore[attr-defined]
     (text,) = texts
@@ -128,7 +128,7 @@ def value(shape: Shape, texts: list[str]) -> Any:
         case "structure":
             pairs = dict(pair.split("=", 1) for pair in text.split(","))
             members = shape.members  # type: ignore[attr-defined]
-            # A list of one item may stand without brackets.
+            # A list of one item needs no brackets.
             return {key: value(members[key], [each]) for key, each in pairs.items()}
         case "integer":
             return int(text)
@@ -140,7 +140,7 @@ def value(shape: Shape, texts: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: " ".join(line.split()[:2]))
-def test_the_aws_cli_takes_a_command(line: str) -> None:
+def test_the_aws_cli_accepts_the_command(line: str) -> None:
     service, operation, *words = shlex.split(line)
     if (service, operation) in OWN_COMMANDS:
         return
@@ -159,11 +159,11 @@ def test_the_aws_cli_takes_a_command(line: str) -> None:
     assert {xform_name(each, "-") for each in shape.required_members} <= given
 
 
-def test_there_are_commands() -> None:
+def test_the_page_has_commands() -> None:
     assert len(COMMANDS) >= 8
 
 
-def test_every_version_has_its_row() -> None:
+def test_every_version_has_a_row() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## (.+)$", changes, re.MULTILINE)
     table = FLEET.split("## Upgrade by version\n")[1]
@@ -171,7 +171,7 @@ def test_every_version_has_its_row() -> None:
     assert rows == versions
 
 
-def test_the_organization_in_the_example_is_taken() -> None:
+def test_the_organization_in_the_example_is_accepted() -> None:
     (item,) = re.findall(r"'(OrganizationId=\S+)',", FLEET)
     name, _, given = item.partition("=")
     assert template.resolve(DOCUMENT, {name: given}).parameters[name] == given

@@ -1,4 +1,4 @@
-"""`make judge` never says that all is well where it could not ask."""
+"""`make judge` never reports success if it cannot run the simulator."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 from support import ROOT
 
 
-def test_without_node_nothing_is_judged() -> None:
+def test_without_node_nothing_is_checked() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "tests/judge/judge.py"],
         env={"PATH": ""},

@@ -1,8 +1,8 @@
-"""The resolved templates' S3, KMS, Logs, Firehose and CloudTrail parts, taken by moto's own checks.
+"""The S3, KMS, Logs, Firehose and CloudTrail parts of the resolved templates, checked by moto.
 
-This finds what the schemas miss: a policy that is no JSON, a name or a value out of range. moto
-enforces no permission, runs no processor and matches every filter pattern: nothing of that is
-asserted here.
+moto finds faults that the schemas miss: a policy that is not JSON, or a name or value out of range.
+It enforces no permissions, runs no processor and matches every filter pattern, so these are not
+tested here.
 """
 
 import json
@@ -15,7 +15,7 @@ from console_login.local import moto_state as state
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_the_apis_take_what_the_template_says(name: str) -> None:
+def test_the_apis_accept_the_resources_of_the_template(name: str) -> None:
     with state.started(DOCUMENT, COMBINATIONS[name]) as started:
         resolved = started.stack
         for policy in resolved.of_type("AWS::S3::BucketPolicy").values():
@@ -28,15 +28,15 @@ def test_the_apis_take_what_the_template_says(name: str) -> None:
         described = firehose.describe_delivery_stream(DeliveryStreamName=stream.physical_id)
         (destination,) = described["DeliveryStreamDescription"]["Destinations"]
         found = destination["ExtendedS3DestinationDescription"]
-        asked = stream.properties["ExtendedS3DestinationConfiguration"]
+        wanted = stream.properties["ExtendedS3DestinationConfiguration"]
         for key in ("BucketARN", "Prefix", "ErrorOutputPrefix", "FileExtension", "CustomTimeZone"):
-            assert found[key] == asked[key]
+            assert found[key] == wanted[key]
         groups = state.client("logs").describe_log_groups()["logGroups"]
         key_arns = {group["kmsKeyId"] for group in groups if "kmsKeyId" in group}
         assert key_arns == {resolved.outputs["KeyArn"]}
 
 
-def test_a_writer_without_the_header_gets_the_key() -> None:
+def test_an_object_written_without_the_header_is_encrypted_with_the_key() -> None:
     with state.started(DOCUMENT, {}) as started:
         bucket = started.stack.outputs["BucketName"]
         state.client("s3").put_object(Bucket=bucket, Key="consolelogin/x", Body=b"{}\n")
@@ -45,14 +45,14 @@ def test_a_writer_without_the_header_gets_the_key() -> None:
         assert head["SSEKMSKeyId"] == started.stack.outputs["KeyArn"]
 
 
-def test_what_is_delivered_is_locked_and_can_still_be_marked_as_sent() -> None:
+def test_delivered_objects_are_locked_and_can_still_be_tagged() -> None:
     with state.started(DOCUMENT, COMBINATIONS["objects are locked"]) as started:
         s3, there = state.client("s3"), {"Bucket": started.stack.outputs["BucketName"], "Key": "x"}
         version = s3.put_object(**there, Body=b"{}\n")["VersionId"]
         assert s3.head_object(**there)["ObjectLockMode"] == "COMPLIANCE"
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.delete_object(**there, VersionId=version, BypassGovernanceRetention=True)
-        # redrive's tag.
+        # The tag of redrive.
         s3.put_object_tagging(**there, Tagging={"TagSet": [{"Key": "redriven:x", "Value": "all"}]})
 
 
@@ -72,7 +72,7 @@ def test_the_stack_in_moto_is_the_stack_of_the_resolver() -> None:
 
 
 @pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
-def test_the_apis_take_what_the_trails_template_says(name: str) -> None:
+def test_the_apis_accept_the_resources_of_the_trails_template(name: str) -> None:
     resolved = trail(name)
     with state.started(DOCUMENT, {}):
         (bucket,) = resolved.of_type("AWS::S3::Bucket").values()
@@ -105,20 +105,20 @@ def test_the_apis_take_what_the_trails_template_says(name: str) -> None:
         )
         group = resolved.only("AWS::Logs::LogGroup").properties
         if group["LogGroupName"] != DOCUMENT["Parameters"]["LogGroupName"]["Default"]:
-            # The stack in moto has the one of the default name.
+            # The stack in moto already has a log group with the default name.
             state.call("logs", "create_log_group", logGroupName=group["LogGroupName"])
-        asked = resolved.only("AWS::CloudTrail::Trail").properties
-        assert asked["CloudWatchLogsRoleArn"] == made["Role"]["Arn"]
+        wanted = resolved.only("AWS::CloudTrail::Trail").properties
+        assert wanted["CloudWatchLogsRoleArn"] == made["Role"]["Arn"]
         state.call(
             "cloudtrail",
             "create_trail",
-            Name=asked["TrailName"],
-            S3BucketName=asked["S3BucketName"],
-            IsMultiRegionTrail=asked["IsMultiRegionTrail"],
-            CloudWatchLogsLogGroupArn=asked["CloudWatchLogsLogGroupArn"],
-            CloudWatchLogsRoleArn=asked["CloudWatchLogsRoleArn"],
+            Name=wanted["TrailName"],
+            S3BucketName=wanted["S3BucketName"],
+            IsMultiRegionTrail=wanted["IsMultiRegionTrail"],
+            CloudWatchLogsLogGroupArn=wanted["CloudWatchLogsLogGroupArn"],
+            CloudWatchLogsRoleArn=wanted["CloudWatchLogsRoleArn"],
         )
         trails = state.client("cloudtrail").describe_trails()["trailList"]
-        (found,) = (each for each in trails if each["Name"] == asked["TrailName"])
+        (found,) = (each for each in trails if each["Name"] == wanted["TrailName"])
         assert found["S3BucketName"] == bucket.physical_id
-        assert found["CloudWatchLogsLogGroupArn"] == asked["CloudWatchLogsLogGroupArn"]
+        assert found["CloudWatchLogsLogGroupArn"] == wanted["CloudWatchLogsLogGroupArn"]

@@ -1,4 +1,4 @@
-"""The names that the templates give: bounded, and no two stacks share one."""
+"""The names that the templates set: within AWS's limits, and different in each stack."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from stacks import DOCUMENT, DOCUMENTS, EVERY, stack, trail
 
 from console_login.stack import template
 
-# As long as AWS allows; StackSets make names such as StackSet-NAME-UUID.
+# The longest name that AWS allows; StackSets create names such as StackSet-NAME-UUID.
 LONG_STACK_NAME = "StackSet-" + "s" * 119
 ALL_OPTIONS = EVERY["everything optional"][1]
 
-# The services' own limits, where the resource's schema has none: the API references of
-# Lambda (FunctionName) and CloudWatch (DashboardName).
+# Limits that the resources' schemas lack, from the API references of Lambda (FunctionName) and
+# CloudWatch (DashboardName).
 LIMITS = {
     ("AWS::Lambda::Function", "FunctionName"): 64,
     ("AWS::CloudWatch::Dashboard", "DashboardName"): 255,
@@ -22,7 +22,7 @@ LIMITS = {
 
 
 def names(resolved: template.Stack) -> dict[str, dict[str, str]]:
-    """Return the properties by which AWS tells a resource from others, where they are all given."""
+    """Return the properties that identify each resource, if the template sets all of them."""
     found: dict[str, dict[str, str]] = {}
     for logical_id, resource in resolved.resources.items():
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(resolved.region, resource.type).schema
@@ -39,7 +39,7 @@ def limit(resolved: template.Stack, type_: str, key: str) -> int:
 
 
 def namespaces(resolved: template.Stack) -> set[tuple[str, str]]:
-    """Return the namespaces of the stack's metric filters, and its dimension in the shared one."""
+    """Return the namespaces of the metric filters, and the stack's dimension in the shared one."""
     variables = resolved.resources["TransformFunction"].properties["Environment"]["Variables"]
     service = variables["POWERTOOLS_SERVICE_NAME"]
     return {("service", service)} | {
@@ -49,7 +49,7 @@ def namespaces(resolved: template.Stack) -> set[tuple[str, str]]:
     }
 
 
-def test_the_names_are_made_of_the_parameter_name() -> None:
+def test_the_names_are_derived_from_the_parameter_name() -> None:
     expected = {
         "SubscriptionFilter": {
             "FilterName": "sign-ins",
@@ -65,7 +65,7 @@ def test_the_names_are_made_of_the_parameter_name() -> None:
         "TransformLogGroup": {"LogGroupName": "/aws/lambda/sign-ins-transform"},
         "EncryptionKeyAlias": {"AliasName": "alias/sign-ins"},
         "OperationsDashboard": {"DashboardName": "sign-ins-ap-northeast-1"},
-        # The name of the bucket, which is CloudFormation's to make.
+        # The name of the bucket, which CloudFormation chooses.
         "DeliveryBucketPolicy": {"Bucket": "s-deliverybucket"},
     }
     resolved = template.resolve(DOCUMENT, ALL_OPTIONS | {"Name": "sign-ins"}, stack_name="s")
@@ -103,7 +103,7 @@ def test_two_trails_share_no_name() -> None:
 
 
 def test_two_regions_share_no_dashboard() -> None:
-    # Names of dashboards are an account's, not a Region's.
+    # Names of dashboards are unique in an account, not only in a Region.
     dashboards = {
         names(stack("everything optional", region=region))["OperationsDashboard"]["DashboardName"]
         for region in ("ap-northeast-1", "us-east-1")
@@ -117,7 +117,7 @@ def test_a_long_stack_name_changes_no_name(name: str) -> None:
     long = stack(name, stack_name=LONG_STACK_NAME)
 
     def given(resolved: template.Stack) -> Any:
-        # The policy of a bucket is known by the bucket, which CloudFormation names.
+        # The names of buckets and databases identify these, and CloudFormation chooses the names.
         policies = resolved.of_type("AWS::S3::BucketPolicy")
         databases = resolved.of_type("AWS::Glue::Table")
         found = names(resolved)
@@ -127,7 +127,7 @@ def test_a_long_stack_name_changes_no_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("file", DOCUMENTS)
-def test_no_template_makes_a_name_of_the_stacks_name(file: str) -> None:
+def test_no_template_derives_a_name_from_the_stacks_name(file: str) -> None:
     assert "AWS::StackName" not in str(DOCUMENTS[file])
 
 
@@ -136,7 +136,7 @@ def test_the_longest_name_exceeds_no_limit(name: str) -> None:
     document, parameters = EVERY[name]
     if document is DOCUMENT:
         parameters = parameters | ALL_OPTIONS
-    # The longest name of a Region as well.
+    # The Region's name is as long as Region names get, too.
     resolved = template.resolve(
         document, parameters, stack_name=LONG_STACK_NAME, region="ap-southeast-1"
     )
@@ -149,13 +149,13 @@ def test_the_longest_name_exceeds_no_limit(name: str) -> None:
                 assert len(value) <= limit(resolved, type_, key), (logical_id, value)
 
 
-def test_the_bound_of_name_is_the_functions() -> None:
-    # The tightest limit is met exactly: a longer Name could not be taken.
+def test_the_limit_of_the_parameter_name_follows_from_the_functions_name() -> None:
+    # The longest Name reaches the tightest limit exactly, so a longer one would be too long.
     function = stack("the longest name").resources["TransformFunction"].properties
     assert len(function["FunctionName"]) == LIMITS["AWS::Lambda::Function", "FunctionName"]
 
 
-def test_the_longest_namespace_and_dimension_are_taken() -> None:
+def test_the_longest_namespace_and_dimension_are_within_the_limits() -> None:
     # CloudWatch API reference, MetricDatum and PutMetricData: 255 and 1,024 characters.
     resolved = template.resolve(DOCUMENT, ALL_OPTIONS | {"Name": "n" * 54})
     for kind, value in namespaces(resolved):
@@ -163,7 +163,7 @@ def test_the_longest_namespace_and_dimension_are_taken() -> None:
 
 
 def test_the_trail_and_the_pipeline_share_no_name() -> None:
-    # In one account, with the defaults of both.
+    # In the same account, with the defaults of both.
     def identifiers(resolved: template.Stack) -> set[tuple[str, Any]]:
         return {
             (resolved.resources[each].type, tuple(sorted(identifier.items())))

@@ -1,4 +1,4 @@
-"""What the parameters take and refuse."""
+"""Values that the parameters accept and refuse."""
 
 import zoneinfo
 from typing import Any
@@ -47,7 +47,7 @@ def pattern(names: str) -> str:
         ({"Compression": "ZIP"}, "UNCOMPRESSED, GZIP"),
         ({"BufferSizeMiB": "0"}, "from 1 to 128 MiB"),
         ({"BufferSeconds": "901"}, "from 0 to 900 seconds"),
-        # In its range, if it is read so.
+        # As a number, this would be in the range.
         ({"BufferSeconds": "1e2"}, "'1e2' is not a supported number"),
         ({"LambdaBufferMiB": "0.1"}, "from 0.2 to 3 MiB"),
         ({"LambdaBufferSeconds": "-1"}, "from 0 to 900 seconds"),
@@ -72,7 +72,7 @@ def test_a_wrong_parameter_is_refused(parameters: dict[str, str], words: str) ->
 
 
 @pytest.mark.parametrize("name", ["a", "Z", "console-login-firehose", "A1-b", "n" * 54])
-def test_a_name_is_taken(name: str) -> None:
+def test_a_name_is_accepted(name: str) -> None:
     assert template.resolve(DOCUMENT, {"Name": name}).parameters["Name"] == name
     assert template.resolve(TRAIL, {"PipelineName": name}).parameters["PipelineName"] == name
 
@@ -98,7 +98,7 @@ def test_a_name_that_some_service_would_refuse_is_refused(name: str) -> None:
         ",".join(f"Event{number}" for number in range(25)),
     ],
 )
-def test_event_names_are_taken(names: str) -> None:
+def test_event_names_are_accepted(names: str) -> None:
     assert template.resolve(DOCUMENT, {"EventNames": names}).parameters["EventNames"] == names
 
 
@@ -133,14 +133,14 @@ def test_event_names_are_refused(names: str) -> None:
 
 
 def longest(count: int) -> str:
-    """Return as many names, together as long as EventNames takes them."""
+    """Return `count` names, together as long as EventNames accepts."""
     free = min(PARAMETERS["EventNames"]["MaxLength"] - (count - 1), 128 * count)
     lengths = [free // count + (number < free % count) for number in range(count)]
     return ",".join("n" * length for length in lengths)
 
 
 @pytest.mark.parametrize("count", range(1, 26))
-def test_the_longest_list_makes_a_pattern_that_cloudwatch_logs_takes(count: int) -> None:
+def test_the_longest_list_gives_a_pattern_that_cloudwatch_logs_accepts(count: int) -> None:
     names = longest(count)
     assert len(pattern(names)) <= 1024
     if count > 4:
@@ -148,18 +148,18 @@ def test_the_longest_list_makes_a_pattern_that_cloudwatch_logs_takes(count: int)
         refuses(DOCUMENT, {"EventNames": f"{names}n"}, "498 characters at most")
 
 
-def test_the_bound_of_the_list_wastes_nothing() -> None:
+def test_the_longest_list_uses_every_character_of_the_pattern() -> None:
     assert len(pattern(longest(25))) == 1024
 
 
 # TimeZone and FileExtension -------------------------------------------------------------------
 
 
-def test_every_time_zone_with_a_slash_is_taken_and_utc() -> None:
+def test_utc_and_every_time_zone_with_a_slash_are_accepted() -> None:
     zones = {zone for zone in zoneinfo.available_timezones() if "/" in zone}
     assert len(zones) > 400
     for zone in zones | {"UTC"}:
-        # Not the whole stack, five hundred times.
+        # Resolving the complete stack five hundred times would be slow.
         document = {
             "Parameters": {"TimeZone": PARAMETERS["TimeZone"]},
             "Resources": {"T": {"Type": "AWS::SNS::Topic"}},
@@ -187,20 +187,20 @@ def test_every_time_zone_with_a_slash_is_taken_and_utc() -> None:
         "Asia/To kyo",
     ],
 )
-def test_a_time_zone_that_firehose_does_not_take_is_refused(zone: str) -> None:
+def test_a_time_zone_that_firehose_does_not_accept_is_refused(zone: str) -> None:
     refuses(DOCUMENT, {"TimeZone": zone}, "must be an IANA time zone name")
 
 
 @pytest.mark.parametrize("compression", ["UNCOMPRESSED", "GZIP"])
 @pytest.mark.parametrize("extension", [".gz", ".json.gz", ".gz.gz", ".x-gz.gz"])
 def test_a_file_extension_does_not_end_in_gz(extension: str, compression: str) -> None:
-    # Athena would take plain lines for compressed ones; with GZIP the name would end in .gz.gz.
+    # Athena would read plain lines as compressed. With GZIP the name would end in .gz.gz.
     parameters = {"FileExtension": extension, "Compression": compression}
     refuses(DOCUMENT, parameters, "not end in .gz, which Compression=GZIP adds")
 
 
 @pytest.mark.parametrize("extension", [".json", ".gz.json", ".jsongz", ".tgz", ".a'b(c)!*_-"])
-def test_other_file_extensions_are_taken(extension: str) -> None:
+def test_other_file_extensions_are_accepted(extension: str) -> None:
     for compression, expected in {"UNCOMPRESSED": extension, "GZIP": f"{extension}.gz"}.items():
         parameters = {"FileExtension": extension, "Compression": compression}
         stream = only(
@@ -220,15 +220,15 @@ def test_a_trails_name_that_some_service_would_refuse_is_refused(name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["abc", "a-b", "every-region_2", "T" * 128])
-def test_a_trails_name_is_taken(name: str) -> None:
-    # By the pipeline too, whose filter sits on its log group.
+def test_a_trails_name_is_accepted(name: str) -> None:
+    # The pipeline accepts the log group's name too, for its filter.
     resolved = template.resolve(TRAIL, {"TrailName": name})
     group = only(resolved, "AWS::Logs::LogGroup")["LogGroupName"]
     found = template.resolve(DOCUMENT, {"LogGroupName": group})
     assert only(found, FILTER)["LogGroupName"] == f"/aws/cloudtrail/{name}"
 
 
-def test_the_trails_lines_are_taken_by_the_pipeline() -> None:
+def test_the_pipeline_accepts_the_lines_in_the_trails_outputs() -> None:
     outputs = trail().outputs
     lines = [outputs["LogGroupLine"], outputs["KeyLine"]]
     assert all(line.startswith('"') and line.endswith('",') for line in lines)
@@ -236,7 +236,7 @@ def test_the_trails_lines_are_taken_by_the_pipeline() -> None:
     assert set(parameters) == {"LogGroupName", "ExistingKeyArn"}
     resolved = template.resolve(DOCUMENT, parameters)
     assert resolved.outputs["KeyArn"] == parameters["ExistingKeyArn"]
-    # By default they are made for each other.
+    # The defaults of the two templates match.
     assert parameters["LogGroupName"] == PARAMETERS["LogGroupName"]["Default"]
     assert TRAIL["Parameters"]["PipelineName"]["Default"] == PARAMETERS["Name"]["Default"]
 
@@ -267,7 +267,7 @@ def test_a_wrong_parameter_of_the_queries_is_refused(
         (ATHENA, "ResultKeyArn", "parameter ResultKeyArn has no default"),
     ],
 )
-def test_bucket_and_key_of_the_queries_are_asked_for(
+def test_bucket_and_key_of_the_queries_are_required(
     document: dict[str, Any], name: str, words: str
 ) -> None:
     given = {"BucketName": "amzn-s3-demo-bucket", "ResultKeyArn": KEY_ARN}
@@ -285,9 +285,7 @@ def test_bucket_and_key_of_the_queries_are_asked_for(
         ("trail.yaml", "LogRetentionDays", "LogRetentionDays"),
     ],
 )
-def test_what_the_templates_share_is_bounded_alike(
-    file: str, name: str, of_the_pipeline: str
-) -> None:
+def test_shared_parameters_have_the_same_limits(file: str, name: str, of_the_pipeline: str) -> None:
     keys = {"Type", "Default", "AllowedPattern", "AllowedValues", "MaxLength"}
     shared, own = DOCUMENTS[file]["Parameters"][name], PARAMETERS[of_the_pipeline]
     assert {key: shared.get(key) for key in keys} == {key: own.get(key) for key in keys}

@@ -1,4 +1,4 @@
-"""Who may do what, in the resolved templates: one test a rule."""
+"""Permissions in the resolved templates: one test for each rule."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def roles(resolved: template.Stack) -> dict[str, dict[str, Any]]:
 
 
 def grants(resolved: template.Stack) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield each statement of the roles, with its role and its policy's name."""
+    """Yield each statement of the roles, with the names of its role and policy."""
     for role, properties in roles(resolved).items():
         for policy in properties["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
@@ -88,14 +88,14 @@ def test_no_wildcard_action(name: str) -> None:
 def test_no_wildcard_resource_where_an_arn_exists(name: str) -> None:
     for role, policy, statement in grants(stack(name)):
         for resource in as_list(statement["Resource"]):
-            # A wildcard may only stand at the end: versions, objects, numbered log streams.
+            # A wildcard is allowed only at the end: versions, objects, numbered log streams.
             assert resource.count(":") >= 5, (role, policy, resource)
             assert "*" not in resource[:-1], (role, policy, resource)
             assert resource not in ("arn:aws:s3:::*", "*")
 
 
 @with_a_role
-def test_no_managed_policy_and_one_named_policy_a_purpose(name: str) -> None:
+def test_no_managed_policy_and_one_named_policy_for_each_purpose(name: str) -> None:
     resolved = stack(name)
     for properties in roles(resolved).values():
         assert "ManagedPolicyArns" not in properties
@@ -127,7 +127,7 @@ def test_the_roles_may_do_exactly_this() -> None:
             ),
             (
                 ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
-                # All of the stack's own bucket: the next test says why.
+                # Every object in the stack's own bucket: a test below explains why.
                 [f"{BUCKET_ARN}/*"],
             ),
         ],
@@ -149,7 +149,7 @@ def test_the_roles_may_do_exactly_this() -> None:
             ),
             (LOGS_KEY_ACTIONS, ["KEY"]),
         ],
-        # On exactly this stream.
+        # Only on this stream.
         ("TransformRole", "PutBackIntoStream"): [(["firehose:PutRecordBatch"], [STREAM_ARN])],
     }
     assert granted(stack()) == expected
@@ -169,7 +169,7 @@ def test_the_trails_role_may_do_exactly_this() -> None:
 
 
 def granted(resolved: template.Stack) -> dict[tuple[str, str], list[Any]]:
-    """Return actions and resources by role and policy, "KEY" for the stack's own key."""
+    """Return actions and resources by role and policy; "KEY" is the stack's own key."""
     key_arn = resolved.outputs.get("KeyArn") or only_key_arn(resolved)
     found: dict[tuple[str, str], list[Any]] = {}
     for role, policy, statement in grants(resolved):
@@ -186,7 +186,7 @@ def only_key_arn(resolved: template.Stack) -> str:
 
 
 def objects_of(resolved: template.Stack) -> tuple[Any, Any]:
-    """Return which objects DeliveryRole may write, and for which it may use the key."""
+    """Return the objects that DeliveryRole may write, and those for which it may use the key."""
     statements = [
         (policy, statement)
         for role, policy, statement in grants(resolved)
@@ -204,8 +204,8 @@ def objects_of(resolved: template.Stack) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("prefix", ["", "a/b/", "consolelogin/"])
-def test_a_new_prefix_takes_no_right_where_the_bucket_is_the_stacks(prefix: str) -> None:
-    # The role changes before the stream: what Firehose still has goes to the old prefix.
+def test_a_new_prefix_removes_no_permission_if_the_bucket_is_the_stacks_own(prefix: str) -> None:
+    # The role changes before the stream, and Firehose still writes buffered data to the old prefix.
     resolved = template.resolve(DOCUMENT, {"Prefix": prefix})
     assert objects_of(resolved) == (f"{BUCKET_ARN}/*", [BUCKET_ARN, f"{BUCKET_ARN}/*"])
     assert roles(resolved)["DeliveryRole"] == roles(stack())["DeliveryRole"]
@@ -213,13 +213,15 @@ def test_a_new_prefix_takes_no_right_where_the_bucket_is_the_stacks(prefix: str)
 
 @pytest.mark.parametrize("prefix", ["", "a/b/", "consolelogin/"])
 @pytest.mark.parametrize("name", ["existing bucket", "another account's bucket and key"])
-def test_of_a_given_bucket_the_rights_are_prefix_alone(name: str, prefix: str) -> None:
+def test_permissions_for_an_existing_bucket_are_limited_to_the_prefix(
+    name: str, prefix: str
+) -> None:
     resolved = template.resolve(DOCUMENT, COMBINATIONS[name] | {"Prefix": prefix})
     bucket = "arn:aws:s3:::amzn-s3-demo-bucket"
     assert objects_of(resolved) == (f"{bucket}/{prefix}*", [bucket, f"{bucket}/{prefix}*"])
 
 
-def test_another_accounts_bucket_gets_full_control_of_its_objects() -> None:
+def test_the_owner_of_another_accounts_bucket_gets_full_control_of_its_objects() -> None:
     def s3_actions(name: str) -> set[str]:
         return {
             action
@@ -374,7 +376,7 @@ def printed(**parameters: str) -> list[dict[str, Any]]:
     return statements
 
 
-def test_key_policy_prints_what_the_template_gives_its_own_key() -> None:
+def test_key_policy_prints_the_statements_of_the_templates_own_key() -> None:
     own = key_statements(stack())
     del own["AccountAdministersTheKey"]
     statements = printed(ExistingKeyArn=KEY_ARN)
@@ -382,10 +384,10 @@ def test_key_policy_prints_what_the_template_gives_its_own_key() -> None:
 
 
 @pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
-def test_the_key_of_the_trail_serves_the_pipeline_of_its_name(name: str) -> None:
+def test_the_key_of_the_trail_serves_the_pipeline_that_it_names(name: str) -> None:
     resolved = trail(name)
     own = key_statements(resolved)
-    # The pipeline's roles need no statement: IAM policies of the account decide.
+    # The pipeline's roles need no statement, because the key policy delegates to IAM.
     assert own["AccountAdministersTheKey"]["Action"] == "kms:*"
     statements = printed(
         Name=str(resolved.parameters["PipelineName"]), ExistingKeyArn=only_key_arn(resolved)
@@ -395,15 +397,15 @@ def test_the_key_of_the_trail_serves_the_pipeline_of_its_name(name: str) -> None
         "CloudWatchLogsEncrypts",
         "CloudWatchAlarmsPublish",
     }
-    for asked in to_services:
-        given = own[asked["Sid"]]
+    for wanted in to_services:
+        given = own[wanted["Sid"]]
         keys = ("Effect", "Principal", "Action", "Resource")
-        assert {key: given[key] for key in keys} == {key: asked[key] for key in keys}
-        assert set(given["Condition"]) == set(asked["Condition"])
-        for operator, asked_values in asked["Condition"].items():
+        assert {key: given[key] for key in keys} == {key: wanted[key] for key in keys}
+        assert set(given["Condition"]) == set(wanted["Condition"])
+        for operator, wanted_values in wanted["Condition"].items():
             given_values = given["Condition"][operator]
-            assert set(given_values) == set(asked_values)
-            for key, values in asked_values.items():
+            assert set(given_values) == set(wanted_values)
+            for key, values in wanted_values.items():
                 assert set(as_list(values)) <= set(as_list(given_values[key])), key
 
 
@@ -446,7 +448,7 @@ def test_key_policy_opens_the_key_to_nobody_else() -> None:
             assert set(statement["Condition"]) == {"StringEquals", "ArnLike"}
 
 
-def test_key_policy_covers_role_names_that_cloudformation_cuts() -> None:
+def test_key_policy_covers_role_names_that_cloudformation_truncates() -> None:
     long = "a-stack-with-a-name-of-more-than-forty-characters"
     place = {"stack_name": long, "region": REGION, "account_id": ACCOUNT}
     last = key_policy(DOCUMENT, {}, **place)["Statement"][-1]
@@ -464,14 +466,16 @@ def test_key_policy_refuses_a_key_that_the_stack_could_not_use(key: str) -> None
 def test_key_policy_on_the_command_line() -> None:
     command = [sys.executable, "-m", "console_login", "key-policy", "--stack", STACK]
     command += ["--region", REGION, "--account", ACCOUNT, "--parameter", "Name=sign-ins"]
-    # The user's AWS configuration has no say in it.
+    # The user's AWS configuration has no effect.
     environment = os.environ | {"AWS_PROFILE": "nowhere", "AWS_CONFIG_FILE": str(ROOT / "Makefile")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
     assert json.loads(done.stdout)["Statement"] == printed(Name="sign-ins")
-    said, *commands = done.stderr.splitlines()
-    assert said.startswith("Append these statements to Statement of the key's policy; do not repla")
+    message, *commands = done.stderr.splitlines()
+    assert message.startswith(
+        "Append these statements to Statement of the key's policy; do not repla"
+    )
     assert [shlex.split(each)[:4] for each in commands[::2]] == [
         ["aws", "--region", REGION, "kms"],
         ["aws", "--region", REGION, "kms"],
@@ -488,7 +492,7 @@ def bucket_policy(resolved: template.Stack) -> dict[str, dict[str, Any]]:
 
 
 def matches(condition: dict[str, dict[str, Any]], request: dict[str, str]) -> bool:
-    """Whether a condition block matches, by the IAM user guide's rules.
+    """Whether a condition block matches, by the rules of the IAM user guide.
 
     A negated operator, with or without IfExists, matches an absent key.
     """
@@ -515,9 +519,9 @@ SSE = "s3:x-amz-server-side-encryption"
 @pytest.mark.parametrize(
     ("headers", "denied"),
     [
-        # Firehose, and whoever else names the key.
+        # Firehose, and every other writer that names the key.
         ({SSE: "aws:kms", f"{SSE}-aws-kms-key-id": "OWN"}, False),
-        # No header: the bucket's default, which is the key.
+        # Without the header, S3 uses the bucket's default, which is the key.
         ({}, False),
         ({SSE: "aws:kms", f"{SSE}-aws-kms-key-id": KEY_ARN}, True),
         # The AWS-managed key.

@@ -1,4 +1,4 @@
-"""Prefix expressions and object names, as Firehose's pages on them say."""
+"""Prefix expressions and object names, as documented for Firehose."""
 
 import random
 import re
@@ -7,7 +7,7 @@ import pytest
 
 from console_login.stack.prefix import Prefix, PrefixError, object_name, time_zone
 
-# 2018-08-27 10:30:05 UTC: the page's own example is of that day.
+# 2018-08-27 10:30:05 UTC, on the day of the example in the documentation.
 ARRIVAL = 1535365805.0
 UTC = time_zone("UTC")
 
@@ -38,7 +38,7 @@ def test_expressions(expression: str, expected: str) -> None:
     ("expression", "expected"),
     [
         ("x/!{timestamp:yyyy}/!{firehose:error-output-type}/", "x/2018/processing-failed/"),
-        # As in AWS's table: no date is added to an error prefix.
+        # As in AWS's table, an error prefix gets no date.
         (
             "myFirehoseFailures/!{firehose:error-output-type}/",
             "myFirehoseFailures/processing-failed/",
@@ -50,7 +50,7 @@ def test_error_prefixes(expression: str, expected: str) -> None:
     assert prefix.evaluate(ARRIVAL, random.Random(1), "processing-failed") == expected
 
 
-def test_fact_11_the_error_output_type_stands_in_the_error_prefix_alone() -> None:
+def test_fact_11_the_error_output_type_is_allowed_only_in_the_error_prefix() -> None:
     with pytest.raises(PrefixError, match="must be in ErrorOutputPrefix, and only there"):
         Prefix("errors/", UTC, is_error=True)
     with pytest.raises(PrefixError, match="must be in ErrorOutputPrefix, and only there"):
@@ -86,7 +86,7 @@ def test_fact_11_a_prefix_without_a_timestamp_gets_one_in_its_time_zone() -> Non
         "x" * 513,
     ],
 )
-def test_what_is_not_known_is_refused(expression: str) -> None:
+def test_an_unknown_expression_is_refused(expression: str) -> None:
     with pytest.raises(PrefixError):
         Prefix(expression, UTC)
 

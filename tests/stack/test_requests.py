@@ -1,4 +1,4 @@
-"""What services ask of the templates' policies: all that must pass, and what must not."""
+"""Requests evaluated with the templates' policies: those that must be allowed, and others."""
 
 from dataclasses import replace
 
@@ -13,7 +13,9 @@ from console_login.stack.policies import Request, Verdict
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 @pytest.mark.parametrize("key_trusts_iam", [True, False])
-def test_the_pipelines_policies_allow_what_services_ask(name: str, key_trusts_iam: bool) -> None:
+def test_the_pipelines_policies_allow_the_requests_of_services(
+    name: str, key_trusts_iam: bool
+) -> None:
     asked = pipeline(name, key_trusts_iam=key_trusts_iam)
     refused = {
         need.label: found
@@ -24,7 +26,7 @@ def test_the_pipelines_policies_allow_what_services_ask(name: str, key_trusts_ia
 
 
 @pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
-def test_the_trails_policies_allow_what_services_ask(name: str) -> None:
+def test_the_trails_policies_allow_the_requests_of_services(name: str) -> None:
     asked = trail(name)
     refused = {
         need.label: found
@@ -36,23 +38,25 @@ def test_the_trails_policies_allow_what_services_ask(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 @pytest.mark.parametrize("key_trusts_iam", [True, False])
-def test_the_pipelines_policies_deny_one_step_further(name: str, key_trusts_iam: bool) -> None:
+def test_the_pipelines_policies_deny_requests_that_differ_in_one_respect(
+    name: str, key_trusts_iam: bool
+) -> None:
     must_be_denied(pipeline(name, key_trusts_iam=key_trusts_iam))
 
 
 @pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
-def test_the_trails_policies_deny_one_step_further(name: str) -> None:
+def test_the_trails_policies_deny_requests_that_differ_in_one_respect(name: str) -> None:
     must_be_denied(trail(name))
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 @pytest.mark.parametrize("key_trusts_iam", [True, False])
-def test_no_role_may_do_what_serves_an_attacker(name: str, key_trusts_iam: bool) -> None:
+def test_no_role_allows_the_requests_of_an_attacker(name: str, key_trusts_iam: bool) -> None:
     asked = pipeline(name, key_trusts_iam=key_trusts_iam)
     found = requests.of_attacker(asked.stack)
     allowed = [need.label for need in found if asked.answer(need.request).verdict != "denied"]
     assert allowed == []
-    # Each role is asked everything but its own task.
+    # Each role is tested with every action except those of its own task.
     actions = {action for actions in requests._ABUSES.values() for action in actions}
     lacking = {
         role: actions - {need.request.action for need in found if need.role == role}
@@ -74,7 +78,7 @@ def must_be_denied(asked: Asked) -> None:
     assert allowed == {}
 
 
-# What the operator's commands need of bucket and key, as docs/operations.md says.
+# The permissions on bucket and key that the operator's commands need, from docs/operations.md.
 OPERATOR = {
     "Effect": "Allow",
     "Action": [

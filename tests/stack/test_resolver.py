@@ -1,6 +1,6 @@
-"""The resolver: functions, conditions, parameters and rules as CloudFormation takes them.
+"""The resolver: functions, conditions, parameters and rules as CloudFormation evaluates them.
 
-Examples of functions are those of their pages, and what the pages rule out:
+The examples are from the pages of the functions, with cases that the pages exclude:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
 
@@ -26,7 +26,7 @@ MAPPINGS = {
 
 
 def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: str) -> Any:
-    """Return what a property's value becomes in a small template."""
+    """Return the resolved value of a property in a small template."""
     base: dict[str, Any] = {
         "Parameters": {
             "Names": {"Type": "CommaDelimitedList", "Default": "a, b"},
@@ -114,7 +114,7 @@ def resolved(value: Any, document: dict[str, Any] | None = None, **parameters: s
         ({"Ref": "Empty"}, [""]),
         ({"Fn::If": ["IsFlag", 1, {"Fn::If": ["IsFlag", 2, 3]}]}, 3),
         ([{"Fn::If": ["IsFlag", {"a": 1}, NO_VALUE]}], []),
-        # A map with the key of a condition is none outside of one.
+        # Outside of a condition, a map with the key Condition is a plain map.
         ({"Condition": "IsFlag"}, {"Condition": "IsFlag"}),
         ({"Fn::FindInMap": ["M", {"Ref": "Flag"}, "k"]}, "v"),
         ({"Fn::If": ["IsFlag", 1, 2]}, 2),
@@ -155,49 +155,49 @@ def test_conditions(condition: Any, expected: bool) -> None:
         ({"Fn::GetAtt": ["Nothing", "Arn"]}, "Nothing is neither"),
         ({"Ref": "Maybe"}, "Maybe is used but not created"),
         ({"Fn::Sub": "${Maybe.Arn}"}, "Maybe is used but not created"),
-        ({"Fn::GetAtt": ["Role", "RoleId"]}, "Role.RoleId is not resolved here"),
-        ({"Fn::Base64": "x"}, "Fn::Base64 is not resolved here"),
-        ({"Fn::ImportValue": "x"}, "Fn::ImportValue is not resolved here"),
-        ({"Fn::GetAZs": ""}, "Fn::GetAZs is not resolved here"),
-        ({"Ref": "AWS::StackId"}, "AWS::StackId is not resolved here"),
-        ({"Ref": "AWS::NotificationARNs"}, "AWS::NotificationARNs is not resolved here"),
-        ({"Ref": ["Flag"]}, "Ref is not resolved here with"),
+        ({"Fn::GetAtt": ["Role", "RoleId"]}, "Role.RoleId is not supported here"),
+        ({"Fn::Base64": "x"}, "Fn::Base64 is not supported here"),
+        ({"Fn::ImportValue": "x"}, "Fn::ImportValue is not supported here"),
+        ({"Fn::GetAZs": ""}, "Fn::GetAZs is not supported here"),
+        ({"Ref": "AWS::StackId"}, "AWS::StackId is not supported here"),
+        ({"Ref": "AWS::NotificationARNs"}, "AWS::NotificationARNs is not supported here"),
+        ({"Ref": ["Flag"]}, "Ref is not supported here with"),
         ({"Ref": "Flag", "x": 1}, "Ref must be the only key"),
         ({"x": 1, "Fn::Sub": "y"}, "Fn::Sub must be the only key"),
-        ({"Fn::GetAtt": "Role"}, "Fn::GetAtt is not resolved here with 'Role'"),
-        ({"Fn::GetAtt": ["Role"]}, "Fn::GetAtt is not resolved here with"),
-        ({"Fn::GetAtt": ["Role", {"Ref": "Flag"}]}, "Fn::GetAtt is not resolved here with"),
-        ({"Fn::If": ["IsFlag", 1]}, "Fn::If is not resolved here with"),
-        ({"Fn::If": [{"Condition": "IsFlag"}, 1, 2]}, "Fn::If is not resolved here with"),
-        ({"Fn::Join": ["-", "abc"]}, "a list is needed, not 'abc'"),
-        ({"Fn::Join": ["-", {"Ref": "Flag"}]}, "a list is needed, not 'no'"),
-        ({"Fn::Join": [{"Ref": "Flag"}, ["a", "b"]]}, "Fn::Join is not resolved here with"),
-        ({"Fn::Join": ["-", ["a", ["b", "c"]]]}, r"a text is needed, not \['b', 'c'\]"),
-        ({"Fn::Join": ["-", ["a", None]]}, "a text is needed, not None"),
-        ({"Fn::Split": ["", "abc"]}, "Fn::Split is not resolved here with"),
-        ({"Fn::Split": [",", {"Ref": "Names"}]}, r"a text is needed, not \['a', 'b'\]"),
-        ({"Fn::Select": ["2", {"Ref": "Names"}]}, "there is no item 2"),
-        ({"Fn::Select": ["-1", {"Ref": "Names"}]}, "there is no item -1"),
-        ({"Fn::Select": ["first", {"Ref": "Names"}]}, "there is no item first"),
+        ({"Fn::GetAtt": "Role"}, "Fn::GetAtt is not supported here with 'Role'"),
+        ({"Fn::GetAtt": ["Role"]}, "Fn::GetAtt is not supported here with"),
+        ({"Fn::GetAtt": ["Role", {"Ref": "Flag"}]}, "Fn::GetAtt is not supported here with"),
+        ({"Fn::If": ["IsFlag", 1]}, "Fn::If is not supported here with"),
+        ({"Fn::If": [{"Condition": "IsFlag"}, 1, 2]}, "Fn::If is not supported here with"),
+        ({"Fn::Join": ["-", "abc"]}, "expected a list, not 'abc'"),
+        ({"Fn::Join": ["-", {"Ref": "Flag"}]}, "expected a list, not 'no'"),
+        ({"Fn::Join": [{"Ref": "Flag"}, ["a", "b"]]}, "Fn::Join is not supported here with"),
+        ({"Fn::Join": ["-", ["a", ["b", "c"]]]}, r"expected a string, not \['b', 'c'\]"),
+        ({"Fn::Join": ["-", ["a", None]]}, "expected a string, not None"),
+        ({"Fn::Split": ["", "abc"]}, "Fn::Split is not supported here with"),
+        ({"Fn::Split": [",", {"Ref": "Names"}]}, r"expected a string, not \['a', 'b'\]"),
+        ({"Fn::Select": ["2", {"Ref": "Names"}]}, "item 2 does not exist"),
+        ({"Fn::Select": ["-1", {"Ref": "Names"}]}, "item -1 does not exist"),
+        ({"Fn::Select": ["first", {"Ref": "Names"}]}, "item first does not exist"),
         ({"Fn::Select": ["1", [None, "b"]]}, "no list with null or AWS::NoValue"),
         ({"Fn::Select": ["0", [NO_VALUE, "b"]]}, "no list with null or AWS::NoValue"),
-        ({"Fn::Select": ["0", "abc"]}, "a list is needed, not 'abc'"),
+        ({"Fn::Select": ["0", "abc"]}, "expected a list, not 'abc'"),
         ({"Fn::Sub": "${}"}, "is neither a parameter nor a resource"),
         ({"Fn::Sub": "${Nothing}"}, "Nothing is neither a parameter nor a resource"),
-        ({"Fn::Sub": "${Names}"}, r"a text is needed, not \['a', 'b'\]"),
-        ({"Fn::Sub": "${One}"}, r"a text is needed, not \['x'\]"),
-        ({"Fn::Sub": ["${X}", {"X": {"Ref": "Names"}}]}, "a text is needed"),
-        ({"Fn::Sub": "a${AWS::NoValue}b"}, "a text is needed, not AWS::NoValue"),
-        ({"Fn::Sub": {"Ref": "Flag"}}, "Fn::Sub is not resolved here with"),
-        ({"Fn::Sub": ["${X}"]}, "Fn::Sub is not resolved here with"),
-        ({"Fn::FindInMap": ["L", "zz", "k"]}, "no mapping has L, zz, k"),
-        ({"Fn::FindInMap": ["N", "a", "k"]}, "no mapping has N, a, k"),
-        ({"Fn::FindInMap": ["L", "a"]}, "Fn::FindInMap is not resolved here with"),
-        ({"Fn::FindInMap": ["L", "a", "deep"]}, "a text or list is needed"),
-        ({"Fn::If": ["Nothing", 1, 2]}, "there is no condition Nothing"),
+        ({"Fn::Sub": "${Names}"}, r"expected a string, not \['a', 'b'\]"),
+        ({"Fn::Sub": "${One}"}, r"expected a string, not \['x'\]"),
+        ({"Fn::Sub": ["${X}", {"X": {"Ref": "Names"}}]}, "expected a string"),
+        ({"Fn::Sub": "a${AWS::NoValue}b"}, "expected a string, not AWS::NoValue"),
+        ({"Fn::Sub": {"Ref": "Flag"}}, "Fn::Sub is not supported here with"),
+        ({"Fn::Sub": ["${X}"]}, "Fn::Sub is not supported here with"),
+        ({"Fn::FindInMap": ["L", "zz", "k"]}, "mapping value L, zz, k does not exist"),
+        ({"Fn::FindInMap": ["N", "a", "k"]}, "mapping value N, a, k does not exist"),
+        ({"Fn::FindInMap": ["L", "a"]}, "Fn::FindInMap is not supported here with"),
+        ({"Fn::FindInMap": ["L", "a", "deep"]}, "expected a string or list"),
+        ({"Fn::If": ["Nothing", 1, 2]}, "condition Nothing does not exist"),
     ],
 )
-def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> None:
+def test_values_that_cloudformation_would_refuse_are_refused(value: Any, words: str) -> None:
     with pytest.raises(TemplateError, match=words):
         resolved(value)
 
@@ -211,13 +211,16 @@ def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> 
         ({"Fn::Or": [{"Condition": "IsFlag"}] * 11}, "not a condition"),
         ({"Fn::Not": [{"Condition": "IsFlag"}] * 2}, "not a condition"),
         ({"Fn::Not": ["true"]}, "not a condition that is supported here: 'true'"),
-        ({"Fn::And": [{"Condition": "IsFlag"}, {"Condition": "Nothing"}]}, "no condition Nothing"),
+        (
+            {"Fn::And": [{"Condition": "IsFlag"}, {"Condition": "Nothing"}]},
+            "condition Nothing does not exist",
+        ),
         (
             {"Fn::Or": [{"Fn::Equals": ["a", "a"]}, {"Condition": "Nothing"}]},
-            "no condition Nothing",
+            "condition Nothing does not exist",
         ),
         ({"Fn::Equals": ["a"]}, "not a condition"),
-        ({"Fn::Equals": [{"Ref": "Names"}, "a"]}, "a text is needed"),
+        ({"Fn::Equals": [{"Ref": "Names"}, "a"]}, "expected a string"),
         ({"Fn::Equals": ["a", "a"], "Fn::Not": []}, "not a condition"),
         ({"Fn::If": ["IsFlag", True, False]}, "not a condition"),
         ({"Fn::Contains": [["a"], "a"]}, "not a condition that is supported here"),
@@ -227,7 +230,7 @@ def test_what_cloudformation_would_refuse_is_refused(value: Any, words: str) -> 
         ({"Fn::Not": [{"Condition": "Tried"}]}, "condition Tried depends on itself"),
     ],
 )
-def test_what_is_no_condition_is_refused(condition: Any, words: str) -> None:
+def test_an_invalid_condition_is_refused(condition: Any, words: str) -> None:
     conditions = {"IsFlag": {"Fn::Equals": [{"Ref": "Flag"}, "yes"]}, "Tried": condition}
     with pytest.raises(TemplateError, match=words):
         resolved("x", {"Conditions": conditions})
@@ -248,19 +251,19 @@ def test_what_is_no_condition_is_refused(condition: Any, words: str) -> None:
         {"A": {"DependsOn": "B"}, "B": {"DependsOn": "A"}},
     ],
 )
-def test_resources_that_need_each_other_are_refused(resources: Any) -> None:
+def test_circular_dependencies_of_resources_are_refused(resources: Any) -> None:
     for resource in resources.values():
         resource["Type"] = "AWS::Logs::LogGroup"
     with pytest.raises(TemplateError, match="circular dependency"):
         resolve({"Resources": resources})
 
 
-def test_an_output_is_a_text() -> None:
-    with pytest.raises(TemplateError, match="a text is needed"):
+def test_an_output_must_be_a_string() -> None:
+    with pytest.raises(TemplateError, match="expected a string"):
         resolved("x", {"Outputs": {"O": {"Value": {"Ref": "Names"}}}})
 
 
-def test_a_resource_whose_name_is_not_given_gets_one() -> None:
+def test_a_resource_without_a_name_gets_one() -> None:
     document = {"Resources": {"A": {"Type": "AWS::Logs::LogGroup", "Properties": {}}}}
     assert resolve(document, stack_name="s").resources["A"].physical_id == "s-A"
 
@@ -284,7 +287,7 @@ NODES = st.recursive(
 
 
 @given(NODES)
-def test_whatever_a_function_is_given_there_is_a_value_or_one_template_error(node: Any) -> None:
+def test_any_operand_of_a_function_gives_a_value_or_a_template_error(node: Any) -> None:
     with contextlib.suppress(TemplateError):
         value = repr(resolved(node))
         assert "'Fn::" not in value
@@ -303,7 +306,7 @@ def test_whatever_a_function_is_given_there_is_a_value_or_one_template_error(nod
         ("AWS::CloudTrail::Trail", "TrailName", "trail/given"),
     ],
 )
-def test_a_resource_that_names_itself_is_known_by_that_name(type_: str, key: str, arn: str) -> None:
+def test_ref_and_arn_use_the_name_property_of_a_resource(type_: str, key: str, arn: str) -> None:
     resources = {
         "Named": {"Type": type_, "Properties": {key: {"Ref": "Given"}}},
         "Topic": {
@@ -320,11 +323,11 @@ def test_a_resource_that_names_itself_is_known_by_that_name(type_: str, key: str
     assert topic["B"].endswith(f":{arn}")
 
 
-def test_a_conditional_resource_exists_as_its_condition_says() -> None:
+def test_a_conditional_resource_exists_if_its_condition_is_true() -> None:
     assert resolved({"Ref": "Maybe"}, Flag="yes") == "s-Maybe"
 
 
-def test_depends_on_counts_as_a_need_where_the_resource_exists() -> None:
+def test_depends_on_is_a_need_if_the_resource_exists() -> None:
     document = {
         "Conditions": {"Never": {"Fn::Equals": ["a", "b"]}},
         "Resources": {
@@ -355,7 +358,7 @@ def test_depends_on_counts_as_a_need_where_the_resource_exists() -> None:
         ({"Type": "String", "MinLength": 3}, "ab", "must be so"),
         ({"Type": "Number", "MaxValue": "3"}, "4", "must be so"),
         ({"Type": "List<Number>"}, "1,a", "is not a supported number"),
-        ({"Type": "AWS::SSM::Parameter::Value<String>"}, "/x", "is not resolved here"),
+        ({"Type": "AWS::SSM::Parameter::Value<String>"}, "/x", "is not supported here"),
         ({"Type": "Number", "MinValue": 0.2}, "0.1", "must be so"),
         ({"Type": "Number", "MaxValue": 3}, "4", "must be so"),
         ({"Type": "Number"}, "four", "is not a supported number"),
@@ -364,7 +367,9 @@ def test_depends_on_counts_as_a_need_where_the_resource_exists() -> None:
         ({"Type": "String"}, None, "needs a value"),
     ],
 )
-def test_a_wrong_parameter_is_named(declaration: Any, value: str | None, words: str) -> None:
+def test_the_error_names_an_invalid_parameter(
+    declaration: Any, value: str | None, words: str
+) -> None:
     if "AllowedValues" not in declaration:
         declaration = declaration | {"ConstraintDescription": "must be so"}
     document = {"Parameters": {"P": declaration}, "Resources": {}}
@@ -378,12 +383,12 @@ def test_a_list_of_numbers_is_a_list() -> None:
     assert resolve(document, {"P": "1, 2"}).parameters == {"P": ["1", "2"]}
 
 
-def test_an_unknown_parameter_is_named() -> None:
+def test_the_error_names_an_unknown_parameter() -> None:
     with pytest.raises(TemplateError, match="no such parameter: Nothing"):
         resolve({"Parameters": {}, "Resources": {}}, {"Nothing": "x"})
 
 
-def test_rules_are_asserted_where_their_condition_holds() -> None:
+def test_rules_are_asserted_if_their_condition_is_true() -> None:
     rule = {
         "RuleCondition": {"Fn::Equals": [{"Ref": "P"}, "x"]},
         "Assertions": [{"Assert": {"Fn::Equals": ["a", "b"]}, "AssertDescription": "never x"}],
@@ -401,7 +406,7 @@ def test_rules_are_asserted_where_their_condition_holds() -> None:
 @pytest.mark.parametrize(
     "keys", [{"stack_name": "9s"}, {"region": "tokyo"}, {"account_id": "1"}, {"stack_name": "a_b"}]
 )
-def test_a_wrong_place_is_refused(keys: dict[str, str]) -> None:
+def test_an_invalid_stack_name_region_or_account_is_refused(keys: dict[str, str]) -> None:
     with pytest.raises(TemplateError):
         resolve({"Resources": {}}, **keys)  # type: ignore[arg-type]
 
@@ -429,7 +434,7 @@ def test_partitions(region: str, arn: str) -> None:
     ("content", "words"),
     [(None, "No such file"), ("a: [", "while parsing"), ("[]", "not a CloudFormation template")],
 )
-def test_a_wrong_file_is_named(content: str | None, words: str, tmp_path: Path) -> None:
+def test_the_error_names_an_invalid_file(content: str | None, words: str, tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     if content is not None:
         path.write_text(content)
@@ -438,7 +443,7 @@ def test_a_wrong_file_is_named(content: str | None, words: str, tmp_path: Path) 
     assert str(path) in str(raised.value)
 
 
-def test_what_sam_refuses_is_refused() -> None:
+def test_a_template_that_sam_refuses_is_refused() -> None:
     function = {"Type": "AWS::Serverless::Function", "Properties": {"CodeUri": "x", "Runtime": []}}
     with pytest.raises(TemplateError, match="not a SAM template"):
         resolve({"Transform": "AWS::Serverless-2016-10-31", "Resources": {"F": function}})

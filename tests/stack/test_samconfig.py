@@ -1,4 +1,4 @@
-"""samconfig.toml as SAM CLI reads it: the settings of three stacks, and no order mixes them."""
+"""samconfig.toml as the SAM CLI reads it: three stacks, which no order of commands mixes up."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SHARED = ("confirm_changeset", "fail_on_empty_changeset", "resolve_s3", "tags")
 
 every_environment = pytest.mark.parametrize("environment", FILES)
 
-# What `sam deploy` would do, without doing it: SAM CLI reads its configuration and its options.
+# Prints the options with which `sam deploy` would deploy: the SAM CLI itself reads its files.
 READ = """
 import inspect, json, sys
 from unittest import mock
@@ -54,14 +54,14 @@ def as_sam_reads(environment: str) -> dict[str, str]:
 
 def test_there_is_an_environment_for_each_template() -> None:
     assert {key for key, value in CONFIG.items() if isinstance(value, dict)} == set(FILES)
-    # StackSets roll filter.yaml out, not SAM CLI.
+    # StackSets deploy filter.yaml, not the SAM CLI.
     assert {*FILES.values(), "filter.yaml"} == set(DOCUMENTS)
     names = [CONFIG[key]["global"]["parameters"]["stack_name"] for key in FILES]
     assert len(set(names)) == 3
 
 
 @every_environment
-def test_every_parameter_has_its_line(environment: str) -> None:
+def test_every_parameter_has_a_line(environment: str) -> None:
     # `sam deploy` keeps the deployed value of a parameter that has no line.
     parameters = DOCUMENTS[FILES[environment]]["Parameters"]
     assert [item.split("=", 1)[0] for item in overrides(environment)] == list(parameters)
@@ -71,7 +71,7 @@ def test_every_parameter_has_its_line(environment: str) -> None:
 def test_every_line_has_the_templates_default(environment: str) -> None:
     parameters = DOCUMENTS[FILES[environment]]["Parameters"]
     read = as_sam_reads(environment)
-    # SAM drops a line that it cannot read, and ends a value at a blank.
+    # The SAM CLI drops a line that it cannot read, and ends a value at a space.
     assert set(read) == set(parameters)
     assert not [item for item in overrides(environment) if " " in item]
     defaults = {
@@ -82,17 +82,17 @@ def test_every_line_has_the_templates_default(environment: str) -> None:
     assert {name: read[name] for name in defaults} == defaults
 
 
-def test_what_has_no_default_is_a_placeholder_that_the_template_refuses() -> None:
+def test_a_parameter_without_a_default_is_a_placeholder_that_the_template_refuses() -> None:
     document = DOCUMENTS["athena.yaml"]
     read = as_sam_reads("athena")
-    asked = {name for name, each in document["Parameters"].items() if "Default" not in each}
-    assert asked == {"BucketName", "ResultKeyArn"}
+    required = {name for name, each in document["Parameters"].items() if "Default" not in each}
+    assert required == {"BucketName", "ResultKeyArn"}
     good = EVERY["queries"][1]
     template.resolve(document, read | good)
-    for name in asked:
+    for name in required:
         with pytest.raises(TemplateError, match=f"parameter {name}: '{read[name]}' must be"):
             template.resolve(document, read | good | {name: read[name]})
-    # Of the other two, each default is taken.
+    # The other two templates accept every default.
     assert template.resolve(DOCUMENT, as_sam_reads("default")) == template.resolve(DOCUMENT)
     trail = DOCUMENTS["trail.yaml"]
     assert template.resolve(trail, as_sam_reads("trail")) == template.resolve(trail)
@@ -114,12 +114,12 @@ def test_the_environments_share_how_they_deploy() -> None:
 
 @every_environment
 def test_the_stack_is_tagged(environment: str) -> None:
-    # CloudFormation gives them to each resource; the templates have none.
+    # CloudFormation copies the tags to each resource; the templates have none.
     tags = CONFIG[environment]["deploy"]["parameters"]["tags"]
     assert tags == ["Application=console-login-firehose"]
 
 
-# As preflight reads it, without SAM CLI ---------------------------------------------------------
+# As preflight reads it, without the SAM CLI -----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_stack_is_tagged(environment: str) -> None:
         ('A="x"y B=b"c d"', ['y "c d"']),
         ("ParameterKey=A,ParameterValue=b c", ["c"]),
         ('A="b \\" c"', []),
-        # Dropped without a word beside others; alone, SAM CLI refuses it.
+        # Silently dropped next to others; alone, the SAM CLI refuses it.
         ("A=1 B= C=3", ["B="]),
         ([["A=1"], {"B": True, "C": ["x", " y", ""]}], []),
         ("", []),
@@ -157,14 +157,14 @@ def toml(given: Any) -> str:
             return f"[{', '.join(map(value, each))}]"
         if isinstance(each, dict):
             return f"{{{', '.join(f'{key} = {value(item)}' for key, item in each.items())}}}"
-        # JSON's strings and booleans are TOML's.
+        # Strings and booleans have the same form in JSON and TOML.
         return json.dumps(each)
 
     return f"parameter_overrides = {value(given)}"
 
 
 @pytest.mark.parametrize("alone", ["AlarmEmail=", "X", 'A="b'])
-def test_what_sam_refuses_alone_is_named_too(alone: str, tmp_path: Path) -> None:
+def test_text_that_sam_refuses_alone_is_reported_too(alone: str, tmp_path: Path) -> None:
     with pytest.raises(click.BadParameter):
         CfnParameterOverridesType().convert([alone], None, None)
     path = tmp_path / "samconfig.toml"
@@ -179,11 +179,11 @@ def test_preflight_reads_this_file_as_sam_does() -> None:
     assert settings.build == ROOT / ".aws-sam" / "build"
 
 
-# Orders that mix the stacks -------------------------------------------------------------------
+# Orders of commands that could mix up the stacks ------------------------------------------------
 
 
 class Checkout:
-    """A copy of what `sam` reads in a checkout."""
+    """A copy of the files that `sam` reads in a checkout."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -191,7 +191,7 @@ class Checkout:
             shutil.copy(ROOT / name, folder)
         code = ROOT / "functions"
         shutil.copytree(code, folder / "functions", ignore=shutil.ignore_patterns("__pycache__"))
-        # The packages take most of a build, and have no say in where it goes.
+        # Packages take most of the time of a build, and do not affect where its output goes.
         (folder / "functions" / "transform" / "requirements.txt").write_text("")
 
     def run(self, *command: str) -> str:
@@ -214,7 +214,7 @@ class Checkout:
         self.run(str(ROOT / ".venv" / "bin" / "sam"), "build", *options)
 
     def deployed(self) -> dict[str, dict[str, Any]]:
-        """Return what `sam deploy` would deploy now, by environment."""
+        """Return the options with which `sam deploy` would deploy now, by environment."""
         found: dict[str, dict[str, Any]] = json.loads(
             self.run(sys.executable, "-c", READ, *FILES).splitlines()[-1]
         )
@@ -235,8 +235,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return Checkout(tmp_path_factory.mktemp("checkout"))
 
 
-def test_wrong_orders_put_no_template_onto_another_stack(checkout: Checkout) -> None:
-    # Where `sam deploy` looks first.
+def test_no_order_of_commands_deploys_a_template_to_another_stack(checkout: Checkout) -> None:
+    # The folder where `sam deploy` looks first.
     build = checkout.folder / ".aws-sam" / "build"
     checkout.build("trail")
     assert not build.exists()

@@ -1,4 +1,4 @@
-"""The templates resolved for every meaningful combination; the settings of template.yaml."""
+"""The templates, resolved for every meaningful combination, and the settings of template.yaml."""
 
 import graphlib
 import json
@@ -29,8 +29,8 @@ from console_login.stack import template
 from transformer.config import event_names
 
 PARAMETERS = DOCUMENT["Parameters"]
-# Without a default: what only another stack can say.
-ASKED_FOR = {"BucketName", "ResultKeyArn", "DestinationArn"}
+# Parameters without a default, because the value is only known from another stack.
+REQUIRED = {"BucketName", "ResultKeyArn", "DestinationArn"}
 STREAM = "AWS::KinesisFirehose::DeliveryStream"
 FILTER = "AWS::Logs::SubscriptionFilter"
 
@@ -61,7 +61,7 @@ def processor(resolved: template.Stack) -> dict[str, str]:
     return {each["ParameterName"]: each["ParameterValue"] for each in found["Parameters"]}
 
 
-# The whole ------------------------------------------------------------------------------------
+# The whole template ---------------------------------------------------------------------------
 
 
 def test_there_are_four_templates_and_each_combination_has_a_name() -> None:
@@ -88,8 +88,8 @@ def test_it_resolves_without_a_dangling_reference_or_a_cycle(name: str) -> None:
 
 
 @every_stack
-def test_what_it_resolves_to_passes_the_linter(name: str) -> None:
-    # With its values: the template's own lint does not see a name that a parameter makes too long.
+def test_the_resolved_stack_passes_the_linter(name: str) -> None:
+    # The lint of the template itself does not detect a name that a parameter makes too long.
     resolved = stack(name)
     resources = {
         logical_id: {"Type": resource.type, "Properties": resource.properties}
@@ -127,7 +127,7 @@ def test_no_partition_is_assumed(region: str, partition: str, suffix: str) -> No
 def test_nothing_is_left_unresolved(name: str) -> None:
     text = json.dumps([each.properties for each in stack(name).resources.values()])
     assert "Fn::" not in text
-    # Athena's, of partition projection.
+    # Athena's own syntax, for partition projection.
     assert "${" not in text.replace("${day}", "")
     assert '"Ref"' not in text
 
@@ -145,7 +145,7 @@ def test_no_parameter_is_unused(file: str) -> None:
     assert set(document["Parameters"]) <= used
 
 
-def test_every_condition_is_used_and_both_answers_are_tried() -> None:
+def test_every_condition_is_used_and_both_results_are_tested() -> None:
     used = {value for key, value in walk(DOCUMENT) if key == "Condition" and isinstance(value, str)}
     used |= {value[0] for key, value in walk(DOCUMENT) if key == "Fn::If"}
     assert used == set(DOCUMENT["Conditions"])
@@ -154,9 +154,9 @@ def test_every_condition_is_used_and_both_answers_are_tried() -> None:
         assert answers == {True, False}, condition
 
 
-def test_conditions_are_made_of_what_is_documented_for_them() -> None:
-    # AWS CloudFormation user guide, "Condition functions": Equals takes values, Ref, FindInMap and
-    # other condition functions.
+def test_conditions_use_only_the_functions_that_are_documented_for_them() -> None:
+    # AWS CloudFormation user guide, "Condition functions": Equals accepts values, Ref, FindInMap
+    # and other condition functions.
     sections = {key: DOCUMENT[key] for key in ("Conditions", "Rules")}
     functions = {key for key, _ in walk(sections) if key == "Ref" or key.startswith("Fn::")}
     assert functions == {"Ref", "Fn::Equals", "Fn::Not", "Fn::Or"}
@@ -173,7 +173,7 @@ def test_no_resource_exists_without_what_it_needs(name: str) -> None:
     assert len(resolved.of_type("AWS::KMS::Key")) == len(resolved.of_type("AWS::KMS::Alias"))
 
 
-def test_what_is_given_is_not_created() -> None:
+def test_existing_resources_are_not_created() -> None:
     assert not stack("everything given").of_type("AWS::S3::Bucket")
     assert not stack("everything given").of_type("AWS::KMS::Key")
     assert stack("nothing given").of_type("AWS::S3::Bucket")
@@ -187,17 +187,17 @@ def test_the_pipeline_has_neither_a_trail_nor_queries(name: str) -> None:
 
 
 @every_template
-def test_no_resource_carries_tags_which_the_stack_gives(file: str) -> None:
-    # CloudFormation gives the stack's tags to each resource that takes some: samconfig.toml has
-    # them.
+def test_no_resource_has_its_own_tags(file: str) -> None:
+    # CloudFormation copies the stack's tags, which are in samconfig.toml, to each resource that
+    # supports tags.
     assert "Tags" not in {key for key, _ in walk(DOCUMENTS[file])}
 
 
-# As an interface ------------------------------------------------------------------------------
+# The interface --------------------------------------------------------------------------------
 
 
 @every_template
-def test_sections_stand_in_the_order_of_a_reader(file: str) -> None:
+def test_sections_are_in_reading_order(file: str) -> None:
     order = [
         "AWSTemplateFormatVersion",
         "Transform",
@@ -214,7 +214,7 @@ def test_sections_stand_in_the_order_of_a_reader(file: str) -> None:
     assert list(document) == [section for section in order if section in document]
     left_out = {
         "template.yaml": set(),
-        # StackSets take no transform.
+        # StackSets accept no transform.
         "filter.yaml": {"Transform", "Rules", "Globals"},
     }
     others = {"Transform", "Rules", "Conditions", "Globals"}
@@ -241,20 +241,20 @@ def test_every_parameter_is_grouped_described_and_bounded(file: str, labels: lis
     assert [name for group in groups for name in group["Parameters"]] == list(parameters)
     for name, parameter in parameters.items():
         assert parameter["Description"], name
-        # Only what no stack of another template can be asked for.
-        assert "Default" in parameter or name in ASKED_FOR, name
+        # Only values of another stack have no default.
+        assert "Default" in parameter or name in REQUIRED, name
         if "AllowedValues" not in parameter:
             assert {"AllowedPattern", "MinValue"} & set(parameter), name
             assert parameter["ConstraintDescription"].startswith("must "), name
 
 
-def test_every_output_says_what_it_is_for() -> None:
+def test_every_output_is_described() -> None:
     outputs = [each for document in DOCUMENTS.values() for each in document["Outputs"].values()]
     assert all(len(output["Description"]) >= 10 for output in outputs)
     assert all(len(output["Description"]) > 20 for output in DOCUMENT["Outputs"].values())
 
 
-def test_outputs_hold_ready_commands() -> None:
+def test_outputs_have_complete_commands() -> None:
     outputs = stack("everything given").outputs
     assert outputs["ListObjectsCommand"] == (
         "aws s3 ls --recursive s3://amzn-s3-demo-bucket/a/b/ --region ap-northeast-1"
@@ -265,7 +265,7 @@ def test_outputs_hold_ready_commands() -> None:
     assert outputs["TailDeliveryLogCommand"] == (
         "aws logs tail /aws/kinesisfirehose/sign-ins --since 1d --follow --region ap-northeast-1"
     )
-    # Where the stream's error prefix puts them.
+    # The folder of the stream's error prefix.
     assert outputs["ListFailedRecordsCommand"] == (
         "aws s3 ls --recursive s3://amzn-s3-demo-bucket/a/b/processing-failed/"
         " --region ap-northeast-1"
@@ -322,7 +322,7 @@ def test_setting_of_the_lambda_processor(name: str, value: str) -> None:
 
 
 def test_the_stream_has_one_processor_and_no_backup() -> None:
-    # Native decompression would close the stream to what is put back or sent again.
+    # With native decompression, the stream could not accept records that are put back or redriven.
     parameters = processor(stack())
     assert parameters["LambdaArn"].endswith(":function:console-login-firehose-transform")
     assert parameters["RoleArn"] == destination(stack())["RoleARN"]
@@ -373,7 +373,7 @@ def test_prefixes_stay_under_firehoses_512_characters() -> None:
 
 
 @every_combination
-def test_objects_and_logs_are_encrypted_with_the_one_key(name: str) -> None:
+def test_objects_and_logs_are_encrypted_with_the_same_key(name: str) -> None:
     resolved = stack(name)
     key = resolved.outputs["KeyArn"]
     if "ExistingKeyArn" in COMBINATIONS[name]:
@@ -420,7 +420,7 @@ def test_filter_and_function_never_differ(names: str, pattern: str, variable: st
         ("everything given", "/aws/cloudtrail/other"),
     ],
 )
-def test_the_filter_sits_on_the_trails_log_group(name: str, group: str) -> None:
+def test_the_filter_is_on_the_trails_log_group(name: str, group: str) -> None:
     assert only(stack(name), FILTER)["LogGroupName"] == group
 
 
@@ -432,12 +432,12 @@ def test_the_filter_feeds_this_stream_with_its_own_role(name: str) -> None:
     assert found["RoleArn"].endswith(":role/console-login-firehose-SubscriptionRole")
 
 
-# What is created after what -------------------------------------------------------------------
+# Order of creation ----------------------------------------------------------------------------
 
 
 @every_combination
-def test_a_role_is_older_than_what_takes_it(name: str) -> None:
-    # CloudFormation does not retry a stream or a filter whose role is not known everywhere yet.
+def test_a_role_is_created_well_before_the_resource_that_uses_it(name: str) -> None:
+    # CloudFormation does not retry a stream or a filter whose role has not propagated yet.
     resolved = stack(name)
     assert needs(resolved, "TransformFunction") >= {"SubscriptionRole", "DeliveryRole"}
     assert "TransformFunction" in needs(resolved, "DeliveryStream")
@@ -461,8 +461,8 @@ def test_the_filter_is_created_last(name: str) -> None:
     later = set(resolved.resources) - needs(resolved, "SubscriptionFilter")
     watching = ("AWS::CloudWatch", "AWS::Logs::Metric", "AWS::SNS")
     later = {each for each in later if not resolved.resources[each].type.startswith(watching)}
-    # What nothing on the way of a record depends on.
-    # Destination is for other accounts, which get its ARN when the stack is there.
+    # Resources on which no record in the pipeline depends.
+    # Destination is for other accounts, which get its ARN after the stack is created.
     beside = {"EncryptionKeyAlias", "DeliveryBucketPolicy", "Destination"}
     assert later <= beside | {"SubscriptionFilter"}
 
@@ -470,7 +470,7 @@ def test_the_filter_is_created_last(name: str) -> None:
 # Function, bucket, retention ------------------------------------------------------------------
 
 
-def test_the_functions_environment_is_what_its_config_reads() -> None:
+def test_the_functions_environment_has_the_variables_that_its_config_reads() -> None:
     variables = only(stack(), "AWS::Lambda::Function")["Environment"]["Variables"]
     powertools = {name for name in variables if name.startswith("POWERTOOLS_")}
     assert powertools == {
@@ -498,18 +498,18 @@ def test_the_function_logs_json_into_its_own_group_and_answers_well_before_fireh
     assert function["Architectures"] == ["arm64"]
 
 
-def test_logs_are_kept_as_long_as_asked() -> None:
+def test_logs_are_kept_for_the_days_of_the_parameter() -> None:
     resolved = template.resolve(DOCUMENT, {"LogRetentionDays": "365"})
     groups = resolved.of_type("AWS::Logs::LogGroup")
     assert len(groups) == 2
     assert {group.properties["RetentionInDays"] for group in groups.values()} == {"365"}
 
 
-def test_what_would_lose_sign_ins_is_kept_when_the_stack_goes() -> None:
+def test_resources_with_sign_ins_are_kept_when_the_stack_is_deleted() -> None:
     kept = {
         logical_id
         for logical_id, resource in stack().resources.items()
-        # Not plain Retain: what is left of a first deploy that failed would block the next.
+        # Not plain Retain, because resources from a failed first deploy would block the next one.
         if resource.attributes.get("DeletionPolicy") == "RetainExceptOnCreate"
     }
     assert kept == {"EncryptionKey", "DeliveryBucket", "DeliveryBucketPolicy"}
@@ -531,7 +531,7 @@ def test_a_bucket_is_private_versioned_and_cleaned_up(
     (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
     rule, *others = bucket["LifecycleConfiguration"]["Rules"]
-    # Nothing of the data expires unasked.
+    # By default no data expires.
     assert {each["Prefix"] for each in others} <= {"athena-results/"}
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
@@ -539,7 +539,7 @@ def test_a_bucket_is_private_versioned_and_cleaned_up(
     assert rule.get("ExpiredObjectDeleteMarker", False) is (logical_id == "DeliveryBucket")
 
 
-def test_objects_expire_only_when_asked() -> None:
+def test_objects_expire_only_with_the_parameter() -> None:
     def expiry(name: str) -> list[str]:
         bucket = only(stack(name), "AWS::S3::Bucket")
         rules = bucket["LifecycleConfiguration"]["Rules"]
@@ -550,20 +550,21 @@ def test_objects_expire_only_when_asked() -> None:
     assert expiry("no folder, objects expire") == ["365"]
 
 
-def test_objects_are_locked_only_when_asked_and_writers_need_no_right_for_it() -> None:
-    asked = stack("objects are locked").resources["DeliveryBucket"].properties
-    assert asked["ObjectLockEnabled"] is True
-    assert asked["ObjectLockConfiguration"] == {
+def test_objects_are_locked_only_with_the_parameter_and_writers_need_no_permission() -> None:
+    locked = stack("objects are locked").resources["DeliveryBucket"].properties
+    assert locked["ObjectLockEnabled"] is True
+    assert locked["ObjectLockConfiguration"] == {
         "ObjectLockEnabled": "Enabled",
         "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": "365"}},
     }
-    unasked = stack().resources
+    default = stack().resources
     assert not {"ObjectLockEnabled", "ObjectLockConfiguration"} & set(
-        unasked["DeliveryBucket"].properties
+        default["DeliveryBucket"].properties
     )
-    # A default retention; a role that could set one could lock for a hundred years.
+    # The retention is the bucket's default. A role that may set a retention could lock an object
+    # for a hundred years.
     for role in stack("objects are locked").of_type("AWS::IAM::Role").items():
-        assert role[1] == unasked[role[0]]
+        assert role[1] == default[role[0]]
 
 
 def test_the_delivery_bucket_has_a_bucket_key() -> None:
@@ -572,7 +573,7 @@ def test_the_delivery_bucket_has_a_bucket_key() -> None:
     assert rule["BucketKeyEnabled"] is True
 
 
-def test_resources_stand_in_the_order_of_the_datas_way() -> None:
+def test_resources_are_in_the_order_of_the_data_flow() -> None:
     order = ["SubscriptionFilter", "DeliveryStream", "TransformFunction"]
     order += ["EncryptionKey", "DeliveryBucket"]
     names = list(DOCUMENT["Resources"])

@@ -1,4 +1,4 @@
-"""trail.yaml: what it records, in which order it is created, and what outlives its stack."""
+"""trail.yaml: the events it records, the order of creation, and what outlives the stack."""
 
 import pytest
 from stacks import TRAIL_COMBINATIONS, needs, only, trail
@@ -7,7 +7,7 @@ every_trail = pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
 
 
 @every_trail
-def test_the_trail_sees_every_region_and_proves_its_files(name: str) -> None:
+def test_the_trail_records_every_region_and_validates_its_files(name: str) -> None:
     found = only(trail(name), "AWS::CloudTrail::Trail")
     assert found["IsLogging"] is True
     assert found["IsMultiRegionTrail"] is True
@@ -29,13 +29,13 @@ def test_the_trail_is_created_after_what_it_writes_to(name: str) -> None:
 
 
 @every_trail
-def test_the_role_is_older_than_the_bucket_that_the_trail_waits_for(name: str) -> None:
-    # A trail whose role is not known everywhere yet is refused.
+def test_the_role_is_created_before_the_bucket_that_the_trail_waits_for(name: str) -> None:
+    # CloudTrail rejects a trail until its role has propagated.
     assert "TrailRole" in needs(trail(name), "TrailBucket")
 
 
 @every_trail
-def test_the_whole_trail_is_encrypted_with_the_one_key(name: str) -> None:
+def test_all_of_the_trail_is_encrypted_with_the_same_key(name: str) -> None:
     resolved = trail(name)
     key_arn = only(resolved, "AWS::CloudTrail::Trail")["KMSKeyId"]
     assert key_arn.endswith(f":key/{resolved.only('AWS::KMS::Key').physical_id}")
@@ -49,7 +49,7 @@ def test_the_whole_trail_is_encrypted_with_the_one_key(name: str) -> None:
 
 
 @every_trail
-def test_trail_group_and_role_belong_together(name: str) -> None:
+def test_the_trail_refers_to_its_log_group_role_and_bucket(name: str) -> None:
     resolved = trail(name)
     found = only(resolved, "AWS::CloudTrail::Trail")
     group = only(resolved, "AWS::Logs::LogGroup")["LogGroupName"]
@@ -61,7 +61,7 @@ def test_trail_group_and_role_belong_together(name: str) -> None:
     assert found["S3BucketName"] == resolved.resources["TrailBucket"].physical_id
 
 
-def test_events_are_kept_as_long_as_asked() -> None:
+def test_events_are_kept_for_the_days_of_the_parameter() -> None:
     assert only(trail(), "AWS::Logs::LogGroup")["RetentionInDays"] == "30"
     assert only(trail("another trail"), "AWS::Logs::LogGroup")["RetentionInDays"] == "365"
 
@@ -72,7 +72,7 @@ def test_no_file_of_the_trail_expires() -> None:
 
 
 @every_trail
-def test_removing_the_stack_stops_nothing_and_loses_nothing(name: str) -> None:
+def test_removing_the_stack_neither_stops_the_trail_nor_loses_events(name: str) -> None:
     resolved = trail(name)
     policies = {
         logical_id: resource.attributes.get("DeletionPolicy")
@@ -83,22 +83,22 @@ def test_removing_the_stack_stops_nothing_and_loses_nothing(name: str) -> None:
         "TrailLogGroup": "RetainExceptOnCreate",
         "TrailRole": "RetainExceptOnCreate",
         "EncryptionKey": "RetainExceptOnCreate",
-        # CloudTrail writes into it before a rollback could empty it.
+        # CloudTrail writes to the bucket at once, so a rollback could not delete it.
         "TrailBucket": "Retain",
         "TrailBucketPolicy": "Retain",
-        # A second name of the key, which nothing here uses.
+        # The alias of the key, which nothing here uses.
         "EncryptionKeyAlias": None,
     }
     for logical_id, policy in policies.items():
         if policy:
             attributes = resolved.resources[logical_id].attributes
             assert attributes["UpdateReplacePolicy"] == "Retain", logical_id
-            # What is kept works on: what it needs is kept too.
+            # The resources that a retained resource needs are retained too, so it keeps working.
             assert all(policies[each] for each in needs(resolved, logical_id)), logical_id
 
 
 @every_trail
 def test_the_roles_permissions_are_kept_with_the_role(name: str) -> None:
-    # A policy of its own would be deleted with the stack, and the trail's events with it.
+    # A separate policy would be deleted with the stack, and the trail's events would stop.
     assert not trail(name).of_type("AWS::IAM::Policy")
     assert only(trail(name), "AWS::IAM::Role")["Policies"]

@@ -1,7 +1,7 @@
-"""Policies as owners write them, with the verdicts of a simulator that this project did not write.
+"""Policies as owners write them, with the results of a simulator that this project did not write.
 
-verdicts.json: from @cloud-copilot/iam-simulate (`make judge` runs it); a name among `statements`
-stands for the statement of that name, a number in `refused` for the request at that place.
+verdicts.json: from @cloud-copilot/iam-simulate, which `make judge` runs. In a list `statements`, a
+name stands for the statement of that name; in `refused`, a number for the request at that index.
 """
 
 import functools
@@ -49,44 +49,45 @@ def document(statements: list[Any]) -> dict[str, Any]:
     }
 
 
-# A label, a request, who asks it has these policies, the resource has this one; is it allowed?
-Asked = tuple[str, Request, dict[str, Any], dict[str, Any] | None, bool]
+# A label, a request, the policies of its principal, the policy of the resource, and whether the
+# simulator allows the request.
+Case = tuple[str, Request, dict[str, Any], dict[str, Any] | None, bool]
 
 
-def of_key(case: dict[str, Any]) -> Iterator[Asked]:
+def of_key(case: dict[str, Any]) -> Iterator[Case]:
     policy = document(case["statements"])
-    for number, asked in enumerate(DATA["keyRequests"]):
-        who, context = asked["who"], asked["context"]
+    for number, found in enumerate(DATA["keyRequests"]):
+        who, context = found["who"], found["context"]
         identity = role_policies().get(who, {})
         if identity:
             who = f"arn:aws:iam::{ACCOUNT}:role/{PHYSICAL_IDS[who]}"
             context = context | {"aws:PrincipalOrgID": "o-abcdefghij"}
-        request = Request(who, asked["action"], KEY_ARN, ACCOUNT, context)
-        yield asked["label"], request, identity, policy, number not in case["refused"]
+        request = Request(who, found["action"], KEY_ARN, ACCOUNT, context)
+        yield found["label"], request, identity, policy, number not in case["refused"]
 
 
-def of_role(case: dict[str, Any]) -> Asked:
+def of_role(case: dict[str, Any]) -> Case:
     request = Request(ROLE, "firehose:PutRecordBatch", STREAM, ACCOUNT, DATA["roleContext"])
     return case["name"], request, {"p": document(case["statements"])}, None, case["allowed"]
 
 
-def of_trust(case: dict[str, Any]) -> Asked:
+def of_trust(case: dict[str, Any]) -> Case:
     request = Request("logs.amazonaws.com", "sts:AssumeRole", ROLE, ACCOUNT, DATA["trustContext"])
     return case["name"], request, {}, document(case["statements"]), case["allowed"]
 
 
-def every_request() -> Iterator[Asked]:
+def every_request() -> Iterator[Case]:
     """Yield the requests of all cases."""
     for case in DATA["keys"]:
-        for label, *asked in of_key(case):
-            yield f"{case['name']}: {label}", *asked
+        for label, *rest in of_key(case):
+            yield f"{case['name']}: {label}", *rest
     yield from map(of_role, DATA["roles"])
     yield from map(of_trust, DATA["trusts"])
 
 
-def agrees(asked: Asked) -> bool:
-    """Whether the evaluator says neither ok nor no against the simulator."""
-    _, request, identity, policy, is_allowed = asked
+def agrees(case: Case) -> bool:
+    """Whether the evaluator does not contradict the simulator; UNKNOWN contradicts nothing."""
+    _, request, identity, policy, is_allowed = case
     verdict = evaluate(request, identity, policy).verdict
     return verdict != (Verdict.DENIED if is_allowed else Verdict.ALLOWED)
 
@@ -97,7 +98,7 @@ def cases(part: str) -> Any:
 
 @cases("keys")
 def test_a_keys_policy_refuses_what_the_simulator_refuses(case: dict[str, Any]) -> None:
-    assert [asked[0] for asked in of_key(case) if not agrees(asked)] == []
+    assert [each[0] for each in of_key(case) if not agrees(each)] == []
 
 
 @cases("roles")
@@ -110,13 +111,12 @@ def test_a_trust_policy_allows_what_the_simulator_allows(case: dict[str, Any]) -
     assert agrees(of_trust(case))
 
 
-def test_few_are_called_unchecked() -> None:
-    """Those that no evaluation without the service itself can answer."""
-    unchecked = {
+def test_only_cases_that_depend_on_the_service_are_unknown() -> None:
+    unknown = {
         label.split(":")[0]
         for label, request, identity, policy, _ in every_request()
         if evaluate(request, identity, policy).verdict == Verdict.UNKNOWN
     }
     # Whether CloudWatch Logs passes aws:SourceAccount to KMS is not documented; addresses are not
     # evaluated.
-    assert unchecked == {"logs, and SourceAccount", "Deny by address"}
+    assert unknown == {"logs, and SourceAccount", "Deny by address"}
