@@ -1,4 +1,4 @@
-"""A stack that `local --serve` serves, for what examines it."""
+"""A stack served by `local --serve`, for tests of the commands that check it."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ STACK = "console-login-firehose"
 
 
 class CachingAccess(Access):
-    """Clients are made once: making one costs more than a call."""
+    """Caches clients, because creating one takes longer than a call."""
 
     clients: dict[str, Any]
 
@@ -67,7 +67,7 @@ def examined(access: Access, **keys: Any) -> dict[str, Result]:
 
 
 def only_finding(access: Access, check: str, **keys: Any) -> Finding:
-    """Return the one finding of a check, where no other check finds anything."""
+    """Return the only finding of a check. All other checks must be OK."""
     results = examined(access, **keys)
     (finding,) = results.pop(check).findings
     assert [each for each in results.values() if each.status != OK] == []
@@ -85,7 +85,7 @@ def found_by(check: str, access: Any) -> list[Finding]:
 
 @contextlib.contextmanager
 def without_filter(access: Access) -> Iterator[dict[str, Any]]:
-    """Yield the filter's settings, for a while in which there is none."""
+    """Delete the filter, yield its settings, and create it again at the end."""
     logs = access.client("logs")
     (found,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
     logs.delete_subscription_filter(logGroupName=GROUP, filterName=found["filterName"])
@@ -98,7 +98,7 @@ def without_filter(access: Access) -> Iterator[dict[str, Any]]:
 
 
 class Refusing(Access):
-    """Clients one operation of which is refused."""
+    """Returns clients that refuse one operation."""
 
     def __init__(self, access: Access, operation: str) -> None:
         self.__dict__.update(access=access, operation=operation)

@@ -45,7 +45,7 @@ def test_every_contender_delivers_our_lines(make: Callable[[], shapes.Shape]) ->
 
 
 def _parsed(records: list[tuple[str, str, list[str]]]) -> list[Any]:
-    return [(*fate, [json.loads(line) for line in lines if line]) for *fate, lines in records]
+    return [(*result, [json.loads(line) for line in lines if line]) for *result, lines in records]
 
 
 @pytest.mark.parametrize("name", FLOORS)

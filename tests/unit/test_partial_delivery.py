@@ -45,14 +45,14 @@ def transform(
     return Transformer(names, limit).transform(inputs)
 
 
-def fates(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+def results_of(outcomes: list[Outcome]) -> list[tuple[str, str]]:
     return [(outcome.result, outcome.reason.value) for outcome in outcomes]
 
 
 def test_a_record_that_does_not_fit_goes_back_as_it_came() -> None:
     records = [gz(envelope([CHECK_MFA, sign_in(number, 600)])) for number in range(4)]
     outcomes = transform(2400, *records)
-    assert fates(outcomes) == [("Ok", "delivered")] * 2 + [("Dropped", "put_back")] * 2
+    assert results_of(outcomes) == [("Ok", "delivered")] * 2 + [("Dropped", "put_back")] * 2
     assert [outcome.put_back for outcome in outcomes] == [None, None, *records[2:]]
     assert [outcome.data for outcome in outcomes[2:]] == [None, None]
 
@@ -148,7 +148,7 @@ def test_the_damaged_fail_alone_the_next_time() -> None:
     (first,) = transform(10**6, gz(envelope([DAMAGED, TOKYO])))
     assert first.put_back is not None
     (second,) = transform(10**6, first.put_back)
-    assert fates([second]) == [("ProcessingFailed", "malformed_event")]
+    assert results_of([second]) == [("ProcessingFailed", "malformed_event")]
     assert second.put_back is None
 
 
@@ -167,12 +167,12 @@ def test_an_event_that_no_answer_can_hold_is_too_large_and_costs_no_other() -> N
     assert outcome.put_back is not None
     assert messages_in(outcome.put_back) == [huge]
     (alone,) = transform(2000, outcome.put_back)
-    assert fates([alone]) == [("ProcessingFailed", "too_large")]
+    assert results_of([alone]) == [("ProcessingFailed", "too_large")]
 
 
 def test_a_message_that_is_no_string_fails_its_record_whole() -> None:
     (outcome,) = transform(10**6, envelope([TOKYO, json.loads(OSAKA)]))
-    assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
+    assert results_of([outcome]) == [("ProcessingFailed", "malformed_event")]
     assert outcome.put_back is None
 
 
@@ -200,7 +200,7 @@ def test_a_remainder_larger_than_a_record_fails_its_source_whole() -> None:
     assert len(gz(noise.encode())) > MAX_RECORD_BYTES // 2
     damaged = [f'{{"eventName":"ConsoleLogin","a":"{seed}{noise}"' for seed in range(3)]
     (outcome,) = transform(10**6, envelope([TOKYO, *damaged]))
-    assert fates([outcome]) == [("ProcessingFailed", "put_back_failed")]
+    assert results_of([outcome]) == [("ProcessingFailed", "put_back_failed")]
     assert (outcome.data, outcome.put_back, outcome.events_delivered) == (None, None, 0)
 
 
@@ -209,7 +209,7 @@ def test_without_progress_the_first_record_that_goes_back_fails() -> None:
     control = [CONTROL_MESSAGE.encode()] * 40
     limit = 15 + 41 * 65 + 100
     outcomes = transform(limit, *control, envelope([TOKYO]), envelope([OSAKA]))
-    assert fates(outcomes[-2:]) == [
+    assert results_of(outcomes[-2:]) == [
         ("ProcessingFailed", "put_back_failed"),
         ("Dropped", "put_back"),
     ]
@@ -248,7 +248,7 @@ def test_events_that_fail_are_progress(record: bytes, reason: str, position: int
     outcomes = transform(15 + 42 * 65 + 100, *control, *batch)[40:]
     expected = [("Dropped", "put_back")] * 2
     expected.insert(position, ("ProcessingFailed", reason))
-    assert fates(outcomes) == expected
+    assert results_of(outcomes) == expected
     batch[position] = b""
     assert [outcome.put_back or b"" for outcome in outcomes] == batch
 
@@ -283,7 +283,7 @@ def test_a_record_that_fits_alone_goes_back_whole_and_one_that_does_not_in_part(
             assert lines_of(outcomes[1]) == events[:1]
             assert messages_in(outcomes[1].put_back) == events[1:]
         else:
-            assert fates(outcomes[1:]) == [("Dropped", "put_back")]
+            assert results_of(outcomes[1:]) == [("Dropped", "put_back")]
             assert outcomes[1].put_back == envelope(events)
 
 
@@ -329,7 +329,7 @@ def test_a_late_batch_of_which_nothing_is_settled_fails_a_record() -> None:
     left = [120.0]
     records = [InputRecord("x" * 60, b64(envelope([TOKYO]))) for _ in range(30)]
     outcomes = Transformer(SIGN_INS, 3000).transform(records, lambda: left.pop() if left else 1.0)
-    assert fates(outcomes) == [
+    assert results_of(outcomes) == [
         ("ProcessingFailed", "put_back_failed"),
         *[("Dropped", "put_back")] * 29,
     ]
@@ -371,7 +371,7 @@ def test_beside_junk_the_first_good_record_is_delivered_as_far_as_it_fits() -> N
     dense = envelope(events)
     limit = next(limit for limit in range(500, 5000) if transform(limit, dense)[0].put_back is None)
     outcomes = transform(limit, dense, b"\0", b"\0")
-    assert fates(outcomes[1:]) == [("ProcessingFailed", "undecodable")] * 2
+    assert results_of(outcomes[1:]) == [("ProcessingFailed", "undecodable")] * 2
     assert lines_of(outcomes[0]) == events[:3]
     assert messages_in(outcomes[0].put_back) == events[3:]
 
@@ -393,7 +393,7 @@ def test_deep_nesting_costs_no_other_event(depth: int, form: str) -> None:
 def test_more_damaged_events_than_any_record_has_fail_it_whole() -> None:
     most = 16 * 1024 * 1024 // (512 + len(DAMAGED))
     (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * (most + 1)]))
-    assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
+    assert results_of([outcome]) == [("ProcessingFailed", "malformed_event")]
     (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * most]))
     assert lines_of(outcome) == [TOKYO]
 
@@ -414,7 +414,7 @@ MIXED = [gz(envelope([TOKYO, DAMAGED])), gz(envelope([OSAKA]))]
 
 def test_put_back_and_accepted_is_dropped_or_ok() -> None:
     outcomes, firehose = handled(*MIXED, answers=[])
-    assert fates(outcomes) == [("Ok", "delivered"), ("Dropped", "put_back")]
+    assert results_of(outcomes) == [("Ok", "delivered"), ("Dropped", "put_back")]
     assert [messages_in(record) for record in firehose.accepted] == [[DAMAGED], [OSAKA]]
     assert firehose.streams == ["s"]
 
@@ -424,7 +424,7 @@ def test_put_back_and_accepted_is_dropped_or_ok() -> None:
 )
 def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answer: Any) -> None:
     outcomes, _ = handled(*MIXED, answers=[answer])
-    assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
+    assert results_of(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
     assert [outcome.data for outcome in outcomes] == [None, None]
     assert [outcome.events_delivered for outcome in outcomes] == [0, 0]
     assert [outcome.put_back for outcome in outcomes] == [None, None]
@@ -432,7 +432,7 @@ def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answ
 
 def test_an_event_without_its_streams_name_cannot_put_back() -> None:
     outcomes, firehose = handled(*MIXED, answers=[], stream=None)
-    assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
+    assert results_of(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
     assert firehose.calls == []
 
 
