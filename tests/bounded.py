@@ -109,7 +109,7 @@ class Measured:
         )
 
     def _process(self) -> int | None:
-        """Return the id of the runtime's process, which the emulator starts at the first request."""
+        """Return the id of the runtime's process, which the first request starts."""
         emulator = self._emulator._process
         assert emulator is not None
         children = Path(f"/proc/{emulator.pid}/task").glob("*/children")
