@@ -1,4 +1,4 @@
-"""The rows of docs/function.md's table: what a record holds, its result and its reason."""
+"""Tests the rows of the table in docs/function.md: a record's content, result and reason."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
         pytest.param(
             envelope([TOKYO]) + b"\r\n\n" + envelope([CHECK_MFA]) + b"\n" + envelope([OSAKA]),
             delivered(TOKYO, OSAKA),
-            id="envelopes a line",
+            id="an envelope per line",
         ),
         pytest.param(
             json.dumps(json.loads(envelope([TOKYO])), indent=1).encode() + CONTROL,
@@ -100,7 +100,7 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
         pytest.param(
             f"{OSAKA}\n\x0c{TOKYO}\x0b\n{TOKYO}\x0b\n".encode(),
             delivered(OSAKA, put_back=[f"\x0c{TOKYO}\x0b", f"{TOKYO}\x0b"]),
-            id="blanks that JSON does not know around sign-ins",
+            id="blanks that are not JSON's around sign-ins",
         ),
         pytest.param(b"\n" * 500_001, UNDECODABLE, id="too many lines"),
         pytest.param(b"{}\n" * 300_000, NO_MATCH, id="many lines"),
@@ -168,7 +168,7 @@ def test_each_row_of_the_table(text: bytes, expected: object, compress: object) 
     "data",
     [None, 7, {}, "%%%", "e30", "e30=\n", "あ", "e30=e30="],
 )
-def test_what_is_no_base64_is_undecodable(data: object) -> None:
+def test_invalid_base64_is_undecodable(data: object) -> None:
     assert result_of(data) == UNDECODABLE
 
 
@@ -228,7 +228,7 @@ def test_the_limit_is_exact(compress: object, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
-def test_a_control_message_is_no_event_even_of_every_event(compress: object) -> None:
+def test_a_control_message_is_dropped_even_if_every_event_is_selected(compress: object) -> None:
     every = None
     named = CONTROL_MESSAGE.replace("CWL CONTROL", "ConsoleLogin").encode()
     pretty = json.dumps(json.loads(CONTROL_MESSAGE), indent=2).encode()
@@ -266,8 +266,8 @@ def test_a_bomb_is_not_decompressed_past_the_limit() -> None:
     assert peak < 160 * 1024 * 1024
 
 
-def test_what_cannot_fit_is_not_joined() -> None:
-    # An emoji makes Python hold each character in four bytes: 40 MiB of messages take 160.
+def test_messages_that_cannot_fit_are_not_joined() -> None:
+    # With an emoji, Python stores each character in four bytes: 40 MiB of messages take 160 MiB.
     message = TOKYO[:-1] + ',"a":"\U0001f600' + "a" * (1024 * 1024 - len(TOKYO) - 20) + '"}'
     data = b64(gz(envelope([message] * 40)))
     tracemalloc.start()
@@ -307,7 +307,7 @@ def test_lines_beside_a_damaged_one_are_counted_once() -> None:
     assert (outcome.events_in, outcome.events_delivered) == (6, 1)
 
 
-def test_messages_that_are_no_strings_are_counted() -> None:
+def test_messages_that_are_not_strings_are_counted() -> None:
     (outcome,) = transform(envelope([None, 3, CHECK_MFA]))
     assert (outcome.events_in, outcome.reason) == (3, "no_match")
 
@@ -336,7 +336,7 @@ def test_documents_that_span_lines_are_read_up_to_16_mib(more: int, expected: ob
     assert result_of(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
 
 
-def test_more_documents_than_are_read_are_undecodable(
+def test_documents_beyond_the_limit_are_undecodable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("transformer.careful._MAX_DOCUMENTS", 3)
@@ -348,14 +348,14 @@ def test_more_documents_than_are_read_are_undecodable(
 
 @pytest.mark.parametrize("form", ["lines", "messages"])
 @pytest.mark.parametrize("text", ["%s", "ConsoleLogin%s", '{"a":"%s"}'])
-def test_text_that_is_no_event_is_read_up_to_a_limit_in_all(
+def test_text_that_is_not_an_event_is_read_up_to_a_total_limit(
     text: str, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = 4096
-    # Of so many names each message is read.
+    # With this many names, every message is parsed.
     names = frozenset({"ConsoleLogin", "1", "2", "3", "4"})
     if form == "lines" and text.startswith("{"):
-        # It counts as an object that msgspec refuses, and as text.
+        # It counts twice: as an object that msgspec refuses, and as text.
         text, limit = text[:-1], 2 * limit
     monkeypatch.setattr("transformer.careful._MAX_ODD_BYTES", limit)
     for more in (0, 1):
@@ -376,9 +376,9 @@ def test_the_limit_is_16_mib_with_512_bytes_more_for_each_text() -> None:
     assert result_of(envelope([*texts, "x"]), names) == UNDECODABLE
 
 
-def test_messages_that_are_no_strings_count_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_are_not_strings_count_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     record = envelope([TOKYO, None, [1], None])
-    # The envelope is an odd document itself.
+    # The envelope itself is a document that CloudWatch Logs does not write.
     limit = 512 + len(record) + 3 * 512 + len("null[1]null")
     monkeypatch.setattr("transformer.careful._MAX_ODD_BYTES", limit)
     assert result_of(record) == delivered(TOKYO)
@@ -400,7 +400,7 @@ def test_more_than_16_mib_that_cannot_be_delivered_fails_for_its_reason(
     assert result_of(envelope([TOKYO, *large, large[0]]), names) == ("ProcessingFailed", reason, [])
 
 
-def test_a_large_odd_envelope_takes_no_sign_in_with_it() -> None:
+def test_a_large_odd_envelope_does_not_fail_other_sign_ins() -> None:
     odd = envelope([None, "x" * 1_300_000])
     fine = envelope(["x" * 1_000_000])
     for rest in (b"text", b"\n".join([fine] * 17)):

@@ -1,4 +1,4 @@
-"""Which events are selected, and the line that each becomes."""
+"""Tests the selection of events and their lines."""
 
 import json
 import string
@@ -48,7 +48,7 @@ def test_raw_line_breaks_become_spaces() -> None:
     ]
 
 
-def test_a_lone_surrogate_of_the_envelope_becomes_the_escape_that_it_was() -> None:
+def test_a_lone_surrogate_of_the_envelope_becomes_its_escape_again() -> None:
     message = TOKYO.replace("example-user", "\ud800")
     line = TOKYO.replace("example-user", "\\ud800")
     assert result_of(envelope([message])) == ("Ok", "delivered", [line])
@@ -83,7 +83,7 @@ def test_an_escape_spelled_with_escapes_in_the_envelope_is_found(escape: str) ->
         "CheckMfa cut short {",
     ],
 )
-def test_what_is_not_selected(message: str) -> None:
+def test_other_messages_are_not_selected(message: str) -> None:
     assert result_of(envelope([message])) == ("Dropped", "no_match", [])
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_sign_in_is_malformed(message: str) -> None:
 
 @pytest.mark.parametrize("form", ["envelope", "lines"])
 def test_an_odd_event_is_read_up_to_1_mib(form: str) -> None:
-    # To `json` alone: msgspec takes no NaN.
+    # Only `json` reads it: msgspec refuses NaN.
     start, end = '{"eventName":"ConsoleLogin","a":NaN,"b":"', '"}'
     for more in (0, 1):
         message = start + "x" * (1024 * 1024 - len(start + end) + more) + end
@@ -151,9 +151,9 @@ def test_text_longer_than_a_log_event_is_kept_unsearched() -> None:
     assert result_of(envelope([text + "x"])) == ("ProcessingFailed", "malformed_event", [])
 
 
-def test_a_message_that_is_no_string_is_searched_as_it_is() -> None:
+def test_a_message_that_is_not_a_string_is_searched_unchanged() -> None:
     for message, expected in (
-        # In ASCII it would be longer than what is searched.
+        # Encoded as ASCII, it would be longer than the limit for the search.
         ("\x7f" * 200_000, ("Dropped", "no_match", [])),
         ("\ud800ConsoleLogin", ("ProcessingFailed", "malformed_event", [])),
         ("é\\u0043onsoleLogin", ("ProcessingFailed", "malformed_event", [])),
@@ -197,7 +197,7 @@ def test_a_star_selects_every_object() -> None:
         '{"eventName":null,"a":[{"b":' + TOKYO + "}]}",
         '{"eventName":["CheckMfa"],"a":' + TOKYO + "}",
         '{"a":' + TOKYO.replace('"eventName"', '"\\u0065ventName"') + "}",
-        # Too large for `json`, and too deep.
+        # Two too large for `json`, and one too deep.
         '{"Records":[' + TOKYO + ',"' + "x" * 1024 * 1024 + '"]}',
         '{"Records":[' + TOKYO + ',"' + "x" * 1024 * 1024 + '"]}'.replace("Con", "\\u0043on"),
         '{"a":' + "[" * 100_000 + TOKYO + "]" * 100_000 + "}",
