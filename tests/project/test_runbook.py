@@ -100,7 +100,7 @@ def executions(endpoint: Endpoint) -> list[dict[str, Any]]:
 def prepare(endpoint: Endpoint) -> None:
     """Write an error object as Firehose does, and a sign-in while the filter is deleted.
 
-    Then send the first sign-in again through the filter. Athena has the saved queries, but no table.
+    Then send the first sign-in through the filter. Athena has the saved queries, but no table.
     """
     athena = endpoint.client("athena")
     athena.create_work_group(Name=WORK_GROUP)

@@ -96,11 +96,11 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
             id="the end of a cut envelope",
         ),
         pytest.param(f"\ntext\n{TOKYO}\n".encode(), delivered(TOKYO), id="blank and damaged lines"),
-        pytest.param(b"\x0c", UNDECODABLE, id="a blank that JSON does not know"),
+        pytest.param(b"\x0c", UNDECODABLE, id="whitespace that JSON does not allow"),
         pytest.param(
             f"{OSAKA}\n\x0c{TOKYO}\x0b\n{TOKYO}\x0b\n".encode(),
             delivered(OSAKA, put_back=[f"\x0c{TOKYO}\x0b", f"{TOKYO}\x0b"]),
-            id="blanks that are not JSON's around sign-ins",
+            id="whitespace that JSON does not allow, around sign-ins",
         ),
         pytest.param(b"\n" * 500_001, UNDECODABLE, id="too many lines"),
         pytest.param(b"{}\n" * 300_000, NO_MATCH, id="many lines"),
