@@ -1,4 +1,4 @@
-"""What the archives carry besides `console_login`: the templates and the function's code."""
+"""Adds the templates and the function's code to the wheel and the sdist."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ CODE = ["functions/transform/app.py", "functions/transform/transformer/*.py"]
 
 
 def files(root: Path) -> list[str]:
-    """Return what is carried, as paths in the checkout."""
+    """Return the added files, as paths in the checkout."""
     found = (sorted(root.glob(pattern)) for pattern in CODE)
     return [*TEMPLATES, *(path.relative_to(root).as_posix() for paths in found for path in paths)]
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
-    """Put them where console_login/shipped.py looks for them."""
+    """Puts the added files where console_login/shipped.py looks for them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the files to a wheel or an sdist; an editable install reads the checkout's own."""

@@ -1,7 +1,7 @@
-"""Ask PyPI's advisory database about every package of every lock: `make audit`.
+"""Look up every locked package in PyPI's advisory database: `make audit`.
 
 Exits with 0 only if each locked version was looked up and none has a known vulnerability.
-pip-audit itself exits with 0 and says so, too, when it could look up none of them.
+pip-audit itself also exits with 0 and reports success if it could not look up any package.
 """
 
 import json
@@ -24,26 +24,26 @@ LOCKS = (
 
 
 def audit(program: str, lock: Path) -> tuple[int, list[str], list[str]]:
-    """Return how many packages a lock has, which are vulnerable, and which were not looked up.
+    """Return the number of packages in a lock, the vulnerable ones, and those not looked up.
 
-    program: pip-audit. Without the lock's markers: what other systems install is looked up too.
+    program: pip-audit. Markers are ignored, so packages for other systems are looked up too.
     """
     lines = [line for line in lock.read_text().splitlines() if re.match(r"[^\s#]", line)]
     pins = [re.match(r"([\w.-]+)(?:\[.*\])?==([^\s;]+)", line) for line in lines]
     locked = [(pin[1], pin[2]) for pin in pins if pin]
     with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder) / "asked.txt", Path(folder) / "answered.json"
-        asked.write_text("".join(f"{name}=={version}\n" for name, version in locked))
+        pinned, report = Path(folder) / "pinned.txt", Path(folder) / "report.json"
+        pinned.write_text("".join(f"{name}=={version}\n" for name, version in locked))
         command = [program, "--no-deps", "--disable-pip", "--progress-spinner", "off"]
-        command += ["--format", "json", "--output", str(answered), "--requirement", str(asked)]
-        # Its exit status says too little: what it has looked up is in its answer.
+        command += ["--format", "json", "--output", str(report), "--requirement", str(pinned)]
+        # Ignore the exit status: only the report shows which packages were looked up.
         subprocess.run(command, capture_output=True, check=False)
-        found = json.loads(answered.read_text())["dependencies"] if answered.exists() else []
+        found = json.loads(report.read_text())["dependencies"] if report.exists() else []
     answers = {(each["name"], each["version"]): each["vulns"] for each in found if "vulns" in each}
     unknown = [f"{name} {version}" for name, version in locked if (name, version) not in answers]
     unknown += [line for line, pin in zip(lines, pins, strict=True) if not pin]
     if not lines:
-        unknown.append("it names no package")
+        unknown.append("the lock names no package")
     vulnerable = [
         f"{name} {version}: {vulnerability['id']}"
         f" (fixed in {', '.join(vulnerability['fix_versions']) or 'no version'})"

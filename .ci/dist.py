@@ -1,7 +1,7 @@
-"""Write dist/: templates without a transform and the function's zips, or all that a release has.
+"""Write dist/: templates without a transform and the function's zips, or a complete release.
 
-No byte depends on when, where or by whom it was made, so that anyone can make a release again and
-compare it.
+The bytes do not depend on time, place or user, so that anyone can build a release again and compare
+it.
 """
 
 import argparse
@@ -30,16 +30,16 @@ TRANSFORM = Path("functions") / "transform"
 LOCK = ROOT / TRANSFORM / "requirements.txt"
 # The libraries of Amazon Linux 2023, on which Lambda runs Python 3.13: glibc 2.34.
 PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}
-# Written by the installer; RECORD would list them, and commands that the function never runs.
+# Left out: the installer writes these, and RECORD would list them and commands that never run.
 _INSTALLERS = {"INSTALLER", "RECORD", "REQUESTED"}
 
-# Where the zips are: what `sam package` would have written into the template.
+# The location of the zips, which `sam package` would have written into the template.
 _PARAMETERS = {
     "CodeBucket": {
         "Type": "String",
         "Description": (
-            "The bucket with the function's zips, in this Region. Whoever creates the stack must be"
-            " allowed to read them (s3:GetObject)."
+            "The bucket with the function's zips, in this Region. To create the stack, a user must"
+            " be allowed to read them (s3:GetObject)."
         ),
         "AllowedPattern": "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         "ConstraintDescription": "must be a bucket's name (not its ARN)",
@@ -55,19 +55,19 @@ _PARAMETERS = {
 
 
 def run(*command: str | Path, **environment: str) -> None:
-    """Run a program; UserError with what it says first where it fails."""
-    # hatchling and cyclonedx-py would date what they write by it.
+    """Run a program; raise UserError with the start of its error output if it fails."""
+    # hatchling and cyclonedx-py would take the dates in their output from SOURCE_DATE_EPOCH.
     variables = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
     done = subprocess.run(
         command, cwd=ROOT, env=variables | environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = " ".join(done.stderr.split())[:600] or "it says nothing"
-        raise UserError(f"{command[0]} has failed with exit status {done.returncode}: {said}")
+        error = " ".join(done.stderr.split())[:600] or "it printed no error"
+        raise UserError(f"{command[0]} failed with exit status {done.returncode}: {error}")
 
 
 def function_zip(uv: str, architecture: str, python: str) -> dict[str, bytes]:
-    """Return what the function's zip holds: named code and the locked packages, by path.
+    """Return the content of the function's zip by path: the listed code and the locked packages.
 
     python: the version that Lambda runs, such as 3.13.
     """
@@ -89,7 +89,7 @@ def function_zip(uv: str, architecture: str, python: str) -> dict[str, bytes]:
 
 def write_zip(path: Path, content: Mapping[str, bytes]) -> None:
     """Write files into an archive, in the order of their names."""
-    # Stored: what a compressor writes depends on its version.
+    # Not compressed: a compressor's output depends on its version.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in sorted(content.items()):
             entry = zipfile.ZipInfo(name)
@@ -99,14 +99,14 @@ def write_zip(path: Path, content: Mapping[str, bytes]) -> None:
 
 
 def plain(document: dict[str, Any], zips: Mapping[str, str]) -> dict[str, Any]:
-    """Return a SAM template expanded, with parameters for the place of the function's zips.
+    """Return an expanded SAM template, with parameters for the location of the function's zips.
 
     zips: the zip's name for each architecture.
     """
     groups = document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     groups.insert(0, {"Label": {"default": "The function's code"}, "Parameters": [*_PARAMETERS]})
     document["Parameters"] = _PARAMETERS | document["Parameters"]
-    # No mapping: its keys take no underscore.
+    # Not a mapping: its keys cannot contain the underscore of x86_64.
     document["Conditions"]["FunctionIsArm64"] = {"Fn::Equals": [{"Ref": "Architecture"}, "arm64"]}
     name = {"Fn::If": ["FunctionIsArm64", zips["arm64"], zips["x86_64"]]}
     key = {"Fn::Sub": ["${CodePrefix}${Zip}", {"Zip": name}]}
@@ -114,7 +114,7 @@ def plain(document: dict[str, Any], zips: Mapping[str, str]) -> dict[str, Any]:
 
 
 def package(uv: str, out: Path, version: str) -> None:
-    """Write the templates and the function's zips, and remove what is there."""
+    """Replace the content of `out` with the templates and the function's zips."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     documents = {name: template.load(ROOT / name) for name in hatch_build.TEMPLATES}
@@ -123,7 +123,7 @@ def package(uv: str, out: Path, version: str) -> None:
     for architecture in PLATFORMS:
         path = out / "unnamed.zip"
         write_zip(path, function_zip(uv, architecture, python))
-        # CloudFormation deploys code whose key is another, and looks at nothing else.
+        # CloudFormation deploys new code only if the S3 key changes, so the key has the digest.
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         zips[architecture] = f"console-login-firehose-{version}-{architecture}-{digest}.zip"
         path.rename(out / zips[architecture])
@@ -138,7 +138,7 @@ def package(uv: str, out: Path, version: str) -> None:
 
 
 def check(version: str, tag: str) -> None:
-    """Raise UserError where the version is not what CHANGELOG.md and the tag, if any, say."""
+    """Raise UserError if the version does not match CHANGELOG.md and the tag, if any."""
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     if not re.search(rf"^## {re.escape(version)}( |$)", changes, re.MULTILINE):
         raise UserError(
@@ -153,14 +153,14 @@ def check(version: str, tag: str) -> None:
 
 
 def release(uv: str, sbom: str, out: Path) -> None:
-    """Add the wheel, an SBOM of what is deployed and, last of all, the checksums."""
+    """Add the wheel, an SBOM of the deployed packages and, last, the checksums."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         hatchling = ("--wheel", "--no-build-isolation", "--python", sys.executable)
         run(uv, "build", *hatchling, "--out-dir", folder, ROOT)
         for wheel in folder.glob("*.whl"):
             shutil.copyfile(wheel, out / wheel.name)
-        # In an environment of their own, so that the tool sees licences and who needs whom.
+        # Installed in a separate environment, so that the tool sees licences and dependencies.
         environment = folder / "environment"
         python = environment / "bin" / "python"
         run(uv, "venv", "--quiet", "--python", sys.executable, environment)
@@ -178,12 +178,12 @@ def release(uv: str, sbom: str, out: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the templates and the function's zips.")
-    parser.add_argument("--uv", required=True, help="uv's program")
+    parser.add_argument("--uv", required=True, help="path of uv")
     parser.add_argument(
-        "--out", type=Path, required=True, help="a folder; what it holds is removed"
+        "--out", type=Path, required=True, help="output folder; its content is removed"
     )
-    parser.add_argument("--sbom", help="cyclonedx-py's program: write a release")
-    parser.add_argument("--tag", default="", help="the release's tag in git, to be checked")
+    parser.add_argument("--sbom", help="path of cyclonedx-py; if given, write a release")
+    parser.add_argument("--tag", default="", help="the release's git tag, checked if given")
     options = parser.parse_args()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     try:

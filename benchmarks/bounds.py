@@ -1,9 +1,9 @@
-"""Run every hostile request of tests/hostile.py under AWS's runtime emulator, in memory and time.
+"""Measure every hostile request of tests/hostile.py under AWS's runtime emulator.
 
-Run `make build ARCHITECTURE=x86_64` first (or arm64, whichever this machine is). Prints the CPU
-seconds of one core and the peak memory of the process, runtime and boto3 included: warm, all
-requests in one process, and cold, each in a fresh one. Linux alone. All of it takes an hour: name
-a part of it with --only.
+Run `make build ARCHITECTURE=x86_64` first (or arm64, as this machine is). Prints the CPU seconds of
+one core and the peak memory of the process, with runtime and boto3. Warm means all requests in one
+process; cold means a fresh process for each. Linux only. A complete run takes an hour; select
+requests with --only.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def warm(
                 figures = function.run(case)
                 show(name, names, "warm", figures, as_json=as_json)
                 found.append(figures)
-                # Without an answer the process is gone.
+                # NaN: no answer, because the process has ended.
                 if figures.cpu_seconds != figures.cpu_seconds:
                     break
     return found
@@ -65,7 +65,9 @@ def cold(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="REGEX", help="requests with such a name")
+    parser.add_argument(
+        "--only", default="", metavar="REGEX", help="only requests whose name matches"
+    )
     parser.add_argument(
         "--names",
         nargs="+",
@@ -75,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--state", choices=("warm", "cold", "both"), default="both")
     parser.add_argument("--timeout", type=int, default=bounded.FUNCTION["Timeout"])
-    parser.add_argument("--json", action="store_true", help="print for machines, a line each")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per request")
     options = parser.parse_args()
     cases = {name: case for name, case in hostile.CASES.items() if re.search(options.only, name)}
     if not options.json:
@@ -88,7 +90,7 @@ def main() -> None:
     if not options.json:
         answered = [figures for figures in found if figures.cpu_seconds == figures.cpu_seconds]
         print(
-            f"{len(found)} requests, {sum(bool(each.broken) for each in found)} beyond a bound; "
+            f"{len(found)} requests, {sum(bool(each.broken) for each in found)} above a limit; "
             f"most CPU {max(each.cpu_seconds for each in answered):.2f} s, "
             f"peak {max(each.peak_mib for each in answered):.0f} MiB"
         )

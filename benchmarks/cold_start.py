@@ -1,8 +1,8 @@
-"""Time what Lambda does before it can answer: imports, first and warm invocation, artifact size.
+"""Measure cold starts: time of imports, of the first and warm invocations, and the artifact's size.
 
-Run `make build ARCHITECTURE=x86_64` first (or arm64, whichever this machine is). Imports are CPU
-time in fresh processes, medians of interleaved rounds, without bytecode: `sam build` ships none,
-and Lambda cannot write any. Invocations are wall time under AWS's runtime emulator.
+Run `make build ARCHITECTURE=x86_64` first (or arm64, as this machine is). Imports are CPU time in
+fresh processes, medians of interleaved rounds, without bytecode: `sam build` ships none, and Lambda
+cannot write any. Invocations are wall time under AWS's runtime emulator.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HEAVIEST = 12
 
 BARE = """from aws_lambda_powertools import Logger, Metrics
 logger, metrics = Logger(), Metrics()"""
-# What is imported before, and what is timed.
+# For each name: the code that runs first, and the code that is timed.
 IMPORTS = {
     "bare Powertools": ("", BARE),
     "app": ("", "import app"),
@@ -42,7 +42,7 @@ IMPORTS = {
         BARE,
     ),
 }
-# -S, and only the artifact before the standard library: as the emulator starts the function.
+# As the emulator starts the function: -S, with only the artifact before the standard library.
 _PATH = "import sys; sys.path.insert(0, sys.argv[1])"
 _TIMED = "import time; start = time.process_time()\n{}\nprint(time.process_time() - start)"
 
@@ -73,7 +73,7 @@ def import_milliseconds(artifact: Path) -> dict[str, float]:
 
 
 def heaviest(artifact: Path) -> list[tuple[str, float]]:
-    """Return the modules that take longest by themselves, in milliseconds, by -X importtime."""
+    """Return the modules with the longest import times of their own, in milliseconds."""
     log = run(f"{_PATH}\nimport app", artifact, "-X", "importtime").stderr
     found = re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", log, re.MULTILINE)
     return [(name, int(own) / 1000) for own, name in sorted(found, key=lambda e: -int(e[0]))][
@@ -100,7 +100,7 @@ def invocation_milliseconds(artifact: Path) -> dict[str, float]:
 
 
 def sizes(artifact: Path) -> dict[str, float]:
-    """Return the megabytes of each package of an artifact."""
+    """Return the size of each package of an artifact in megabytes."""
     found: dict[str, float] = {}
     for path in artifact.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -120,8 +120,8 @@ def measure(artifact: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--artifact", type=Path, default=ARTIFACT, help="as sam build leaves it")
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--artifact", type=Path, default=ARTIFACT, help="output of sam build")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if not (options.artifact / "app.py").is_file():
         parser.error(f"no built function in {options.artifact}: run make build first")

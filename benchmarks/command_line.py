@@ -1,4 +1,4 @@
-"""Time `console-login --help` against importing what a command line of this kind needs.
+"""Compare the time of `console-login --help` with importing the libraries that it needs.
 
 Wall time of fresh processes, medians of interleaved rounds.
 """
@@ -31,7 +31,7 @@ def milliseconds() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     found = milliseconds()
     if options.json:

@@ -1,4 +1,4 @@
-"""What is compared: ours, what others do, and the floor that nothing can do without."""
+"""The compared transformers: ours, common alternatives, and the minimum that every one needs."""
 
 import atexit
 import base64
@@ -18,8 +18,8 @@ sys.path.insert(0, str(ROOT / "functions" / "transform"))
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "benchmark")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "ConsoleLoginFirehose")
 
-# Powertools writes to the output that it finds when it is imported.
-LOG = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+# Powertools writes to the standard output of the moment when it is imported.
+LOG = Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the process runs
 atexit.register(LOG.close)
 with contextlib.redirect_stdout(LOG):
     import app
@@ -46,7 +46,7 @@ def core(event: Any) -> Any:
 
 
 def textbook(event: Any) -> Any:
-    """Transform as tutorials do: every event read and written again by `json`."""
+    """Transform as tutorials do: read and write every event with `json`."""
 
     def lines(log_events: Iterable[Any]) -> str:
         events = (json.loads(log_event["message"]) for log_event in log_events)
@@ -56,7 +56,7 @@ def textbook(event: Any) -> Any:
 
 
 def blueprint_json(event: Any) -> Any:
-    """Do what the AWS blueprint does, with our filter written as `json` suggests it."""
+    """Transform as the AWS blueprint does, with a filter that reads each event with `json`."""
 
     def lines(log_events: Iterable[Any]) -> str:
         messages = (log_event["message"] for log_event in log_events)
@@ -67,7 +67,7 @@ def blueprint_json(event: Any) -> Any:
 
 
 def blueprint_substring(event: Any) -> Any:
-    """Do the same with a filter that trusts CloudTrail's spelling, and the top level."""
+    """Do the same with a substring filter, which trusts CloudTrail's spelling and top level."""
 
     def lines(log_events: Iterable[Any]) -> str:
         messages = (log_event["message"] for log_event in log_events)
@@ -90,7 +90,7 @@ def _transformed(event: Any, lines: Callable[[Iterable[Any]], str]) -> Any:
 
 
 def floor_isal(event: Any) -> None:
-    """Do what nothing can do without: base64 and gunzip, with the function's decompressor."""
+    """Do the minimum that every transformer needs: base64 and gunzip with isal, as ours does."""
     for record in event["records"]:
         isal_zlib.decompress(base64.b64decode(record["data"]), 31)
 
@@ -108,5 +108,5 @@ TRANSFORMERS: dict[str, Callable[[Any], Any]] = {
     "json": blueprint_json,
     "substring": blueprint_substring,
 }
-# They answer nothing: no lines to compare.
+# These return nothing, so there are no lines to compare.
 FLOORS: dict[str, Callable[[Any], Any]] = {"floor isal": floor_isal, "floor zlib": floor_zlib}

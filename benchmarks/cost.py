@@ -109,7 +109,7 @@ class Bill:
         self.ours = sum(line.ours for line in lines if not line.is_same)
 
     def line(self, start: str) -> Line:
-        """Return the item whose name starts with `start`."""
+        """Return the line whose name starts with `start`."""
         return next(line for line in self.lines if line.what.startswith(start))
 
 

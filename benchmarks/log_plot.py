@@ -25,7 +25,7 @@ def _y(value: float, low: int, high: int) -> float:
 
 
 def svg(series: Sequence[Series], x_label: str, y_label: str, y_decades: tuple[int, int]) -> str:
-    """Draw positive points; nothing outside y_decades, two powers of ten."""
+    """Return the plot of positive points, without those outside y_decades, two powers of ten."""
     xs = [x for each in series for x, _ in each.points]
     x_low, x_high = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
     (y_low, y_high), bottom, middle = y_decades, HEIGHT - BOTTOM, (LEFT + WIDTH - RIGHT) / 2

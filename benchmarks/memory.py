@@ -1,6 +1,6 @@
-"""Measure memory and CPU time of requests in fresh processes, and what a MemorySize makes of them.
+"""Measure memory and CPU time of requests in fresh processes, and time and cost by MemorySize.
 
-Linux alone: the peak is /proc's VmHWM. Prices are list prices of us-east-1 and ap-northeast-1.
+Linux only: the peak is /proc's VmHWM. Prices are list prices of us-east-1 and ap-northeast-1.
 """
 
 import argparse
@@ -21,16 +21,16 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "functions" / "transform")]
 import hostile
 
 MEMORY_SIZES = (512, 768, 1024, 1280, 1536, 1769, 3008)
-# One vCPU, and less in proportion; what is above it helps no single thread.
+# MemorySize of one vCPU. Less memory gets a proportional share; more does not help a single thread.
 MEMORY_OF_A_VCPU = 1769
-# USD: of a GB-second, and of a request.
+# USD per GB-second, and per request.
 PRICES = {"arm64": 0.0000133334, "x86_64": 0.0000166667}
 REQUEST_PRICE = 0.20 / 1_000_000
 REQUEST_SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000, 4_000_000, 6_000_000)
 
 
 def bomb(name: str) -> dict[str, Any]:
-    """Return the event of one record that decompresses to 64 MiB, the most that is read."""
+    """Return an event with one record that decompresses to 64 MiB, the function's limit."""
     return hostile.request(hostile.CASES[f"{name}, 64 MiB"].hostile())
 
 
@@ -45,11 +45,11 @@ REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def child() -> None:
-    """Answer the request on stdin twice as Lambda does; print the second's CPU time, and the peak.
+    """Answer the request on stdin twice as Lambda does; print the second's CPU time and the peak.
 
-    The first pays for what is done once.
+    The first one includes one-time work, so it is not timed.
     """
-    # Imported here, where alone the memory counts.
+    # Imported here, because only this process's memory counts.
     from contenders import ours
 
     text = sys.stdin.read()
@@ -86,7 +86,7 @@ def linearity() -> list[dict[str, float]]:
 
 
 def cost(cpu_seconds: float, memory: int) -> dict[str, float]:
-    """Return the wall time of an invocation, and the USD of a million by architecture."""
+    """Return an invocation's wall seconds, and the USD for a million of them by architecture."""
     seconds = cpu_seconds / min(1, memory / MEMORY_OF_A_VCPU)
     gb_seconds = seconds * memory / 1024
     dollars = {name: (gb_seconds * price + REQUEST_PRICE) * 1e6 for name, price in PRICES.items()}
@@ -95,9 +95,7 @@ def cost(cpu_seconds: float, memory: int) -> dict[str, float]:
 
 def show(requests: dict[str, dict[str, float]], rows: list[dict[str, float]]) -> None:
     dear = MEMORY_SIZES[-1]
-    print(
-        "wall seconds by MemorySize; USD a million invocations, arm64/x86_64: the same up to 1769"
-    )
+    print("wall seconds by MemorySize; USD per million invocations, arm64/x86_64 (same up to 1769)")
     print(
         f"{'request':24}{'CPU s':>8}{'peak MiB':>9}" + "".join(f"{m:>8}" for m in MEMORY_SIZES),
         end="",
@@ -124,7 +122,7 @@ def show(requests: dict[str, dict[str, float]], rows: list[dict[str, float]]) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the linearity as SVG")
     options = parser.parse_args()
     if options.child:

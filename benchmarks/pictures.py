@@ -1,8 +1,8 @@
-"""Draw the README's pictures from what the project does: `make pictures` writes them into docs/.
+"""Draw the README's pictures from real output: `make pictures` writes them into docs/.
 
-before-after: a sign-in as an envelope, as CloudWatch Logs sends it, and as the function's line.
-demo: what `make demo` prints. Each is drawn for a light and for a dark page, without an address
-and without a font of its own, and with the same bytes every time.
+before-after: a sign-in in an envelope, as CloudWatch Logs sends it, and as the function's line.
+demo: the output of `make demo`. Each picture has a light and a dark version, contains no external
+address and no font, and has the same bytes every time.
 """
 
 import base64
@@ -24,7 +24,7 @@ from console_login.events.pack import pack
 from console_login.function import InProcess, lines_of
 
 ROOT = Path(__file__).resolve().parent.parent
-# The moment of the demo's run: object names contain it.
+# The time of the demo's run. Object names contain it.
 CLOCK = "2026-11-24T16:07:06+09:00"
 MODES: Mapping[str, Mapping[str, str]] = {
     "light": {
@@ -65,7 +65,7 @@ def sign_in() -> tuple[str, str]:
 
 
 def rows(text: str) -> list[str]:
-    """Return the text in rows of a panel; the last one ends in an ellipsis if there is more."""
+    """Return the text in rows of a panel. The last row ends in an ellipsis if there is more."""
     parts = [text[at : at + COLUMNS] for at in range(0, len(text), COLUMNS)]
     if len(parts) > ROWS:
         parts = [*parts[: ROWS - 1], parts[ROWS - 1][:-1] + "…"]
@@ -73,7 +73,7 @@ def rows(text: str) -> list[str]:
 
 
 def before_after(colours: Mapping[str, str]) -> str:
-    """Return the picture: both forms of the sign-in side by side, and the way of the data."""
+    """Return the picture: both forms of the sign-in side by side, and the data flow."""
     envelope, line = sign_in()
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 476" role="img"'
@@ -99,13 +99,13 @@ def before_after(colours: Mapping[str, str]) -> str:
         for number, row in enumerate(rows(text)):
             out += marked(row, x + 10, 74 + number * LINE, colours)
         out.append("</g>")
-    return "\n".join([*out, *way(colours), "</svg>", ""])
+    return "\n".join([*out, *data_flow(colours), "</svg>", ""])
 
 
 def marked(row: str, x: float, y: float, colours: Mapping[str, str]) -> Iterator[str]:
-    """Yield a row of JSON: the escapes of a string in a string stand out, and the name.
+    """Yield a row of JSON with the escaped quotes and the event's name highlighted.
 
-    The width of each part is said, so that no reader's font makes a row longer than its panel.
+    Each part has an explicit width, so that no font makes a row longer than its panel.
     """
     for part in filter(None, re.split(rf'((?:\\")+|{NAME})', row)):
         kind = "bad" if part.startswith("\\") else "good" if part == NAME else "text"
@@ -114,8 +114,8 @@ def marked(row: str, x: float, y: float, colours: Mapping[str, str]) -> Iterator
         x += width
 
 
-def way(colours: Mapping[str, str]) -> Iterator[str]:
-    """Yield the way of the data: boxes, arrows and what passes."""
+def data_flow(colours: Mapping[str, str]) -> Iterator[str]:
+    """Yield the data flow: boxes, arrows and labels."""
     pen = f'fill="none" stroke="{colours["dim"]}" stroke-width="1.5"'
     y = 340
     yield (
@@ -172,7 +172,7 @@ def words(x: float, y: float, text: str, colour: str, rest: str = "") -> str:
 
 # The demo ----------------------------------------------------------------------------------------
 
-# Rich's own format has addresses of a font.
+# Replaces Rich's format, which loads a font from the internet.
 FORMAT = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
 <title>What make demo prints</title>
@@ -199,7 +199,7 @@ FORMAT = """\
 
 
 def demo_text() -> str:
-    """Return what `make demo` prints, run at a fixed time."""
+    """Return the output of `make demo` at a fixed time."""
     found = re.search(r"^demo:.*\n\t@console-login (.+)$", (ROOT / "Makefile").read_text(), re.M)
     assert found
     command = [sys.executable, "-m", "console_login", *shlex.split(found[1]), "--clock", CLOCK]
@@ -207,7 +207,7 @@ def demo_text() -> str:
 
 
 def demo(text: str, colours: Mapping[str, str]) -> str:
-    """Return the picture of what `make demo` printed; what is too wide is cut."""
+    """Return the picture of the output of `make demo`. Lines that are too wide are cut."""
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ make demo", style="bold"))
     for line in text.splitlines():
@@ -220,12 +220,12 @@ def demo(text: str, colours: Mapping[str, str]) -> str:
     palette = [rgb(name) for name in ("panel", "bad", "good", "dim", "dim", "dim", "dim", "text")]
     theme = TerminalTheme(rgb("panel"), rgb("text"), palette)  # type: ignore[arg-type]
     drawn = console.export_svg(title="", theme=theme, code_format=FORMAT, unique_id="demo")
-    # Rich's edge is white, whatever the page.
+    # Rich's edge is white on every page.
     return drawn.replace("rgba(255,255,255,0.35)", colours["edge"])
 
 
 def pictures() -> dict[str, str]:
-    """Return every picture by the name of its file."""
+    """Return every picture by file name."""
     text = demo_text()
     drawn = {}
     for mode, colours in MODES.items():

@@ -1,4 +1,4 @@
-"""Bars and lines as SVG, in the few shapes that docs/ needs."""
+"""Draws bar and line charts for docs/ as SVG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ _PLOT_HEIGHT = _HEIGHT - _TOP - _BOTTOM
 
 
 def bars(path: Path, title: str, groups: Mapping[str, Mapping[str, float]], unit: str) -> None:
-    """Draw a group of bars for each key, a bar for each series."""
+    """Draw a group of bars for each key, with one bar for each series."""
     series = list(next(iter(groups.values())))
     most = max(value for group in groups.values() for value in group.values())
     step = (_WIDTH - _LEFT) / len(groups)
@@ -32,7 +32,7 @@ def bars(path: Path, title: str, groups: Mapping[str, Mapping[str, float]], unit
 def lines(
     path: Path, title: str, series: Mapping[str, Sequence[tuple[float, float]]], units: str
 ) -> None:
-    """Draw a line through the points of each series, from the origin. units: of x, then of y."""
+    """Draw a line through the points of each series. units: of x and y, separated by a comma."""
     x_unit, y_unit = units.split(",")
     right = max(x for points in series.values() for x, _ in points)
     most = max(y for points in series.values() for _, y in points)

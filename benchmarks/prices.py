@@ -1,6 +1,6 @@
-"""List prices in USD, each with its page and how far it could be checked, and what we measured.
+"""List prices in USD with their pages and how they were checked, and measured values.
 
-The number of alarms and metrics is in ALARMS, METRICS and SIGN_IN_ALARMS: change them here, then
+ALARMS, METRICS and SIGN_IN_ALARMS have the numbers of alarms and metrics. After a change, run
 `make cost`.
 """
 
@@ -10,13 +10,13 @@ from console_login.stack.limits import MIB
 
 REGIONS = ("us-east-1", "ap-northeast-1")
 
-# A snapshot of the price list's JSON files, of about that month.
+# The approximate month of the snapshot of the price list's JSON files.
 SNAPSHOT = "2025-06"
 
 
 @dataclass(frozen=True)
 class Price:
-    """USD per unit in each Region, where AWS publishes it, and where the amount is from."""
+    """USD per unit in each Region, AWS's page for it, and the source of the amount."""
 
     what: str
     unit: str
@@ -98,7 +98,7 @@ KMS_KEY = Price(
     1.00,
     1.00,
     KMS_PAGE,
-    checked=f"{SNAPSHOT}; third party 2026-03; that it stops at 3 was not found",
+    checked=f"{SNAPSHOT}; third party 2026-03; no source found for the limit of 3",
 )
 SECOND_TRAIL = Price(
     "CloudTrail, another copy of management events",
@@ -137,10 +137,11 @@ PRICES = (
 
 # How AWS counts --------------------------------------------------------------------------------
 
-# "5 KB (5,120 bytes)": https://aws.amazon.com/kinesis/data-firehose/pricing/, each record.
+# Each record is rounded up to "5 KB (5,120 bytes)":
+# https://aws.amazon.com/kinesis/data-firehose/pricing/
 DIRECT_PUT_STEP = 5 * 1024
-# AWS's GB: the S3 FAQ's example counts 100 GB as 107,374,182,400 bytes; the others alike, which is
-# at most 7% less than with 10^9.
+# The S3 FAQ's example counts 100 GB as 107,374,182,400 bytes. Other services are assumed to count
+# the same way. With 10^9 the amounts would be 7% higher at most.
 GB = 2**30
 HOURS_PER_MONTH = 730
 # 1,769 MB are one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
@@ -149,7 +150,7 @@ MB_PER_VCPU = 1769
 # WhatIsCloudTrail-Limits.html
 MAX_EVENT_BYTES = 256 * 1024
 
-# The template's (tests/project/test_cost.py compares them) ------------------------------
+# Values of the template (tests/project/test_cost.py compares them) --------------------------------
 
 MEMORY_MB = 1024
 LAMBDA_BUFFER_SECONDS = 10
@@ -157,8 +158,8 @@ LAMBDA_BUFFER_BYTES = 0.25 * MIB
 S3_BUFFER_SECONDS = 10
 S3_BUFFER_BYTES = MIB
 
-# The function's metrics, each with whether it has a value with every record that delivers something
-# or only when something is wrong.
+# The function's metrics. "delivery": has a value whenever a record delivers lines. "trouble": has a
+# value only when something is wrong.
 METRICS = {
     "EventsDelivered": "delivery",
     "RecordsFailed": "trouble",
@@ -168,7 +169,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Alarms:
-    """Alarms of a kind; a standard alarm is billed for each metric that it reads."""
+    """Alarms of one kind. A standard alarm is billed for each metric that it reads."""
 
     kind: str
     count: int
@@ -181,7 +182,7 @@ ALARMS = (
     Alarms("on a Metrics Insights query", 1, 1),
     Alarms("on metric math", 1, 2),
 )
-# EventsSeen, which the alarms and the dashboard bring along.
+# EventsSeen, which is created for the alarms and the dashboard.
 ALARM_METRICS = 1
 SIGN_IN_ALARMS = (Alarms("on one metric", 3, 1),)
 SIGN_IN_METRICS = 3
@@ -189,9 +190,9 @@ SIGN_IN_METRICS = 3
 # Measured: MB (10^6 bytes) decompressed by one core in a second, rounded down from `make bench` of
 # 2026-11-24 (512, 258 and 68, x86_64). The template's default is arm64, which was not measured.
 MB_PER_SECOND = {"sparse": 500, "dense": 250, "single": 65}
-# Gzip's ratio of envelopes of one sign-in (1.8) and of fifty events (6.7 to 9.1).
+# Gzip ratio of envelopes with one sign-in (1.8) and with fifty events (6.7 to 9.1).
 RATIO_SINGLE, RATIO_MANY = 1.8, 8.0
-# An envelope's own bytes, and those of each event in it: id, timestamp, escaped quotes.
+# Overhead of an envelope, and of each event in it (id, timestamp, escaped quotes).
 ENVELOPE_BYTES, PER_EVENT_BYTES = 240, 200
 # The function's summary (694 bytes in `make bench`, with short ids) and its metrics (224).
 FUNCTION_LOG_BYTES = 760
@@ -204,7 +205,7 @@ EVENT_BYTES = 1200
 FILTERED_BATCH, UNFILTERED_BATCH = 1, 50
 # Lambda's own lines, platform.start and platform.report.
 PLATFORM_LOG_BYTES = 400
-# What an invocation takes whatever it does; the handler's own share was 0.12 ms of one core.
+# Minimum time of an invocation. The handler's share was 0.12 ms of one core.
 SECONDS_PER_INVOCATION = 0.005
 # Importing the function takes 0.13 to 0.2 s of one core; the rest is Python's start.
 SECONDS_PER_COLD_START = 0.5

@@ -1,4 +1,4 @@
-"""Seeded Firehose events of known shapes, the same bytes every time."""
+"""Seeded Firehose events of known shapes, with the same bytes every time."""
 
 import base64
 import glob
@@ -14,7 +14,7 @@ from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 ROOT = Path(__file__).resolve().parent.parent
 ORIGIN = Origin("111122223333", "/aws/cloudtrail/management-event", "s", "console-login")
 
-# What Lambda takes: AWS documents 6 MB.
+# Lambda's limit for a request: AWS documents 6 MB.
 MAX_REQUEST_BYTES = 6 * MIB
 
 
@@ -33,24 +33,24 @@ def _lines(pattern: str) -> list[str]:
 
 SIGN_INS = _lines("tests/data/cloudtrail/consolelogin.*.ndjson")
 JAPANESE = _lines("events/src/japanese.jsonl")
-# Three of these name ConsoleLogin elsewhere, which next to nothing in a real trail does.
+# Leaves out three events that contain ConsoleLogin elsewhere, which is very rare in a real trail.
 OTHERS = [
     line for line in _lines("tests/data/cloudtrail/negative.*.ndjson") if "ConsoleLogin" not in line
 ]
 
 
 def envelope(events: int, share: float, seeded: random.Random, sign_ins: list[str]) -> str:
-    """Return an envelope of real events, each with an id of its own."""
+    """Return an envelope of real events, each with a unique id."""
     messages = []
     for _ in range(events):
         line = seeded.choice(sign_ins if seeded.random() < share else OTHERS)
-        # So long that fifty events compress as real ones do, six to nine times.
+        # The id's length makes fifty events compress like real ones, six to nine times.
         messages.append(f'{line[:-1]},"requestID":"{seeded.getrandbits(512):0128x}"}}')
     return data_message(ORIGIN, [(1711792102369, message) for message in messages])
 
 
 def firehose_event(documents: list[str]) -> Shape:
-    """Return the event that has a record for each document."""
+    """Return an event with one record for each document."""
     records = [
         {"recordId": f"{number:056d}", "data": base64.b64encode(compress(document)).decode()}
         for number, document in enumerate(documents)
@@ -62,7 +62,7 @@ def firehose_event(documents: list[str]) -> Shape:
 def envelopes(
     count: int, events: int, share: float, sign_ins: list[str] | None = None
 ) -> Callable[[], Shape]:
-    """Return a maker of `count` envelopes of so many events, a share of which are sign-ins."""
+    """Return a function that makes `count` envelopes; `share` of their events are sign-ins."""
 
     def make() -> Shape:
         seeded = random.Random(7)
@@ -73,9 +73,9 @@ def envelopes(
 
 
 def request(size: int, events: int, share: float) -> Shape:
-    """Return the event of equal envelopes of so many events that fills `size` bytes of JSON.
+    """Return an event of `size` bytes of JSON, filled with envelopes of `events` events each.
 
-    What is left after whole envelopes holds a smaller one.
+    The space that remains at the end is filled with smaller envelopes.
     """
     seeded = random.Random(7)
     documents: list[str] = []
@@ -92,7 +92,7 @@ def request(size: int, events: int, share: float) -> Shape:
 
 
 def worst() -> Shape:
-    """Return the largest legal request, of records as large as Firehose takes."""
+    """Return the largest legal request, with records as large as Firehose accepts."""
     return request(MAX_REQUEST_BYTES, 6400, 0.1)
 
 

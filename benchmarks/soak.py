@@ -1,7 +1,7 @@
-"""A million events through the whole local pipeline, counted out by eventID: `make soak`.
+"""Run a million events through the local pipeline and check each eventID: `make soak`.
 
-Prints time and memory as they go; memory may grow by the objects in the bucket and by the ids of
-the events that must be found again, and by nothing else.
+Prints time and memory during the run. Memory may grow only by the objects in the bucket and by the
+ids of the events to find.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> int:
         stored = sum(each.size for each in pipeline.objects())
         report()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"objects hold {stored / 2**20:.1f} MiB; peak {peak:.0f} MiB")
+    print(f"size of the objects {stored / 2**20:.1f} MiB; peak memory {peak:.0f} MiB")
     print(account)
     return 0 if account.is_balanced and account.events == options.events else 1
 

@@ -1,7 +1,7 @@
-"""Time the handler against other transformers on seeded shapes, in one run: `make bench`.
+"""Compare the handler's speed with other transformers on seeded shapes, in one run: `make bench`.
 
-MB/s of decompressed data, in CPU time: medians of interleaved rounds, and their spread (the middle
-half of the rounds, in percent of the median).
+Prints MB of decompressed data per second of CPU time: medians of interleaved rounds, and their
+spread (the interquartile range in percent of the median).
 """
 
 import argparse
@@ -19,10 +19,10 @@ from contenders import FLOORS, TRANSFORMERS
 from shapes import SHAPES, Shape
 
 CONTENDERS = TRANSFORMERS | FLOORS
-# Of a large shape fewer, so that a run stays short.
+# Large shapes get fewer rounds, so that a run stays short.
 ROUNDS = 41
 SECONDS_A_SHAPE = 20
-AIMED_SHAPES = ("sparse", "mixed", "dense", "single")
+MEAN_SHAPES = ("sparse", "mixed", "dense", "single")
 
 
 def measure(shape: Shape) -> dict[str, dict[str, float]]:
@@ -50,14 +50,14 @@ def _figures(taken: list[float], size: int) -> dict[str, float]:
 
 
 def ratios(shapes: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return ours over each other contender, by shape and in the geometric mean of AIMED_SHAPES."""
+    """Return our speed over each contender's, by shape and as geometric mean of MEAN_SHAPES."""
     table: dict[str, dict[str, float]] = {}
     for other in CONTENDERS:
         row = {
             name: figures["ours"]["mb_per_s"] / figures[other]["mb_per_s"]
             for name, figures in shapes.items()
         }
-        aimed = [row[name] for name in AIMED_SHAPES if name in row]
+        aimed = [row[name] for name in MEAN_SHAPES if name in row]
         if aimed:
             row["mean"] = math.prod(aimed) ** (1 / len(aimed))
         table[other] = row
@@ -76,13 +76,13 @@ def show(shapes: dict[str, Any], ours_over: dict[str, dict[str, float]]) -> None
     for other, row in ours_over.items():
         if other != "ours":
             print(f"{other:10}" + "".join(f"{row[name]:>10.2f}" for name in columns))
-    print(f"\nmean: geometric, of {', '.join(AIMED_SHAPES)}")
+    print(f"\nmean: geometric, of {', '.join(MEAN_SHAPES)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", action="append", choices=list(SHAPES), help="these alone")
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--shape", action="append", choices=list(SHAPES), help="only these shapes")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the run as SVG")
     options = parser.parse_args()
     shapes = {name: measure(SHAPES[name]()) for name in options.shape or SHAPES}

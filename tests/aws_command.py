@@ -1,7 +1,7 @@
-"""The AWS CLI's way of calling an API, over boto3: what the documents' `aws` commands need.
+"""A replacement for the AWS CLI over boto3, for the `aws` commands in the documents.
 
-The real one pins a botocore of its own, which SAM CLI's excludes. Service, operation, options and
-their values are checked against botocore's models, as the AWS CLI does.
+The AWS CLI pins a botocore that conflicts with the SAM CLI's. Like the AWS CLI, this module checks
+service, operation, options and values against botocore's models.
 """
 
 import json
@@ -22,7 +22,7 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 def main(
     arguments: list[str], environment: Mapping[str, str], folder: Path, output: IO[str]
 ) -> None:
-    """Run one command; `folder` is where relative paths begin."""
+    """Run one command. Relative paths start at `folder`."""
     endpoint_url = environment.get("AWS_ENDPOINT_URL")
     region = environment.get("AWS_DEFAULT_REGION")
     while arguments[0] in ("--endpoint-url", "--region"):
@@ -31,7 +31,7 @@ def main(
             (value, region) if name == "--endpoint-url" else (endpoint_url, value)
         )
     service, operation, *arguments = arguments
-    # The AWS CLI has its own commands under `s3`, and the API's operations under `s3api`.
+    # In the AWS CLI, `s3` has high-level commands and `s3api` has the API's operations.
     client = boto3.client(
         service.removesuffix("api"),  # type: ignore[call-overload]
         endpoint_url=endpoint_url,
@@ -56,7 +56,7 @@ def _tail(client: Any, group: str, *arguments: str) -> Iterator[str]:
     options = dict(_options(arguments))
     age = re.fullmatch(r"(\d+)([mhd])", options.pop("since", ["10m"])[0])
     assert age is not None
-    assert not options, f"not known here: {options}"
+    assert not options, f"unknown options: {options}"
     since = time.time() - int(age[1]) * _SECONDS[age[2]]
     pages = client.get_paginator("filter_log_events")
     for page in pages.paginate(logGroupName=group, startTime=int(since * 1000)):
@@ -99,7 +99,7 @@ def _call(client: Any, folder: Path, method: str, options: dict[str, list[str]])
         del answer["ResponseMetadata"]
     found = jmespath.search(query, answer) if query else answer
     if output != "text":
-        # What answers nothing prints nothing.
+        # An empty answer prints nothing.
         if found:
             yield json.dumps(found, default=str, indent=2)
         return

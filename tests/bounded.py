@@ -1,4 +1,4 @@
-"""The built function under AWS's runtime emulator, measured: CPU seconds, peak memory, fates."""
+"""Measures the built function under AWS's runtime emulator: CPU seconds, memory and results."""
 
 import base64
 import contextlib
@@ -17,11 +17,11 @@ from console_login.local.emulator import RuntimeEmulator
 from console_login.stack import template
 
 FUNCTION = template.resolve(template.load()).resources["TransformFunction"].properties
-# 0.58 of a core, which MemorySize 1,024 has: what takes a second there takes 0.58 here. An
-# invocation here has as much less time, so that it is as late as it would be there.
+# The share of a core that MemorySize 1,024 has. A second in Lambda is 0.58 seconds here, so the
+# Timeout is reduced by the same factor.
 CORE = 0.58
 MAX_PEAK_MIB = 768
-_TICKS = 100  # of a second, in /proc
+_TICKS = 100  # per second, in /proc
 
 
 class Stream:
@@ -55,7 +55,7 @@ class Stream:
 
 
 class Figures(NamedTuple):
-    """What a request took, and what is wrong with it: with its answer, and by the bounds."""
+    """The time and memory of a request. faults: errors in its answer; broken: also its limits."""
 
     cpu_seconds: float
     max_seconds: float
@@ -73,7 +73,7 @@ class Figures(NamedTuple):
 
 
 class Measured:
-    """A function that is running, with the template's memory and a stream to put back into."""
+    """A running function with the template's memory, and the stream for records put back."""
 
     def __init__(self, emulator: RuntimeEmulator, stream: Stream, names: str, timeout: int) -> None:
         self._emulator = emulator
@@ -82,7 +82,7 @@ class Measured:
         self._timeout = timeout
 
     def warm_up(self) -> None:
-        """Deliver one event and put one back: imports and clients are no request's cost."""
+        """Deliver one event and put one back, so that no request pays for imports and clients."""
         self._emulator.invoke(event(gz(envelope([TOKYO, TOKYO[:-1]]))))
 
     def run(self, case: hostile.Case) -> Figures:
@@ -91,7 +91,7 @@ class Measured:
         process = self._process()
         before = _cpu_seconds(process) if process else 0.0
         if process:
-            # The peak starts again from what the process holds now (proc(5)).
+            # Reset the peak to the current memory (proc(5)).
             Path(f"/proc/{process}/clear_refs").write_text("5")
         self._stream.records.clear()
         try:
@@ -109,7 +109,7 @@ class Measured:
         )
 
     def _process(self) -> int | None:
-        """Return the runtime's process: the emulator's child, started by the first request."""
+        """Return the id of the runtime's process, which the first request starts."""
         emulator = self._emulator._process
         assert emulator is not None
         children = Path(f"/proc/{emulator.pid}/task").glob("*/children")
@@ -124,7 +124,7 @@ class Measured:
 def running(
     artifact: Path, names: str = hostile.ONE, timeout: int = FUNCTION["Timeout"]
 ) -> Iterator[Measured]:
-    """Run the function with these EVENT_NAMES as Lambda does with this Timeout."""
+    """Run the function with `names` as EVENT_NAMES, as Lambda does with this Timeout."""
     stream = Stream()
     variables = FUNCTION["Environment"]["Variables"] | {
         "EVENT_NAMES": names,
@@ -146,7 +146,7 @@ def running(
 
 
 def _cpu_seconds(process: int) -> float:
-    # After the name in parentheses; utime and stime are fields 14 and 15 (proc(5)).
+    # utime and stime are fields 14 and 15 (proc(5)). Skip the name in parentheses.
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 

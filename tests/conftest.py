@@ -1,4 +1,4 @@
-"""Fixtures and the flag that renews expected outputs."""
+"""Shared fixtures, and the flag that rewrites expected outputs."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from transformer.put_back import PutBack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--renew-golden", action="store_true", help="write tests/golden/ anew")
+    parser.addoption("--renew-golden", action="store_true", help="rewrite tests/golden/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file in one worker of xdist, with its fixtures, and all that builds in one too."""
+    """Run each file in one xdist worker, to share its fixtures; tests/runtime builds in one too."""
     for item in items:
         path = item.path.relative_to(ROOT)
         group = "runtime" if path.parts[1] == "runtime" else str(path)
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def put_back(monkeypatch: pytest.MonkeyPatch) -> "FakeFirehose":
-    """Take what the function puts back; no test calls AWS."""
+    """Replace Firehose for put-back records, so that no test calls AWS."""
     firehose = FakeFirehose()
     monkeypatch.setattr(app, "_putter", PutBack(lambda: firehose, sleep=firehose.sleep))
     return firehose
@@ -53,7 +53,7 @@ def run_python() -> Callable[[str], str]:
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the handler on an event; return its answer and the lines that it printed."""
-    # Powertools' handler holds the stdout of the time when it was made.
+    # Powertools' log handler keeps the stdout of the time when it was created.
     monkeypatch.setattr(report._logger.registered_handler, "stream", _Stdout())
 
     def run(firehose_event: Any) -> tuple[Any, list[dict[str, Any]]]:

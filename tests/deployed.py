@@ -1,4 +1,4 @@
-"""Stacks on MiniStack, an emulator of AWS that nobody here wrote, and what it cannot do."""
+"""Stacks on MiniStack, an independent emulator of AWS, and the features that it lacks."""
 
 import copy
 import functools
@@ -16,7 +16,7 @@ from support import ROOT
 
 ACCOUNT_ID = "111122223333"
 GROUP = "/aws/cloudtrail/management-event"
-# samconfig.toml's.
+# The stack's name in samconfig.toml.
 STACK = "console-login-firehose"
 BIN = ROOT / ".venv" / "bin"
 TEMPLATES = ("template.yaml", "trail.yaml", "athena.yaml")
@@ -24,8 +24,8 @@ TEMPLATES = ("template.yaml", "trail.yaml", "athena.yaml")
 _NO_METRIC_MATH = "Properties.Metrics (metric math) is not supported"
 _UNKNOWN_TYPE = "Unrecognized resource types: [{}]"
 
-# What MiniStack lacks: the resources that it refuses, and the words that it does it with. The tests
-# take nothing else out of the templates, and fail when it has learned one of these.
+# The resources that MiniStack refuses, with its error messages. The tests remove nothing else from
+# the templates, and fail when a new version accepts one of these.
 LACKS = {
     "template.yaml": {
         "SubscriptionErrorsAlarm": _NO_METRIC_MATH,
@@ -50,12 +50,12 @@ LACKS = {
 
 
 def without(document: Mapping[str, Any], lacking: Collection[str]) -> dict[str, Any]:
-    """Return a template without these resources; of an alarm only its Metrics go."""
+    """Return a template without these resources. Alarms stay, with another metric."""
     document = copy.deepcopy(dict(document))
     resources, outputs = document["Resources"], document["Outputs"]
     for logical_id in lacking:
         if resources[logical_id]["Type"] == "AWS::CloudWatch::Alarm":
-            # It stays, with any metric: the dashboard refers to it.
+            # The dashboard refers to the alarm, so keep it with any metric.
             del resources[logical_id]["Properties"]["Metrics"]
             resources[logical_id]["Properties"] |= {"Namespace": "Any", "MetricName": "Any"}
         else:
@@ -78,8 +78,8 @@ class Cloud:
         return client(self.url, service)
 
     def run(self, program: str, *arguments: str, folder: Path = ROOT) -> Any:
-        """Run a program of the environment that takes MiniStack for AWS."""
-        # Nothing of the user's AWS configuration.
+        """Run a program of the environment with MiniStack as its AWS."""
+        # Do not use the user's AWS configuration.
         environment = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
         environment |= {
             "HOME": str(self._home),
@@ -106,7 +106,7 @@ class Cloud:
         return self.run("console-login", *arguments, "--endpoint-url", self.url)
 
     def deploy(self, name: str, document: Mapping[str, Any], **parameters: str) -> str:
-        """Create or update a stack; return its last status. Raises ClientError if it is refused."""
+        """Create or update a stack; return its final status. Raises ClientError if refused."""
         cloudformation = self.client("cloudformation")
         exists = self.stack(name) is not None
         (cloudformation.update_stack if exists else cloudformation.create_stack)(
@@ -155,7 +155,7 @@ class Cloud:
         }
 
     def events(self, name: str) -> list[tuple[str, str, str]]:
-        """Return the logical id, the status and the reason of each event, the first first."""
+        """Return the logical id, status and reason of each event, oldest first."""
         pages = self.client("cloudformation").get_paginator("describe_stack_events")
         events = pages.paginate(StackName=name).build_full_result()["StackEvents"]
         return [
@@ -171,7 +171,7 @@ class Cloud:
         return {id_: why for id_, status, why in self.events(name) if status.endswith("_FAILED")}
 
     def put(self, stream: str, record: bytes) -> None:
-        """Put a record; when this returns, the function has run and its lines are in the bucket."""
+        """Put a record. MiniStack runs the function and writes its lines before this returns."""
         self.client("firehose").put_record(DeliveryStreamName=stream, Record={"Data": record})
 
     def objects(self, bucket: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
-r"""Requests that are legal and as expensive as they can be, made by code, and what becomes of them.
+r"""Generates legal requests that are as expensive as possible, and checks their answers.
 
-A record of a case stands between two good ones unless the case says otherwise. Each kind of text
-has three sizes: 64 MiB, the most that is read; 16 MiB, the most that Python's `json` is given; and
-4 KB of gzip.
+A case's record is between two good ones, unless the case excludes them. Each kind of text has three
+sizes: 64 MiB, the limit for decompressed text; 16 MiB, the limit for Python's `json`; and 4 KB of
+gzip.
 """
 
 import base64
@@ -21,7 +21,7 @@ from support import OSAKA, TOKYO, b64, envelope, event, gz
 MIB = 1024 * 1024
 MAX_RECORD_BYTES = 1000 * 1024
 MAX_REQUEST_BYTES = 6 * MIB
-# Deflate makes at most 1,032 bytes of one.
+# Deflate expands a byte to 1,032 bytes at most.
 SMALL_GZIP, SMALL_TEXT = 4096, 3 * MIB
 
 # Values of EVENT_NAMES: 498 characters at most.
@@ -32,11 +32,11 @@ EVERY = "*"
 NAMES = {"one": ONE, "many": MANY, "every": EVERY}
 ALL_NAMES = NAMES | {"long": LONG}
 
-# What can become of a record. PUT_BACK is the whole record; a part goes back beside DELIVERED.
+# Results of a record. PUT_BACK: all of it was put back. With DELIVERED, a part may be put back.
 DELIVERED, DROPPED, FAILED, PUT_BACK = "Ok", "Dropped", "ProcessingFailed", "put back"
-# Nothing is selected in it: it is dropped, or kept for what it looks like or for its size.
+# No event in it is selected: it is dropped, or fails because of its shape or size.
 NOTHING = frozenset({DROPPED, FAILED})
-# A selected event, or what may be one, is in it.
+# It contains a selected event, or text that may be one.
 KEPT = frozenset({DELIVERED, FAILED, PUT_BACK})
 ANY = KEPT | {DROPPED}
 
@@ -44,21 +44,21 @@ ANY = KEPT | {DROPPED}
 class Record(NamedTuple):
     """A record's bytes.
 
-    fates: what may become of it where ConsoleLogin is selected, and not every event.
-    good: sign-ins in it; each is delivered, put back or failed with all of the record, once.
+    results: its allowed results if ConsoleLogin is selected, and not every event.
+    good: the sign-ins in it. Each must be delivered or put back once, or fail with the record.
     """
 
     data: bytes
-    fates: frozenset[str] = ANY
+    results: frozenset[str] = ANY
     good: tuple[str, ...] = ()
 
 
 class Case(NamedTuple):
     """A request.
 
-    hostile: its records, but for the good ones around them.
-    is_beside_good: whether good records stand before and after; they must then be delivered,
-      unless the case is a request `full` of expensive records.
+    hostile: its records, without the good ones around them.
+    is_beside_good: whether there is a good record before and after them, which must be delivered.
+    is_full: expensive records fill the request, so the last good one may be put back or fail.
     """
 
     hostile: Callable[[], list[Record]]
@@ -69,20 +69,20 @@ class Case(NamedTuple):
         hostile = self.hostile()
         if not self.is_beside_good:
             return hostile
-        fates = frozenset({DELIVERED})
-        # What delivers millions of lines fills the answer, and so many records fill the time.
-        is_filled = self.is_full or any(not {DELIVERED, PUT_BACK} - each.fates for each in hostile)
-        after = KEPT if is_filled else fates
+        # Millions of lines fill the answer, and a full request uses up the time.
+        may_fill = {DELIVERED, PUT_BACK}
+        is_filled = self.is_full or any(may_fill <= each.results for each in hostile)
+        after = KEPT if is_filled else OK
         good = [
-            Record(gz(envelope([text])), fates, (text,))
-            for text, fates in ((TOKYO, fates), (OSAKA, after))
+            Record(gz(envelope([text])), results, (text,))
+            for text, results in ((TOKYO, OK), (OSAKA, after))
         ]
         return [good[0], *hostile, good[1]]
 
     def max_seconds(self, records: list[Record], timeout_seconds: float) -> float:
-        """Return the CPU seconds that an answer may take, of one core here.
+        """Return the limit for an answer in CPU seconds of one core here.
 
-        The request: three quarters of the Timeout at 0.58 of a core, which 1,024 MB have.
+        The limit for a request is three quarters of the Timeout, at the 0.58 cores of 1,024 MB.
         """
         request = 0.75 * 0.58 * timeout_seconds
         hostile = records[1:-1] if self.is_beside_good else records
@@ -97,9 +97,9 @@ GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 def bomb(start: bytes, repeated: bytes, end: bytes, size: int) -> bytes:
-    """Return the gzip of `size` bytes at most, made of one repeated piece.
+    """Return the gzip of at most `size` bytes: start, a repeated piece, and end.
 
-    Up to SMALL_TEXT it has SMALL_GZIP bytes at most.
+    If `size` is at most SMALL_TEXT, the gzip has at most SMALL_GZIP bytes.
     """
     room = max(0, size - len(start) - len(end))
     block = repeated * max(1, min(MIB, room) // len(repeated))
@@ -117,7 +117,7 @@ def bomb(start: bytes, repeated: bytes, end: bytes, size: int) -> bytes:
         compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
         return compressor.compress(text) + compressor.flush(mode)
 
-    # After a full flush nothing refers to what came before: a block is compressed once.
+    # After a full flush no data refers to earlier data, so a block is compressed only once.
     crc = functools.reduce(
         lambda crc, part: zlib.crc32(part, crc), [block] * count, zlib.crc32(start)
     )
@@ -128,7 +128,7 @@ def bomb(start: bytes, repeated: bytes, end: bytes, size: int) -> bytes:
 
 
 def member(text: bytes, header: bytes = GZIP_HEADER, body: bytes | None = None) -> bytes:
-    """Return a gzip member with a header, or a deflate stream, of one's own."""
+    """Return a gzip member, optionally with another header or deflate stream."""
     if body is None:
         compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
         body = compressor.compress(text) + compressor.flush()
@@ -136,37 +136,37 @@ def member(text: bytes, header: bytes = GZIP_HEADER, body: bytes | None = None) 
 
 
 def header(name_bytes: int) -> bytes:
-    """Return a gzip header with a file name and a comment so long (RFC 1952)."""
+    """Return a gzip header with a file name of this length, and a comment (RFC 1952)."""
     return GZIP_HEADER[:3] + b"\x18" + GZIP_HEADER[4:] + b"n" * name_bytes + b"\0comment\0"
 
 
 def empty_dynamic_blocks(count: int) -> bytes:
-    """Return a deflate stream of blocks that hold nothing but their own Huffman tables (RFC 1951).
+    """Return a deflate stream of blocks that contain only Huffman tables (RFC 1951).
 
-    Ninety bits make a decoder build two tables.
+    Each block has ninety bits, for which a decoder builds two tables.
     """
-    # Lengths in the order 16, 17, 18, 0, ..., 1: the codes of 1 and 18 (a run of zeros), one bit
-    # each, are "0" and "1". Before them: 257 literals, 1 distance, 18 such lengths.
+    # Code lengths in the order 16, 17, 18, 0, ..., 1: 1 and 18 (a run of zeros) have one bit each,
+    # the codes "0" and "1". The header before them: 257 literals, 1 distance, 18 code lengths.
     lengths = [0, 0, 1, *([0] * 14), 1]
     bits = "0" + "01" + "00000" + "00000" + f"{14:04b}"[::-1]
     bits += "".join(f"{length:03b}"[::-1] for length in lengths)
-    # 0-255 in two runs, 256 has one bit, the only distance has one bit, then the end of block.
+    # 0-255 as two runs of zeros, one bit for 256 and for the only distance, then the end of block.
     bits += "1" + f"{138 - 11:07b}"[::-1] + "1" + f"{118 - 11:07b}"[::-1] + "0" + "0" + "0"
-    # Eight blocks fill whole bytes; an empty last block of fixed codes ends the stream.
+    # Eight blocks end at a byte boundary. An empty last block with fixed codes ends the stream.
     eight = bits * 8
     packed = bytes(int(eight[at : at + 8][::-1], 2) for at in range(0, len(eight), 8))
     return packed * (count // 8) + b"\x03\0"
 
 
 def messages(message: str, *first: str) -> tuple[bytes, bytes, bytes]:
-    """Return start, piece and end of an envelope that repeats a message after some others."""
+    """Return start, piece and end of an envelope that repeats `message` after the `first` ones."""
     start = envelope(first)[: -len(b"]}")]
     piece = json.dumps({"message": message}, separators=(",", ":")).encode()
     return start + (b"," if first else b"") + piece, b"," + piece, b"]}"
 
 
 def log_events(piece: bytes, *first: str) -> tuple[bytes, bytes, bytes]:
-    """Do the same with a log event that need be none."""
+    """Do the same with any JSON in place of a log event."""
     start = envelope(first)[: -len(b"]}")] + (b"," if first else b"")
     return start + piece, b"," + piece, b"]}"
 
@@ -181,7 +181,7 @@ def one_message(start: str, repeated: str, end: str) -> tuple[bytes, bytes, byte
 
 
 def spelled(name: str) -> str:
-    """Return a name in JSON's escapes, none of it as it is."""
+    """Return a name with every character as a JSON escape."""
     return "".join(f"\\u{ord(letter):04x}" for letter in name)
 
 
@@ -189,20 +189,20 @@ NAMED = TOKYO[:-1]
 SPELLED = TOKYO.replace('"ConsoleLogin"', f'"{spelled("ConsoleLogin")}"')
 CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
 
-# Kinds of text: start, repeated piece, end, and what becomes of a record of it --------------------
+# Kinds of text: start, repeated piece, end, and the allowed results of a record with it -----------
 
 Kind = tuple[tuple[bytes, bytes, bytes], frozenset[str]]
 D, F = frozenset({DROPPED}), frozenset({FAILED})
 OK = frozenset({DELIVERED})
 
-# One log event after another.
-# Past half a million log events that are none of CloudWatch Logs', a record may fail.
+# Envelopes with many log events. A record may fail if it has more than half a million log events
+# that CloudWatch Logs does not write.
 IN_ENVELOPES: dict[str, Kind] = {
     "log events without a message": (log_events(b"{}"), D | F),
     "log events with null": (log_events(b'{"message":null}'), D | F),
     "log events with numbers": (log_events(b'{"message":1}'), D | F),
     "log events with objects that name": (log_events(b'{"message":{"a":"ConsoleLogin"}}'), F),
-    # In ASCII each of these letters would be an escape, and be read again.
+    # In ASCII, each DEL would be an escape, and would be decoded again.
     "log events with arrays of DEL": (
         log_events(b'{"message":["' + b"\x7f" * 16_500 + b'"]}'),
         D,
@@ -228,7 +228,7 @@ IN_ENVELOPES: dict[str, Kind] = {
     "names alone": (messages("ConsoleLogin"), F),
     "strings that name": (messages('"ConsoleLogin"'), F),
     "objects that name": (messages('{"a":"ConsoleLogin"}'), D | F),
-    "objects that nearly hold one": (
+    "objects that nearly contain one": (
         messages('{"d":{"eventName":"X"},"a":"ConsoleLogin"}'),
         D,
     ),
@@ -255,7 +255,7 @@ IN_ENVELOPES: dict[str, Kind] = {
         KEPT,
     ),
     "megabytes of damaged backslashes": (messages("ConsoleLogin" + "\\" * 500_000), F),
-    # CloudWatch Logs writes no raw emoji here and there: one makes a text four bytes a letter.
+    # Raw emoji, which CloudWatch Logs does not write: one makes Python use four bytes a character.
     "megabytes of sign-ins with an emoji": (
         log_events(
             '{"message":"{\\"eventName\\":\\"ConsoleLogin\\",\\"a\\":\\"😀'.encode()
@@ -272,7 +272,7 @@ IN_ENVELOPES: dict[str, Kind] = {
         ),
         F,
     ),
-    # What is left over is found in the text again, log event by log event.
+    # To put back the rest, the function searches the text again, log event by log event.
     "empty messages, a good and a damaged sign-in": (messages("", TOKYO, NAMED), KEPT),
     "log events without a message, a good and a damaged sign-in": (
         log_events(b"{}", TOKYO, NAMED),
@@ -281,7 +281,7 @@ IN_ENVELOPES: dict[str, Kind] = {
     "log events with null and a good sign-in": (log_events(b'{"message":null}', TOKYO), KEPT),
 }
 
-# One message, or one document, that fills the record.
+# Records filled by one message or one document.
 IN_ONE: dict[str, Kind] = {
     "one message of text": (one_message("", "x", ""), D),
     "one message of emoji": (one_message("😀", "xyz", ""), D),
@@ -349,7 +349,7 @@ IN_ONE: dict[str, Kind] = {
     "UTF-8 that ends wrong": ((envelope([TOKYO]) + b"\n", b" ", b"\xff"), F),
 }
 
-# Line after line, or document after document.
+# Records of many lines or many documents.
 IN_LINES: dict[str, Kind] = {
     "glued objects": ((b"{}", b"{}", b"{}"), NOTHING),
     "glued objects that name": ((b"", b'{"a":"ConsoleLogin"}', b""), NOTHING),
@@ -371,7 +371,7 @@ IN_LINES: dict[str, Kind] = {
     "blank lines and a sign-in": ((b"", b"\n", TOKYO.encode()), KEPT),
 }
 
-# As many lines as are read, a million, of lines as long as they can be.
+# Records with about a million lines, which the function reads at most, as long as they can be.
 A_MILLION_LINES: dict[str, Kind] = {
     "a million lines": ((b"", b"{}\n", b""), NOTHING),
     "a million lines that name": ((b"", b'{"a":"ConsoleLogin"}\n', b""), NOTHING),
@@ -399,9 +399,9 @@ MOST_LINES = 999_000
 
 
 def _case(kind: Kind, size: int) -> Case:
-    (start, repeated, end), fates = kind
-    # What would be dropped may be past a limit of time or memory, and is kept then.
-    some = NOTHING if fates == D and size > SMALL_TEXT else fates
+    (start, repeated, end), results = kind
+    # A large record that would be dropped may exceed a limit of time or memory, and then fails.
+    some = NOTHING if results == D and size > SMALL_TEXT else results
     return Case(lambda: [Record(bomb(start, repeated, end, size), some)])
 
 
@@ -416,23 +416,23 @@ def _lines(kinds: dict[str, Kind]) -> dict[str, Case]:
     }
 
 
-# Cases that are no kind of text ------------------------------------------------------------------
+# Cases that are not a kind of text ---------------------------------------------------------------
 
 
 def _full(make: Callable[[], Record]) -> list[Record]:
-    """Return as many of a record as a request has room for, beside two good ones."""
+    """Return as many copies of a record as fit into a request with two good records."""
     record = make()
     room = MAX_REQUEST_BYTES - 20_000
     return [record] * (room // (len(b64(record.data)) + 100))
 
 
 def _kind_of(name: str, size: int) -> Callable[[], Record]:
-    (start, repeated, end), fates = (IN_ENVELOPES | IN_ONE | IN_LINES | A_MILLION_LINES)[name]
-    return lambda: Record(bomb(start, repeated, end, size), fates | {PUT_BACK, FAILED})
+    (start, repeated, end), results = (IN_ENVELOPES | IN_ONE | IN_LINES | A_MILLION_LINES)[name]
+    return lambda: Record(bomb(start, repeated, end, size), results | {PUT_BACK, FAILED})
 
 
 def _backslashes(count: int) -> Record:
-    """Return a good sign-in beside a damaged one; the good is delivered, the other goes back."""
+    """Return a record with a good sign-in, which is delivered, and a damaged one, put back."""
     damaged = "ConsoleLogin" + "\\" * count
     return Record(gz(envelope([TOKYO, damaged])), OK, (TOKYO, damaged))
 
@@ -443,7 +443,7 @@ def _glued_before_a_sign_in() -> list[Record]:
 
 
 def _emoji_sign_ins() -> list[Record]:
-    """Return 64 sign-ins of a mebibyte, each with its own number and one emoji."""
+    """Return 64 sign-ins of a mebibyte, each with a unique number and an emoji."""
     start = '{"message": "{\\"eventName\\":\\"ConsoleLogin\\",\\"n\\":%d,\\"a\\":\\"😀'
     texts = [(start % n).encode() + b"x" * (MIB - 2000) + b'\\"}"}' for n in range(64)]
     document = b'{"messageType":"DATA_MESSAGE","logEvents":[' + b",".join(texts) + b"]}"
@@ -451,7 +451,7 @@ def _emoji_sign_ins() -> list[Record]:
 
 
 def _dense() -> Record:
-    """Return a record of real sign-ins that compress ten to one, as large as Firehose takes."""
+    """Return a record of real sign-ins, compressed ten to one, as large as Firehose accepts."""
     seeded = random.Random(14)
     text = envelope(
         TOKYO.replace("6b1e1551c87fb3b9", f"{seeded.getrandbits(640):0160x}") for _ in range(6400)
@@ -464,7 +464,7 @@ def _ids_only() -> list[Record]:
 
 
 def _random_lines() -> Record:
-    """Return plain lines that no gzip shrinks: three to a million bytes."""
+    """Return a record of incompressible lines, without gzip, nearly as large as allowed."""
     seeded = random.Random(3)
     lines = (f'{{"eventName":"{seeded.getrandbits(64):x}"}}' for _ in range(40_000))
     return Record("\n".join(lines).encode()[: MAX_RECORD_BYTES // 40 * 39] + b"\n{}", NOTHING)
@@ -499,7 +499,7 @@ OTHERS: dict[str, Case] = {
     ),
     "empty fixed blocks": Case(
         lambda: [
-            # Ten bits each, four in five bytes.
+            # Ten bits each, so four fit into five bytes.
             Record(member(b"", body=b"\x02\x08\x20\x80\x00" * 190_000 + b"\x03\0"), NOTHING)
         ]
     ),
@@ -567,11 +567,11 @@ CASES: dict[str, Case] = (
 )
 
 
-# Judging an answer -------------------------------------------------------------------------------
+# Checking an answer ------------------------------------------------------------------------------
 
 
 def request(records: Iterable[Record]) -> dict[str, Any]:
-    """Return the event, with ids as long as Firehose's where there are thousands."""
+    """Return the event. If it has thousands of records, their ids are as long as Firehose's."""
     made = event(*(record.data for record in records))
     if len(made["records"]) > 1000:
         for number, record in enumerate(made["records"]):
@@ -582,9 +582,9 @@ def request(records: Iterable[Record]) -> dict[str, Any]:
 def faults(
     records: list[Record], answer: Any, stream: list[bytes], *, names: str = ONE
 ) -> list[str]:
-    """Return what is wrong with an answer, and with what was put back into the stream meanwhile.
+    """Return the errors in an answer and in the records put back into `stream`.
 
-    Under `*` everything is selected: a record's fate is then not asked, its sign-ins are.
+    If every event is selected (`*`), only the sign-ins are checked, not the records' results.
     """
     ids = [record["recordId"] for record in request(records)["records"]]
     if not isinstance(answer, dict) or "records" not in answer:
@@ -596,17 +596,17 @@ def faults(
     expected: Counter[str] = Counter()
     lines: Counter[str] = Counter()
     for number, (record, each) in enumerate(zip(records, answer["records"], strict=True)):
-        fate = each["result"]
-        if fate == DROPPED and waiting[record.data] > 0:
+        result = each["result"]
+        if result == DROPPED and waiting[record.data] > 0:
             waiting[record.data] -= 1
-            fate = PUT_BACK
-        fates = record.fates
-        # Of many names each message is read, not only looked into: more is past a limit, and kept.
-        if names == MANY and DROPPED in fates:
-            fates |= {FAILED}
-        if names != EVERY and fate not in fates:
-            found.append(f"record {number}: {fate}, not {' or '.join(sorted(fates))}")
-        if fate in (DELIVERED, DROPPED):
+            result = PUT_BACK
+        results = record.results
+        # With many names, every message is parsed, so more records exceed a limit and fail.
+        if names == MANY and DROPPED in results:
+            results |= {FAILED}
+        if names != EVERY and result not in results:
+            found.append(f"record {number}: {result}, not {' or '.join(sorted(results))}")
+        if result in (DELIVERED, DROPPED):
             expected.update(record.good)
         if "data" in each and record.good:
             lines.update(_lines_in(each["data"], record.good))

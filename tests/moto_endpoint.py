@@ -1,7 +1,6 @@
-"""moto over HTTP, for the documents' commands.
+"""Serves moto over HTTP, for the commands in the documents.
 
-CloudFormation's outputs, of which moto knows nothing here, are answered by the local pipeline's
-endpoint.
+moto has no CloudFormation outputs here, so the local pipeline's endpoint answers those requests.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from console_login.stack.template import Stack
 
 
 class Moto:
-    """moto over HTTP, and a stack's outputs."""
+    """A WSGI application: moto, and a stack's outputs."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

@@ -1,4 +1,4 @@
-"""What `make package` writes, made by its script as make runs it."""
+"""Runs the script of `make package` as make does."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from support import ROOT
 
 
 def uv() -> str:
-    """Return uv as make takes it: the machine's, or else the checkout's own."""
+    """Return the uv that make uses: the machine's, or else the checkout's."""
     program = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv" / "bin")
-    assert program, "no uv, neither on PATH nor in .uv/bin: make setup installs it"
+    assert program, "uv is neither on PATH nor in .uv/bin: make setup installs it"
     return program
 
 

@@ -1,4 +1,4 @@
-"""`console-login local --serve` as a process, and clients for it."""
+"""Runs `console-login local --serve` as a process, with clients for it."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ REGION = "ap-northeast-1"
 
 
 def client(url: str, service: Any) -> Any:
-    """Return a client of an endpoint on this machine; any credentials do."""
+    """Return a client of an endpoint on this machine, which accepts any credentials."""
     return boto3.client(
         service,
         endpoint_url=url,
@@ -80,7 +80,7 @@ def serving(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # As a terminal would: Ctrl-C must end it even where this test ignores it.
+        # As in a terminal: Ctrl-C must end the process even if this test ignores it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:

@@ -1,4 +1,4 @@
-"""The documents' shell blocks, run as a reader would run them."""
+"""Runs the documents' shell blocks as a reader would."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ import aws_command
 
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
-# `aws` on the path: it asks this process, for which boto3 need not be imported each time.
+# The `aws` on the path. It sends requests to this process, so that boto3 is imported only once.
 _CLIENT = """\
 #!{python} -SE
 import json, os, socket, sys
@@ -31,7 +31,7 @@ sys.exit(answer["error"])
 
 
 def blocks(path: Path) -> list[str]:
-    """Return a document's shell blocks, those in lists without their indentation."""
+    """Return a document's shell blocks. Blocks in lists lose their indentation."""
     text = path.read_text()
     found = [re.sub(rf"^{each[1]}", "", each[2], flags=re.M) for each in _BLOCK.finditer(text)]
     assert len(found) == text.count("```sh")
@@ -39,7 +39,7 @@ def blocks(path: Path) -> list[str]:
 
 
 def impatient(folder: Path) -> Path:
-    """Write a `console-login` whose drain waits no minute beyond the buffers; return its folder."""
+    """Write a `console-login` whose drain waits for the buffers only; return its folder."""
     command = folder / "bin" / "console-login"
     command.parent.mkdir(exist_ok=True)
     command.write_text(
@@ -98,7 +98,7 @@ class _Handler(socketserver.StreamRequestHandler):
             aws_command.main(
                 request["arguments"], request["environment"], Path(request["folder"]), output
             )
-        # As a command does: what went wrong is on stderr.
+        # Errors go to stderr, as with a real command.
         except Exception:  # noqa: BLE001
             error = traceback.format_exc()
         answer = {"output": output.getvalue(), "error": error}

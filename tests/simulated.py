@@ -1,4 +1,4 @@
-"""The pipeline of template.yaml in simulated time: a fixture for whoever imports it."""
+"""A fixture that runs the pipeline of template.yaml in simulated time."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ START = 1711792102.0
 
 
 class Run:
-    """A pipeline that has run; `bodies` are the objects by key."""
+    """A pipeline after its run. `bodies`: the objects by key."""
 
     def __init__(self, pipeline: local.Pipeline) -> None:
         self.pipeline = pipeline
@@ -45,7 +45,7 @@ def run() -> Iterator[Callable[..., Run]]:
             wrap: Callable[[Any], Any] = lambda function: function,
             **parameters: str,
         ) -> Run:
-            # The one before ends: moto has one state.
+            # End the previous run: moto has only one state.
             stack.close()
             started = stack.enter_context(state.started(template.load(), parameters))
             clock = SimulatedClock(start)
@@ -53,7 +53,7 @@ def run() -> Iterator[Callable[..., Run]]:
             client = FirehoseClient(made)
             function = local.in_process(started.stack, io.StringIO(), client)
             if max_answer_bytes is not None:
-                # The function itself, with an answer that few events fill.
+                # The real function, but with a limit that few events fill.
                 transformer = function._app.Transformer(
                     frozenset({"ConsoleLogin"}), max_answer_bytes
                 )

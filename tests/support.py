@@ -1,4 +1,4 @@
-"""What several tests need: records, envelopes and the handler, as Firehose and Lambda make them."""
+"""Shared helpers: records, envelopes and events as CloudWatch Logs and Firehose make them."""
 
 import base64
 import gzip
@@ -31,7 +31,7 @@ CONTEXT = SimpleNamespace(
 )
 
 
-# An answer of FakeFirehose: everything is accepted, and nobody hears of it.
+# An answer of FakeFirehose: it accepts everything, but the caller gets a time-out.
 LIE = "lie"
 
 
@@ -46,10 +46,10 @@ def client_error(code: str, status: int = 400) -> ClientError:
 
 
 class FakeFirehose:
-    """A Firehose client that keeps what it accepts.
+    """A Firehose client that keeps accepted records.
 
-    answers: for each call to come, an exception to raise, LIE, or which of its records to refuse
-    by error code; after them everything is accepted.
+    answers: for each call in order, an exception to raise, LIE, or the error codes of refused
+    records by index. Later calls accept everything.
     """
 
     def __init__(self, *answers: Exception | str | dict[int, str]) -> None:
@@ -89,11 +89,11 @@ class FakeFirehose:
 
 
 class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
+    """Like SIGKILL: no code catches it."""
 
 
 class MortalFirehose(FakeFirehose):
-    """Kills at a call, before or after the records are accepted."""
+    """Raises Killed at call number `at`, before or after it accepts the records."""
 
     def __init__(self, at: int, *, after: bool) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class MortalFirehose(FakeFirehose):
 
 
 def messages_in(record: bytes | None) -> list[str]:
-    """Return the messages in a record's one envelope, plain or gzip."""
+    """Return the messages in a record's only envelope, plain or gzip."""
     assert record is not None
     text = gzip.decompress(record) if record.startswith(b"\x1f\x8b") else record
     document = json.loads(text)
@@ -139,7 +139,7 @@ def b64(data: bytes) -> str:
 
 
 def event(*data: Any) -> dict[str, Any]:
-    """Return a Firehose transformation event; bytes are encoded, other data stays as it is."""
+    """Return a Firehose transformation event. Bytes are base64-encoded, other data is unchanged."""
     return {
         "invocationId": "invocation-1",
         "deliveryStreamArn": "arn:aws:firehose:ap-northeast-1:111122223333:deliverystream/s",
@@ -152,13 +152,13 @@ def event(*data: Any) -> dict[str, Any]:
 
 
 def transform(*data: Any, names: frozenset[str] | None = SIGN_INS) -> list[Outcome]:
-    """Return the fates of records with these data."""
+    """Return the outcomes of records with these data."""
     records = [InputRecord(item["recordId"], item["data"]) for item in event(*data)["records"]]
     return Transformer(names).transform(records)
 
 
-def fate(data: Any, names: frozenset[str] | None = SIGN_INS) -> tuple[object, ...]:
-    """Return one record's result, reason and lines, and the messages that go back if any do."""
+def result_of(data: Any, names: frozenset[str] | None = SIGN_INS) -> tuple[object, ...]:
+    """Return one record's result, reason and lines, and the messages put back, if any."""
     (outcome,) = transform(data, names=names)
     found = outcome.result, outcome.reason.value, lines_of(outcome)
     return found if outcome.put_back is None else (*found, messages_in(outcome.put_back))

@@ -1,4 +1,4 @@
-"""The Lambda function: CloudWatch Logs records in, CloudTrail events out, one JSON line each."""
+"""The Lambda function: turns CloudWatch Logs records into CloudTrail events, one JSON line each."""
 
 import os
 from typing import Any
@@ -15,12 +15,12 @@ _putter = PutBack()
 
 
 def lambda_handler(event: Any, context: Any) -> Response:
-    """Answer every record of a Firehose event once, in order; NotAFirehoseEventError for others."""
+    """Answer each record of a Firehose event once, in order; else raise NotAFirehoseEventError."""
     return {"records": [outcome.answer() for outcome in handle(event, context)]}
 
 
 def handle(event: Any, context: Any) -> list[Outcome]:
-    """Transform records, put back what does not fit, report; return each one's outcome."""
+    """Transform records, put back what does not fit, and report; return one outcome per record."""
 
     def seconds_left() -> float:
         return float(context.get_remaining_time_in_millis() / 1000)

@@ -1,4 +1,4 @@
-"""One MiniStack for the session, and the pipeline that `sam build` and `sam deploy` put on it."""
+"""Fixtures: one MiniStack for the session, and the pipeline that SAM builds and deploys on it."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ LOG = ROOT / ".cache" / "ministack.log"
 def cloud(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cloud]:
-    """Run MiniStack on 127.0.0.1; its log stays in .cache when a test has failed."""
+    """Run MiniStack on 127.0.0.1. Its log stays in .cache if a test fails."""
     assert PROGRAM.exists(), "MiniStack is not installed: run `make deploy-test`"
     home = tmp_path_factory.mktemp("home")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -52,7 +52,7 @@ def cloud(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # With the processes that it starts for the function, and no other.
+            # A session for it and its child processes, so that only these are ended.
             start_new_session=True,
         )
     try:
@@ -84,7 +84,7 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
 
 @pytest.fixture(scope="session")
 def checkout(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy what SAM reads, for this machine's processor, and build the pipeline there."""
+    """Copy SAM's input files, set this machine's architecture, and build the pipeline."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in TEMPLATES:
         shutil.copy(ROOT / name, folder)
@@ -101,7 +101,7 @@ def checkout(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pipeline(cloud: Cloud, checkout: Path) -> str:
-    """Type `sam deploy`; return the stack's name."""
+    """Run `sam deploy`; return the stack's name."""
     done = cloud.run("sam", "deploy", "--no-confirm-changeset", folder=checkout)
     assert done.returncode == 0, done.stderr
     return STACK
@@ -109,7 +109,7 @@ def pipeline(cloud: Cloud, checkout: Path) -> str:
 
 @pytest.fixture(scope="session")
 def documents(cloud: Cloud, pipeline: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return the templates: the pipeline's as `sam deploy` has sent it, the others as they are."""
+    """Return the templates: the pipeline's as sent by `sam deploy`, the others unchanged."""
     found = cloud.client("cloudformation").get_template(
         StackName=pipeline, TemplateStage="Original"
     )
@@ -122,11 +122,11 @@ def documents(cloud: Cloud, pipeline: str, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def possible(documents: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the templates without what MiniStack lacks."""
+    """Return the templates without the resources that MiniStack lacks."""
     return {name: without(document, LACKS[name]) for name, document in documents.items()}
 
 
 @pytest.fixture
 def runs_the_function() -> None:
     if platform.system() != "Linux":
-        pytest.skip(f"the built function is for Linux, this is {platform.system()}")
+        pytest.skip(f"the built function needs Linux, but this machine is {platform.system()}")

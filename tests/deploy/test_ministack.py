@@ -1,4 +1,4 @@
-"""What MiniStack lacks, and does otherwise than AWS: still so, or the lists are too long."""
+"""Tests that MiniStack still lacks, or does differently from AWS, everything in the two lists."""
 
 import json
 import time
@@ -33,7 +33,7 @@ NEEDED = {
 def test_ministack_still_lacks(
     name: str, logical_id: str, words: str, cloud: Cloud, documents: dict[str, Any]
 ) -> None:
-    """A gap that is none any more goes from LACKS."""
+    """If this fails, MiniStack supports the resource: remove it from LACKS."""
     document = without(documents[name], LACKS[name].keys() - {logical_id})
     stack = f"lacks-{logical_id}"
     try:
@@ -56,7 +56,7 @@ def makes_a_group_and_feeds_no_stream(cloud: Cloud, document: Any) -> bool:
     logs.create_log_stream(logGroupName=group, logStreamName="any")
     events = [{"timestamp": int(time.time() * 1000), "message": TOKYO}]
     logs.put_log_events(logGroupName=group, logStreamName="any", logEvents=events)
-    # A stream's records are in the bucket at once.
+    # MiniStack writes a stream's records to the bucket at once.
     return not cloud.objects(cloud.outputs("unfed")["BucketName"])
 
 
@@ -116,10 +116,10 @@ def takes_a_long_name(cloud: Cloud, document: Any) -> bool:
     return cloud.deploy("long", document, Name="a" * 100) == "CREATE_COMPLETE"
 
 
-# What MiniStack makes otherwise than AWS does, by type: why, and a test that it is still so.
+# Types that MiniStack treats differently from AWS: the difference, and a check that it remains.
 DIFFERS: dict[str, tuple[str, Callable[[Cloud, Any], bool]]] = {
     "AWS::Logs::SubscriptionFilter": (
-        "makes a log group that is not there, where AWS refuses; sends no event to the stream",
+        "creates a missing log group, which AWS refuses; sends no event to the stream",
         makes_a_group_and_feeds_no_stream,
     ),
     "AWS::KinesisFirehose::DeliveryStream": (
@@ -131,16 +131,16 @@ DIFFERS: dict[str, tuple[str, Callable[[Cloud, Any], bool]]] = {
         has_neither_encryption_nor_lifecycle,
     ),
     "AWS::Logs::LogGroup": (
-        "takes over a group that exists, where AWS refuses",
+        "adopts an existing log group, which AWS refuses",
         takes_over_a_group,
     ),
     "AWS::Logs::LogStream": (
-        "what is replaced is removed at once, not last: a failed replacement is not rolled back",
+        "removes a replaced resource at once, not last, so it cannot roll back the replacement",
         cannot_roll_a_replacement_back,
     ),
-    "AWS::Lambda::Function": ("takes a name of more than 64 characters", takes_a_long_name),
+    "AWS::Lambda::Function": ("accepts a name of more than 64 characters", takes_a_long_name),
     "AWS::CloudTrail::Trail": (
-        "CreateTrail forgets the log group, so doctor never finds a trail",
+        "CreateTrail does not store the log group, so doctor never finds a trail",
         trail_keeps_no_log_group,
     ),
 }
@@ -159,5 +159,5 @@ def test_ministack_still_differs(
 ) -> None:
     reason, still = DIFFERS[kind]
     assert still(odd, possible["template.yaml"]), (
-        f"no longer so, take it from DIFFERS: {kind} {reason}"
+        f"{kind} no longer differs ({reason}): remove it from DIFFERS"
     )

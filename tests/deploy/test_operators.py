@@ -1,4 +1,4 @@
-"""The operators' commands, as processes, on a stack that SAM has put on MiniStack."""
+"""Tests the operators' commands, as processes, on a stack that SAM deployed on MiniStack."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from support import TOKYO, envelope, gz
 
 
 def checks(output: str) -> dict[str, str]:
-    """Return doctor's word on each check."""
+    """Return doctor's result for each check."""
     found = re.findall(r"^(\S.*?) +(ok|finding|could not be checked)(?::|$)", output, re.MULTILINE)
     return dict(found)
 
@@ -52,7 +52,7 @@ def test_key_policy_is_what_a_given_key_needs(cloud: Cloud, possible: dict[str, 
     }
     policies = {
         "good": json.dumps({**policy, "Statement": [administrators, *policy["Statement"]]}),
-        # Its administrators must let the services in, too.
+        # Without the statements that allow the services to use the key.
         "bare": json.dumps({**policy, "Statement": [administrators]}),
     }
     key = kms.create_key(Policy=policies["good"])["KeyMetadata"]["Arn"]

@@ -1,4 +1,4 @@
-"""What `make package` writes, deployed without SAM."""
+"""Tests that the output of `make package` can be deployed without SAM."""
 
 import platform
 from pathlib import Path
@@ -17,7 +17,7 @@ MACHINE = platform.machine().replace("aarch64", "arm64")
 
 @pytest.fixture(scope="module")
 def package(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Upload the zips; return the plain template without what MiniStack lacks."""
+    """Upload the zips; return the plain template without the resources that MiniStack lacks."""
     folder = tmp_path_factory.mktemp("package") / "dist"
     done = dist(folder)
     assert done.returncode == 0, done.stderr
@@ -44,9 +44,9 @@ def test_a_package_makes_what_sam_makes(
     cloud.put("packaged", gz(envelope([TOKYO, '{"eventName":"AssumeRole"}'])))
     objects = cloud.objects(cloud.outputs("packaged")["BucketName"])
     assert list(objects.values()) == [TOKYO + "\n"]
-    # A command looks at the stack as at one of SAM's.
-    said = cloud.command("doctor", "--stack", "packaged").stdout
-    assert "sends its events to log group" in said
-    assert said.count("finding") == cloud.command("doctor", "--stack", pipeline).stdout.count(
+    # doctor reports the same as for a stack that SAM deployed.
+    printed = cloud.command("doctor", "--stack", "packaged").stdout
+    assert "sends its events to log group" in printed
+    assert printed.count("finding") == cloud.command("doctor", "--stack", pipeline).stdout.count(
         "finding"
     )

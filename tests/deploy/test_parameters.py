@@ -1,4 +1,4 @@
-"""Wrong parameters are refused before anything is made, with the template's own words."""
+"""Tests that wrong parameters are refused at the start, with the template's messages."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 from deployed import ACCOUNT_ID, REGION, Cloud
 
-# One wrong value, or more, of each parameter that has a ConstraintDescription.
+# Wrong values of each parameter that has a ConstraintDescription.
 WRONG = {
     "template.yaml": {
         "Name": ["", "1st", "a_b", "a" * 55],
@@ -44,7 +44,7 @@ RIGHT = {
         "ResultKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/any",
     },
 }
-# Right alone, wrong together.
+# Parameters that are valid alone, but not together.
 TOGETHER = {
     "OwnerOfAnExistingBucket": {"ExistingBucketOwner": "444455556666"},
     "LifecycleOfAnExistingBucket": {"ExistingBucketName": "any", "ExpireAfterDays": "30"},

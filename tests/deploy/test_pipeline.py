@@ -1,4 +1,4 @@
-"""template.yaml on MiniStack: created, changed, rolled back, deleted."""
+"""Tests template.yaml on MiniStack: create, change, roll back, delete."""
 
 import json
 import re
@@ -18,7 +18,7 @@ Deploy = Callable[..., str]
 
 @pytest.fixture
 def deploy(cloud: Cloud, possible: dict[str, Any]) -> Deploy:
-    """Deploy template.yaml under a name of its own."""
+    """Return a function that deploys template.yaml with the stack's name as parameter Name."""
 
     def run(name: str, document: Any = None, **parameters: str) -> str:
         document = document or possible["template.yaml"]
@@ -28,7 +28,7 @@ def deploy(cloud: Cloud, possible: dict[str, Any]) -> Deploy:
 
 
 def name_is_free(cloud: Cloud, name: str) -> bool:
-    """Return whether nothing is left that bears a pipeline's name."""
+    """Return whether no resource with a pipeline's name is left."""
     functions = cloud.client("lambda").list_functions()["Functions"]
     aliases = cloud.client("kms").list_aliases()["Aliases"]
     roles = cloud.client("iam").list_roles()["Roles"]
@@ -49,7 +49,7 @@ def test_sam_deploy_creates_the_defaults(
     document = documents["template.yaml"]
     defaults = {name: str(each["Default"]) for name, each in document["Parameters"].items()}
     given = cloud.parameters(pipeline)
-    # The checkout's samconfig.toml has this machine's.
+    # The fixture sets this machine's architecture in samconfig.toml.
     assert given | {"Architecture": ""} == defaults | {"Architecture": ""}
     assert cloud.stack(pipeline)["Tags"] == [{"Key": "Application", "Value": pipeline}]
     conditional = {"KeyIsCreated", "BucketIsCreated", None}
@@ -69,8 +69,8 @@ def test_sam_deploy_creates_the_defaults(
 
 
 def test_the_filter_is_made_last(cloud: Cloud, pipeline: str) -> None:
-    # MiniStack makes one resource after the other, by name where the template leaves it free, and
-    # every role before the function in any case: tests/stack asserts what waits for the roles.
+    # MiniStack creates resources one by one, sorted by name if the template sets no order, and so
+    # always roles before the function. tests/stack therefore checks the dependencies on the roles.
     order = [id_ for id_, status, _ in cloud.events(pipeline) if status == "CREATE_COMPLETE"]
     assert order.index("TransformFunction") < order.index("DeliveryStream")
     assert order.index("DeliveryStream") < order.index("SubscriptionFilter")
@@ -85,7 +85,7 @@ def test_a_record_goes_through_the_stream_into_the_bucket(
     assert lines == TOKYO + "\n"
     folder = r"consolelogin/\d{4}/\d\d/\d\d/"
     assert re.fullmatch(rf"{folder}{pipeline}-1-[0-9a-f-]+\.json", key)
-    # The function's own log group, and no metric in it.
+    # The function's log group contains no metrics.
     logged = cloud.client("logs").filter_log_events(
         logGroupName=f"/aws/lambda/{pipeline}-transform"
     )
@@ -133,7 +133,7 @@ def test_alarms_and_dashboard_come_and_go(cloud: Cloud, deploy: Deploy) -> None:
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix="watched-")["MetricAlarms"]
     assert [each["AlarmActions"] for each in alarms] == [[topic]] * 12
     board = cloudwatch.get_dashboard(DashboardName=f"watched-{REGION}")["DashboardBody"]
-    # It is JSON, and has every alarm.
+    # The dashboard is valid JSON and shows every alarm.
     (states,) = [each for each in json.loads(board)["widgets"] if each["type"] == "alarm"]
     assert set(states["properties"]["alarms"]) == {each["AlarmArn"] for each in alarms}
     (subscription,) = cloud.client("sns").list_subscriptions_by_topic(TopicArn=topic)[
@@ -142,7 +142,7 @@ def test_alarms_and_dashboard_come_and_go(cloud: Cloud, deploy: Deploy) -> None:
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "a@example.com")
     assert cloud.variables("watched-transform")["POWERTOOLS_METRICS_DISABLED"] == "false"
 
-    # A dashboard alone needs the metrics too.
+    # A dashboard without alarms needs the metrics too.
     assert deploy("watched", Dashboard="true") == "UPDATE_COMPLETE"
     assert watching() == (0, 1, 1)
     assert cloud.variables("watched-transform")["POWERTOOLS_METRICS_DISABLED"] == "false"
@@ -171,7 +171,7 @@ def test_event_names_and_prefix_change_in_place(
         "consolelogin": TOKYO + "\n",
         "elsewhere": '{"eventName":"CheckMfa"}\n',
     }
-    # What the stream still had for the old folder may go there.
+    # The role may still write buffered records to the old folder.
     role = before["DeliveryRole"]
     policy = cloud.client("iam").get_role_policy(RoleName=role, PolicyName="WriteObjects")
     writes = policy["PolicyDocument"]["Statement"][1]
@@ -214,7 +214,7 @@ def test_a_failing_update_rolls_back(
         "variables": cloud.variables("failing-transform"),
         "filter": cloud.filters()["failing"],
     }
-    # Last of all, one that cannot be made: the stream's name is taken.
+    # Created last, this resource fails because the stream's name exists already.
     document = json.loads(json.dumps(possible["template.yaml"]))
     document["Resources"]["Second"] = {
         "Type": "AWS::KinesisFirehose::DeliveryStream",
@@ -260,7 +260,7 @@ def test_a_failed_first_deploy_leaves_nothing_but_itself(cloud: Cloud, deploy: D
     states = [kms.describe_key(KeyId=each)["KeyMetadata"]["KeyState"] for each in made]
     assert states in ([], ["PendingDeletion"])
 
-    # It takes no update; deleted, it is out of the way.
+    # Such a stack cannot be updated. After it is deleted, a deploy succeeds.
     with pytest.raises(ClientError, match="ROLLBACK_COMPLETE"):
         deploy("taken")
     assert cloud.delete("taken") == "DELETE_COMPLETE"
@@ -290,7 +290,7 @@ def test_deleting_keeps_the_bucket_and_the_key(
     events = cloud.events(stack_id)
     assert {id_ for id_, status, _ in events if status == "DELETE_SKIPPED"} == KEPT
     order = [id_ for id_, status, _ in events if status == "DELETE_COMPLETE"]
-    # Nothing feeds a stream that is going, and nothing takes the function from a stream.
+    # The filter is deleted before its stream, and the stream before its function.
     assert order.index("SubscriptionFilter") < order.index("DeliveryStream")
     assert order.index("DeliveryStream") < order.index("TransformFunction")
     assert name_is_free(cloud, "leaving")

@@ -1,4 +1,4 @@
-"""SAM's commands in the wrong order: an environment touches its own stack alone."""
+"""Tests SAM's commands in the wrong order: an environment changes only its own stack."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from deployed import LACKS, STACK, Cloud
 
-# The words that MiniStack, or a pattern of the template, refuses the other stack with.
+# The error messages for the other stacks, from MiniStack or from a pattern in the template.
 REFUSED = {
     "trail": LACKS["trail.yaml"]["Trail"],
     # samconfig.toml's values are placeholders.
@@ -40,7 +40,7 @@ def test_another_build_does_not_reach_the_pipelines_stack(
 def test_another_environment_deploys_its_own_template(
     environment: str, cloud: Cloud, checkout: Path, pipeline: str
 ) -> None:
-    # After a build of the pipeline alone.
+    # Only the pipeline was built.
     before = cloud.resources(pipeline)
     arguments = ("deploy", "--no-confirm-changeset", "--config-env", environment)
     deployed = sam(cloud, checkout, *arguments)

@@ -1,4 +1,4 @@
-"""trail.yaml and athena.yaml on MiniStack, as far as it can: no trail, no saved queries."""
+"""Tests trail.yaml and athena.yaml on MiniStack, without the trail and the saved queries."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def test_the_trails_stack_leaves_all_that_the_trail_needs(
     assert outputs["LogGroupLine"] == f'"LogGroupName={group}",'
     assert outputs["KeyLine"] == f'"ExistingKeyArn={key}",'
 
-    # What the lines say is what the pipeline takes: an empty account pays for one key.
+    # The pipeline accepts the output lines, so an empty account pays for only one key.
     lines = dict(outputs[name].strip('",').split("=", 1) for name in ("LogGroupLine", "KeyLine"))
     pipeline = possible["template.yaml"]
     assert cloud.deploy("tailing", pipeline, Name="tailing", **lines) == "CREATE_COMPLETE"
@@ -41,7 +41,7 @@ def test_a_failed_first_trail_leaves_its_bucket_alone(
     cloud: Cloud, possible: dict[str, Any]
 ) -> None:
     document = dict(possible["trail.yaml"])
-    # In the trail's place: it is made last, and it fails.
+    # This resource replaces the trail. It is created last and fails.
     cloud.client("firehose").create_delivery_stream(DeliveryStreamName="in-the-way")
     document["Resources"] = document["Resources"] | {
         "Trail": {
@@ -83,7 +83,7 @@ def test_athena_leaves_the_work_group_and_touches_no_bucket(
     assert "console-login" in groups
     assert cloud.objects(bucket) == before
 
-    # The work group that stays is in the way of a second deploy, until it is given another name.
+    # The retained work group blocks a second deploy, unless the parameter has another name.
     document = possible["athena.yaml"]
     assert cloud.deploy("looking", document, **given) == "ROLLBACK_COMPLETE"
     assert "console-login already exists" in cloud.failures("looking")["QueryWorkGroup"]

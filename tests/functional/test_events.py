@@ -1,4 +1,4 @@
-"""events/*.json: in step with their sources, and answered as tests/golden says."""
+"""Tests that events/*.json match their sources, and that the answers match tests/golden."""
 
 import base64
 import gzip
@@ -26,7 +26,7 @@ def _repack(folder: Path) -> None:
 
 
 def _opened(event_file: Path) -> Any:
-    """Return an event with what its records hold: another zlib compresses to other bytes."""
+    """Return an event with decompressed records, because another zlib writes other bytes."""
     event = json.loads(event_file.read_text())
     for record in event["records"]:
         try:

@@ -1,6 +1,6 @@
-"""The faults of the transformers that people use today, none of which may be here.
+"""Tests that the function has none of the faults of other common transformers.
 
-One test a fault, named after it.
+Each test is named after the fault.
 """
 
 import base64
@@ -106,7 +106,7 @@ def numbered(count: int, start: int = 0) -> list[str]:
     return [TOKYO.replace("124ae584", f"{start + number:08x}") for number in range(count)]
 
 
-# Lines of some 10 MB from a record of some 100 KB.
+# About 10 MB of lines from a record of about 100 KB.
 LARGE = numbered(8500)
 
 
@@ -131,7 +131,7 @@ def test_accepted_records_are_re_ingested_and_the_batch_is_retried(put_back: Fak
     put_back.answers = [{0: "InternalFailure"}, throttled, client_error("AccessDeniedException")]
     batch = [gz(envelope(numbered(3000, start))) for start in (0, 3000, 6000, 9000)]
     results = [record["result"] for record in answer(*batch)]
-    # No exception, so no retry; what was accepted was sent once, what was not is kept.
+    # No exception, so no retry. Accepted records were sent once, and others fail.
     assert results == ["Ok", "ProcessingFailed", "Dropped", "Ok"] or results.count("Ok") >= 1
     sent = [record for call in put_back.calls[1:] for record in call]
     assert not set(sent) & set(put_back.accepted)
@@ -171,6 +171,6 @@ def test_ignores_failed_record_count(refused: dict[int, str], put_back: FakeFire
 
 
 def test_re_ingestion_not_awaited_so_records_are_dropped_then_lost(put_back: FakeFirehose) -> None:
-    put_back.answers = [RuntimeError("the call never came back")]
+    put_back.answers = [RuntimeError("the call never returned")]
     (record,) = answer(gz(envelope([TOKYO, OSAKA[:-1]])))
     assert record["result"] == "ProcessingFailed"

@@ -1,4 +1,4 @@
-"""Real CloudTrail events that nobody here wrote (tests/data), and payloads that AWS publishes."""
+"""Tests real CloudTrail events from other projects (tests/data), and a payload from the SAM CLI."""
 
 import importlib.util
 import json

@@ -1,7 +1,7 @@
-"""Let a simulator that this project did not write judge the templates' policies (make judge).
+"""Check the templates' policies with an independent policy simulator (make judge).
 
-The simulator (@cloud-copilot/iam-simulate, AGPL-3.0-or-later) is run as a tool, in .cache/judge: no
-part of it is shipped. Exit status: 0, all as expected; 1, a difference; 2, could not be checked.
+The simulator (@cloud-copilot/iam-simulate, AGPL-3.0-or-later) runs as a tool in .cache/judge. No
+part of it is shipped. Exit status: 0 if all is as expected, 1 for differences, 2 if not checked.
 """
 
 import json
@@ -26,12 +26,12 @@ from console_login.stack.policies import Request
 
 ORGANIZATION = "o-abcdefghij"
 
-# AWS documents this statement so; kms:DescribeKey has no encryption context, and never matches.
+# AWS documents this statement. kms:DescribeKey has no encryption context, so it never matches.
 DOCUMENTED = "kms:Describe* has no condition key kms:EncryptionContext:aws:logs:arn"
 
 
 class Exported:
-    """Requests with the policies that answer them, each policy once."""
+    """Requests, and the policies that apply to them, each policy once."""
 
     def __init__(self) -> None:
         self.policies: list[Any] = []
@@ -49,7 +49,7 @@ class Exported:
         is_allowed: bool,
         strict: bool = False,
     ) -> None:
-        """Add a request, and whether it is allowed."""
+        """Add a request and its expected decision."""
         self.expected.append((label, is_allowed))
         self.requests.append(
             {
@@ -75,11 +75,12 @@ class Exported:
         asked = {"policies": self.policies, "requests": self.requests}
         answers = _node("simulate.mjs", asked)
         for (label, is_allowed), answer in zip(self.expected, answers, strict=True):
-            # The simulator asks such an action of no resource, and so has no verdict on ours.
+            # The simulator evaluates these actions without a resource, so it cannot check ours.
             if not is_allowed and any(each in answer for each in _WITHOUT_RESOURCE):
                 continue
             if answer.startswith("error") or (answer == "Allowed") is not is_allowed:
-                yield f"{label}: {'allowed' if is_allowed else 'denied'} here, {answer} there"
+                expected = "Allowed" if is_allowed else "denied"
+                yield f"{label}: expected {expected}, the simulator returned {answer}"
 
 
 _WITHOUT_RESOURCE = ("no.resource.types", "must.use.wildcard")
@@ -92,7 +93,7 @@ def _session(who: str) -> str:
 
 
 def _context(request: Request) -> dict[str, Any]:
-    """Return the request's context and what the evaluator adds to it."""
+    """Return the request's context with the keys that the evaluator adds."""
     context = {key: value for key, value in request.context.items() if value}
     context.setdefault("aws:SecureTransport", "true")
     context["aws:PrincipalIsAWSService"] = str(request.is_of_service).lower()
@@ -129,7 +130,7 @@ def stacks() -> Iterator[tuple[str, Asked]]:
 
 
 def of_templates() -> Exported:
-    """Return all that services ask of the templates' policies, and one step further."""
+    """Return requests of services that the templates must allow, and others that they must deny."""
     found = Exported()
     for name, asked in stacks():
         for need in asked.needs:
@@ -149,7 +150,7 @@ def of_templates() -> Exported:
 
 
 def of_owners() -> Exported:
-    """Return the requests of verdicts.json, with the verdicts that are stored there."""
+    """Return the requests of verdicts.json with the decisions stored there."""
     found = Exported()
     for label, request, identity, policy, is_allowed in test_verdicts.every_request():
         found.add(label, request, identity.values(), policy, is_allowed=is_allowed)
@@ -169,7 +170,9 @@ def documents() -> Iterator[dict[str, Any]]:
 
 def main() -> int:
     if not (shutil.which("node") and shutil.which("npm")):
-        print("judge: could not be checked: Node (node and npm) is missing", file=sys.stderr)
+        print(
+            "judge: the policies were not checked: Node (node and npm) is missing", file=sys.stderr
+        )
         return 2
     FOLDER.mkdir(parents=True, exist_ok=True)
     for each in ("package.json", "package-lock.json", "simulate.mjs", "reference.mjs"):
@@ -178,10 +181,13 @@ def main() -> int:
         ["npm", "ci", "--silent", "--ignore-scripts"], cwd=FOLDER, check=False
     )
     if installed.returncode:
-        print("judge: could not be checked: npm cannot install the simulator", file=sys.stderr)
+        print(
+            "judge: the policies were not checked: npm cannot install the simulator",
+            file=sys.stderr,
+        )
         return 2
     count = 0
-    for what, exported in {"the templates": of_templates(), "owners": of_owners()}.items():
+    for what, exported in {"the templates": of_templates(), "verdicts.json": of_owners()}.items():
         differences = list(exported.differences())
         count += len(differences)
         print(f"{len(exported.requests)} requests of {what}: {len(differences)} differences")
@@ -189,7 +195,7 @@ def main() -> int:
     policies = list(documents())
     found = _node("reference.mjs", policies)
     problems = [each for each in found if not each.endswith(DOCUMENTED)]
-    print(f"{len(policies)} policies by AWS's reference: {len(problems)} problems")
+    print(f"{len(policies)} policies checked with AWS's reference: {len(problems)} problems")
     print("".join(f"  {each}\n" for each in problems), end="")
     return 1 if count or problems else 0
 

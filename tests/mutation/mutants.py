@@ -1,8 +1,8 @@
-"""Mutation testing of the function: changes of its code that no test sees.
+"""Mutation testing of the function: finds code changes that no test detects.
 
-`make mutants` runs this file in mutmut's own environment. mutmut finds no mutants with the
-checkout's `pythonpath`, so it works on a copy with `transformer` at its root. mutmut changes
-functions but no module constants: tests check the values of those.
+`make mutants` runs this file in mutmut's environment. mutmut finds no mutants with the checkout's
+`pythonpath`, so it works on a copy with `transformer` at its root. mutmut changes functions but
+not module constants, whose values tests check.
 """
 
 import json
@@ -27,17 +27,17 @@ MAX_SURVIVORS = 0.03
 CODE = ["app.py", "transformer"]
 SUPPORT = ["console_login", "events", "template.yaml"]
 TESTS = ["conftest.py", "support.py", "data", "functional", "golden", "property", "unit"]
-# They start a program in the checkout, or test what is no part of the function.
+# These start a program in the checkout, or do not test the function.
 NOT_RUN = [
     "tests/functional/test_events.py::test_events_are_in_step_with_their_sources",
     "tests/functional/test_peers.py::test_put_metric_data_call_in_every_invocation",
     "tests/unit/test_handler.py::test_boto3_and_the_x_ray_sdk_are_not_imported_at_cold_start",
     "tests/unit/test_moments.py",
-    # Ten seconds each: mutmut's detour costs a microsecond for each of a million lines.
+    # Ten seconds each: mutmut's wrapper adds a microsecond for each of a million lines.
     "tests/unit/test_decoding.py::test_each_row_of_the_table[many lines-gzip]",
     "tests/unit/test_decoding.py::test_each_row_of_the_table[many lines-plain]",
 ]
-# Each mutant meets them again, and the same ones in each run.
+# Examples per property test. Each mutant gets the same ones, in every run.
 EXAMPLES = 25
 
 PYPROJECT = """
@@ -52,7 +52,7 @@ pytest_add_cli_args_test_selection = ["tests"]
 pytest_add_cli_args = {pytest_arguments}
 timeout_multiplier = 3.0
 """
-# The quickest tests first: most mutants end there.
+# Run the fastest tests first: most mutants fail there.
 CONFTEST = f"""
 import json
 from pathlib import Path
@@ -75,12 +75,12 @@ KILLED = {"killed", "timeout", "segfault"}
 
 
 def stage() -> None:
-    """Copy the code and the tests that judge it."""
+    """Copy the code and its tests."""
     shutil.rmtree(STAGE, ignore_errors=True)
     functions = ROOT / "functions" / "transform"
     for name in CODE:
         _copy(functions / name, STAGE / name)
-    # Where the command line looks for it; `transformer` is imported already.
+    # The place where the command line looks for it. `transformer` is already imported.
     _copy(functions / "app.py", STAGE / "functions" / "transform" / "app.py")
     for name in SUPPORT:
         _copy(ROOT / name, STAGE / name)
@@ -106,7 +106,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def statuses() -> dict[str, tuple[str, str]]:
-    """Return each mutant's status and the file that it is in."""
+    """Return each mutant's status and file."""
     found = {}
     for meta in sorted((STAGE / "mutants" / "transformer").glob("*.py.meta")):
         codes = json.loads(meta.read_text())["exit_code_by_key"]
@@ -116,7 +116,7 @@ def statuses() -> dict[str, tuple[str, str]]:
 
 
 def changed(diff: str) -> tuple[str, str]:
-    """Return the lines that a diff takes out and those that it puts in, without their indents."""
+    """Return the removed and the added lines of a diff, without their indentation."""
     lines = diff.splitlines()[2:]
     before, after = (
         "\n".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+"
@@ -125,7 +125,7 @@ def changed(diff: str) -> tuple[str, str]:
 
 
 def equivalents() -> Counter[tuple[str, str, str]]:
-    """Return how many mutants that change nothing are listed, by file, line and changed line."""
+    """Return the number of listed equivalent mutants, by file, line and changed line."""
     listed = tomllib.loads(EQUIVALENT.read_text())["mutants"]
     return Counter(
         {
@@ -138,7 +138,7 @@ def equivalents() -> Counter[tuple[str, str, str]]:
 
 
 def report() -> int:
-    """Print the survivors; return how the program exits."""
+    """Print the survivors; return the program's exit status."""
     found, listed = statuses(), equivalents()
     seen: Counter[tuple[str, str, str]] = Counter()
     survivors = 0
@@ -154,15 +154,15 @@ def report() -> int:
         sys.stdout.write(f"{name}: {status}\n{diff}\n\n")
     counts = Counter(status for status, _ in found.values())
     tested = len(found) - counts["not checked"]
-    judged = tested - seen.total()
+    counted = tested - seen.total()
     sys.stdout.write(f"{tested} mutants ({', '.join(f'{n} {s}' for s, n in counts.items())}).\n")
     sys.stdout.write(f"{seen.total()} survivors change nothing, as {EQUIVALENT.name} explains.\n")
     if not counts["not checked"]:
         for file, line, mutant in listed - seen:
             sys.stdout.write(f"{EQUIVALENT.name}: remove {file}: {line!r} -> {mutant!r}\n")
-    share = survivors / judged if judged else 1
+    share = survivors / counted if counted else 1
     sys.stdout.write(
-        f"{survivors} of the other {judged} survived: {share:.1%}, at most {MAX_SURVIVORS:.0%}.\n"
+        f"{survivors} of the other {counted} survived: {share:.1%} (limit {MAX_SURVIVORS:.0%}).\n"
     )
     return int(share > MAX_SURVIVORS)
 

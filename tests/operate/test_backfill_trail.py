@@ -22,8 +22,8 @@ from support import (
     MortalFirehose,
     client_error,
     envelope,
-    fate,
     gz,
+    result_of,
 )
 
 from console_login import cli
@@ -164,7 +164,7 @@ def test_sign_ins_of_all_accounts_and_regions_are_sent_as_cloudwatch_logs_would(
         {"id": "two", "timestamp": 1711670400000, "message": sign_in("two")}
     ]
     # The function delivers all of it.
-    assert fate(firehose.accepted[0])[:2] == ("Ok", "delivered")
+    assert result_of(firehose.accepted[0])[:2] == ("Ok", "delivered")
 
 
 @pytest.mark.parametrize("root", ["AWSLogs/", f"AWSLogs/{ORGANIZATION}/"])

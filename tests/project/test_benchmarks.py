@@ -1,4 +1,4 @@
-"""What `make bench` compares does the same work; how fast, no test says."""
+"""Checks that all transformers in `make bench` do the same work. Does not test their speed."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ import plot
 import shapes
 from contenders import FLOORS, TRANSFORMERS, ours
 
-# The largest legal request takes minutes to make and to read for all: a small one stands for it.
+# A small request replaces the largest legal one, which takes minutes to create and to transform.
 MAKERS = shapes.SHAPES | {"worst": lambda: shapes.request(300_000, 700, 0.1)}
 
 
@@ -38,14 +38,14 @@ def test_every_contender_delivers_our_lines(make: Callable[[], shapes.Shape]) ->
     for name, run in TRANSFORMERS.items():
         got = delivered(run(event))
         if name == "textbook":
-            # It writes events anew, with blanks and escapes of its own: the same JSON, other bytes.
+            # It serializes events again, with other blanks and escapes: same JSON, other bytes.
             assert _parsed(got) == _parsed(expected), name
         else:
             assert got == expected, name
 
 
 def _parsed(records: list[tuple[str, str, list[str]]]) -> list[Any]:
-    return [(*fate, [json.loads(line) for line in lines if line]) for *fate, lines in records]
+    return [(*result, [json.loads(line) for line in lines if line]) for *result, lines in records]
 
 
 @pytest.mark.parametrize("name", FLOORS)

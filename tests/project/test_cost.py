@@ -1,4 +1,4 @@
-"""benchmarks/cost.py: bills by hand, where they meet, and the document that it writes."""
+"""Tests benchmarks/cost.py: bills checked by hand, crossovers, and the generated document."""
 
 import math
 import re
@@ -26,7 +26,7 @@ UNFILTERED = Scenario(
 
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fix what is measured or counted anew, so that the arithmetic below stays."""
+    """Fix the measured and counted values, so that new ones do not change the arithmetic below."""
     monkeypatch.setattr(prices, "MB_PER_SECOND", {"sparse": 300, "dense": 175, "single": 55})
     metrics = {"A": "delivery", "B": "delivery", "RecordsFailed": "trouble"}
     monkeypatch.setattr(prices, "METRICS", metrics)
@@ -114,7 +114,7 @@ def test_an_unfiltered_month_of_many_events_by_hand() -> None:
     cold = invocations * math.exp(-invocations * 600 / 2_628_000)
     time = (busy + cold * 0.5) * 0.0000133334
     assert lines["Lambda time, with cold starts"] == pytest.approx((0, time))
-    # Of fifty events none is selected in 0.9^50 = 0.5% of the records.
+    # In 0.9^50 = 0.5% of the records, none of the fifty events is selected.
     delivering = 400_000 * (1 - 0.9**50)
     ours = delivering / (1 + delivering / 2_628_000 * 10)
     put = (invocations * 0.0047 / 1000, ours * 0.0047 / 1000)
@@ -182,7 +182,7 @@ def test_the_crossover_is_where_the_bills_meet(scenario: Scenario, region: str) 
 
 
 def test_a_crossover_that_never_comes_is_none() -> None:
-    # So small that an invocation costs more than decompressing what it is given.
+    # Records so small that an invocation always costs more than their decompression.
     assert crossover(Scenario(0, share=1e-9)) is None
 
 
@@ -192,23 +192,23 @@ def test_the_documents_words_are_true() -> None:
         assert cheap.native < cheap.ours
     for dear in (unfiltered, stored):
         assert dear.ours < dear.native
-    # Filtering upstream is cheaper than either without.
+    # With a filter upstream, both are cheaper than either one without.
     assert max(filtered.native, filtered.ours) < min(unfiltered.native, unfiltered.ours)
     metrics = small.line("the function's custom metrics").ours
     assert cost.usd(metrics) == cost.usd(prices.METRIC.us_east_1)
     assert metrics > 0.9 * small.ours
-    # Cents a month, nearly all of it by the metric less.
+    # A few cents a month, and nearly all of the difference is the metric.
     assert 0.01 < quiet.ours < 0.05
     assert metrics < small.ours - quiet.ours < 1.02 * metrics
     sign_ins, picked, _ = map(crossover, cost.CROSSOVERS.values())
     assert sign_ins is not None
     assert 75 < sign_ins / 86_400 < 150
-    # The second crossover comes from S3 more than from decompression.
+    # S3 contributes more to the second crossover than decompression.
     assert picked is not None
     meeting = bill(replace(cost.UNFILTERED, events_per_day=picked))
     s3 = sum(line.native - line.ours for line in meeting.lines if line.what.startswith("S3"))
     assert s3 > meeting.line("Firehose decompression").native
-    # Vended Logs: cheaper for records of one sign-in, some four times as dear for many events.
+    # Vended Logs: cheaper for records with one sign-in, about four times the price for many events.
     for scenario, low, high in ((cost.UPSTREAM, 0.7, 1.0), (cost.UNFILTERED, 3.5, 4.5)):
         direct, vended = bill(scenario), bill(replace(scenario, vended=True))
         ratio = vended.line("Firehose ing").ours / direct.line("Firehose ing").ours

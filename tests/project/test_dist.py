@@ -1,4 +1,4 @@
-"""What `make package` and `make release` write into dist/."""
+"""Tests the output of `make package` and `make release` in dist/."""
 
 import copy
 import hashlib
@@ -21,7 +21,7 @@ from support import ROOT
 
 from console_login.stack import template
 
-# The fixtures are made once.
+# One worker, so that the fixtures are created once.
 pytestmark = pytest.mark.xdist_group("dist")
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -30,7 +30,7 @@ ARCHITECTURES = ("arm64", "x86_64")
 ZIP = re.compile(
     rf"console-login-firehose-{re.escape(VERSION)}-(arm64|x86_64)-([0-9a-f]{{12}})\.zip"
 )
-# What whoever packages has lying about.
+# Stray files that a developer may have in the packaged folders.
 STRAYS = ["functions/transform/.env", "functions/transform/transformer/.env"]
 STRAYS += ["functions/transform/notes.txt", "functions/transform/__pycache__/app.pyc"]
 
@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def copied(folder: Path) -> Path:
-    """Return a copy of what is packaged, with strays and a section of CHANGELOG for the version."""
+    """Copy the packaged files, with stray files and a section for the version in CHANGELOG."""
     unneeded = shutil.ignore_patterns(".[!c]*", ".cache", "dist", "tests", "docs", "benchmarks")
     shutil.copytree(
         ROOT, folder, ignore=lambda at, names: unneeded(at, names) if Path(at) == ROOT else set()
@@ -60,7 +60,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Package the checkout into a folder that has something old in it."""
+    """Package the checkout into a folder that contains an old zip."""
     folder = tmp_path_factory.mktemp("packaged") / "dist"
     folder.mkdir()
     (folder / "console-login-firehose-0.0.9-arm64-0123456789ab.zip").write_bytes(b"old")
@@ -112,7 +112,7 @@ def test_a_template_is_plain(name: str, dist: Path) -> None:
     assert not {each for each in types if "Serverless" in each}
     text = (dist / name).read_text()
     assert text.isascii()
-    # CloudFormation takes no aliases of YAML everywhere.
+    # CloudFormation does not support YAML aliases everywhere.
     assert not re.search(r"[&*]id\d", text)
     if "Transform" not in DOCUMENTS[name]:
         assert text == (ROOT / name).read_text()
@@ -130,7 +130,7 @@ def test_the_templates_pass_the_linter(dist: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing given", "everything optional"])
 def test_the_template_is_what_sam_expands(name: str, dist: Path) -> None:
-    """Expand as CloudFormation does: with the values of the parameters and the zip's place."""
+    """Expand as CloudFormation does: with the parameter values and the zip's location."""
     packaged = copy.deepcopy(DOCUMENT)
     function = packaged["Resources"]["TransformFunction"]["Properties"]
     function["CodeUri"] = "s3://amzn-s3-demo-bucket/releases/code.zip"
@@ -183,7 +183,7 @@ def test_the_bucket_must_be_given_and_the_prefix_be_a_folder(dist: Path) -> None
 
 
 def test_a_zips_name_changes_with_its_content(dist: Path, tmp_path: Path) -> None:
-    """CloudFormation looks at the key alone: other code under the same key is not deployed."""
+    """CloudFormation compares only S3 keys: new code under the same key is not deployed."""
     for path in zips(dist).values():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert ZIP.fullmatch(path.name)[2] == digest[:12]  # type: ignore[index]
@@ -206,7 +206,7 @@ def test_a_zip_holds_named_code_and_locked_packages_alone(architecture: str, dis
     assert {each.date_time for each in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {each.external_attr >> 16 for each in entries} == {0o100644}
     assert {each.compress_type for each in entries} == {zipfile.ZIP_STORED}
-    # They say who has installed, and with which Python.
+    # These files name the installer and its Python.
     assert not {Path(name).name for name in names} & {"INSTALLER", "RECORD", "REQUESTED"}
     code = ROOT / "functions" / "transform"
     ours = {path.relative_to(code).as_posix() for path in code.rglob("*.py")}
@@ -220,7 +220,7 @@ def test_a_zip_holds_named_code_and_locked_packages_alone(architecture: str, dis
 
 
 def test_two_releases_have_the_same_bytes(release: Path, sbom: Path, tmp_path: Path) -> None:
-    """Elsewhere, with other times and modes of files, another zone, another epoch."""
+    """Build in another folder, with other file times and modes, time zone and epoch."""
     other = copied(tmp_path / "another 日本" / "copy")
     changes = other / "CHANGELOG.md"
     changes.write_text(changes.read_text().replace(f"## {VERSION}\n", f"## {VERSION} (2026-12)\n"))
@@ -268,7 +268,7 @@ def test_the_sbom_lists_what_the_zips_hold(release: Path) -> None:
             metadata = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         shipped = {name.split(".dist-info")[0].replace("_", "-") for name in metadata}
         assert {f"pkg:pypi/{'@'.join(name.rsplit('-', 1))}" for name in shipped} == listed
-    # Made again, it would be another: none of time, serial number or place.
+    # A serial number or time would differ in every build.
     assert "serialNumber" not in document
     assert "timestamp" not in document["metadata"]
 

@@ -1,4 +1,4 @@
-"""The documents agree with the code, with each other, and with themselves."""
+"""Checks that the documents agree with the code and with each other."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ from transformer.outcome import Reason
 
 READMES = [ROOT / "README.md", ROOT / "README.ja.md"]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
-# Documents in two languages: each Japanese one, beside the English one.
+# The Japanese versions of the documents that exist in two languages.
 TRANSLATED = [path for path in DOCUMENTS if path.name.endswith(".ja.md")]
 DOCUMENTS += [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
@@ -37,7 +37,7 @@ def prose(path: Path) -> str:
 
 
 def named(path: Path) -> str:
-    """Return what a document has in code: its blocks and what stands between backticks."""
+    """Return all code in a document: its code blocks and the text between backticks."""
     text = path.read_text()
     return "\n".join([*FENCE.findall(text), *CODE.findall(prose(path))])
 
@@ -47,7 +47,7 @@ def targets() -> set[str]:
 
 
 def options() -> set[tuple[str, str]]:
-    """Return every command with each of its options, the long one where there are two."""
+    """Return every command with each of its options, in the long form if there are two."""
     return {
         (name, max(parameter.opts, key=len))
         for name, command in cli.commands.items()
@@ -102,7 +102,7 @@ def test_the_two_languages_are_a_mirrored_pair(translated: Path) -> None:
     assert pictures[0] == pictures[1]
     tables = [re.findall(r"^ *\|(.*)", prose(path), re.MULTILINE) for path in pair]
     assert len(tables[0]) == len(tables[1])
-    # The first column's code, and so the order of rows.
+    # The code in the first columns must match, so the rows have the same order.
     columns = [[CODE.findall(row.split("|")[0]) for row in table] for table in tables]
     assert columns[0] == columns[1]
     assert f"({pair[1].name})" in english.split("##")[0]
@@ -120,7 +120,7 @@ def test_a_japanese_document_leads_to_japanese_ones(translated: Path) -> None:
 def test_a_readme_is_read_in_a_few_minutes(readme: Path) -> None:
     lines = readme.read_text().splitlines()
     assert len(lines) <= 160
-    # Else few lines would say nothing about the length.
+    # Otherwise the number of lines would not limit the length.
     assert max(map(len, lines)) < 250
 
 
@@ -130,7 +130,7 @@ def test_a_readme_has_the_version_and_the_bill(readme: Path) -> None:
     text = readme.read_text()
     assert re.search(rf" {re.escape(project['version'])} · Python (\S+) · \[MIT ", text)
     assert f"Python {project['requires-python'].removeprefix('>=')} ·" in text
-    # Of 1,000 sign-ins a day: natively, here, and here with the metric of the alarms.
+    # The bill for 1,000 sign-ins a day: native, ours, and ours with the metric for the alarms.
     month = Scenario(100_000, metrics=False)
     bills = bill(month), bill(replace(month, metrics=True))
     amounts = (f"{bills[0].native:.4f}", f"{bills[0].ours:.2f}", f"{bills[1].ours:.2f}")

@@ -1,4 +1,4 @@
-"""The pictures in docs/ are what benchmarks/pictures.py draws now, from what the project does."""
+"""Checks that the pictures in docs/ are the current output of benchmarks/pictures.py."""
 
 import sys
 from xml.etree import ElementTree

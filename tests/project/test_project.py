@@ -1,4 +1,4 @@
-"""The project's own files: locks, template and configuration agree."""
+"""Checks that the project's files agree: locks, templates and configuration."""
 
 import os
 import re
@@ -28,7 +28,7 @@ ORIGIN = re.compile(r"console-login-firehose \(pyproject\.toml(?::(\w+))?\)")
 
 
 def locked(path: Any) -> dict[str, tuple[str, set[str], int]]:
-    """Return each locked package's version, where pyproject.toml asks for it, and its hashes."""
+    """Return each locked package's version, its groups in pyproject.toml, and its hash count."""
     packages: dict[str, tuple[str, set[str], int]] = {}
     for block in re.split(r"\n(?=[a-z])", path.read_text()):
         head = re.match(r"([a-z0-9-]+)==([^ ;]+)", block)
@@ -96,7 +96,7 @@ def test_a_template_is_ascii(file: str) -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS)
 def test_every_template_is_linted_and_scanned(file: str) -> None:
-    # Make's shell expands the pattern, and leaves out the files that begin with a dot.
+    # Make's shell expands the pattern, which excludes files whose names begin with a dot.
     assert "\tcfn-lint *.yaml\n" in (ROOT / "Makefile").read_text()
     assert file in yaml.safe_load((ROOT / ".checkov.yaml").read_text())["file"]
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
@@ -128,8 +128,8 @@ def test_each_stack_has_its_target() -> None:
         programs = ("sam ", "console-login ")
         return [line for line in done.stdout.splitlines() if line.startswith(programs)]
 
-    # What was built is checked too; exit status 1 ends make.
+    # preflight runs after the build, to check its output too. Its exit status 1 stops make.
     assert commands("deploy") == ["sam build", "console-login preflight", "sam deploy"]
-    # Nothing of theirs is built, and so nothing is put where the pipeline is deployed from.
+    # These stacks are not built, so they cannot overwrite the pipeline's build.
     assert commands("deploy-trail") == ["sam deploy --config-env trail"]
     assert commands("deploy-athena") == ["sam deploy --config-env athena"]

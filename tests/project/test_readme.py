@@ -1,6 +1,6 @@
-"""The shell commands of the README, docs/deploy.md and docs/local.md, run as they stand there.
+"""Runs the shell commands of the README, docs/deploy.md and docs/local.md unchanged.
 
-Not run: `make ...`, which is what runs these tests (`make demo` is), and `make setup`.
+Only `make ...` is left out, because make runs these tests. `make demo` has its own test.
 """
 
 import os
@@ -25,7 +25,7 @@ URL = "http://127.0.0.1:4566"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with what a checkout has, and a reader's own events."""
+    """Return a folder with the files of a checkout that the commands use, and a user's events."""
     shutil.copytree(ROOT / "events", tmp_path / "events")
     (tmp_path / "my-events.jsonl").write_text(f"{TOKYO}\n")
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
@@ -48,7 +48,7 @@ def test_make_demo_prints_what_its_picture_shows() -> None:
     shown, rows = picture(ROOT / "docs" / "demo-light.svg"), done.stdout.splitlines()
     assert shown[0] == "$ make demo"
     assert len(shown) == len(rows) + 1
-    # What differs from run to run: dates, names and ids.
+    # Object names contain dates and ids, which differ between runs.
     of_a_run = re.compile(r"\d{4}.\d\d.\d\d/console-login-firehose-1-[\d-]+-[0-9a-f-]+")
     for drawn, printed in zip(shown[1:], rows, strict=True):
         start = of_a_run.sub("-", drawn.removesuffix("…"))
@@ -57,7 +57,7 @@ def test_make_demo_prints_what_its_picture_shows() -> None:
 
 
 def picture(path: Path) -> list[str]:
-    """Return the rows of text in a terminal's picture, parts of one row joined."""
+    """Return the rows of text in a terminal's picture, with the parts of a row joined."""
     rows: dict[str, str] = {}
     for text in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text"):
         rows[text.attrib["y"]] = rows.get(text.attrib["y"], "") + (text.text or "")

@@ -1,9 +1,9 @@
-"""Every command of docs/operations.md, run in order against `console-login local --serve`.
+"""Runs every command of docs/operations.md in order against `console-login local --serve`.
 
-At the start a record has failed, and a sign-in has passed the log group while the filter was gone:
-what the runbook says to type must bring both into the bucket.
+At the start, one record has failed, and one sign-in reached the log group while the filter was
+deleted. The runbook's commands must deliver both to the bucket.
 
-The Japanese runbook is held to the English one, section by section.
+The Japanese runbook is compared with the English one, section by section.
 """
 
 import base64
@@ -34,8 +34,8 @@ SAVED = {
 
 def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_path: Path) -> None:
     assert len(BLOCKS) > 15
-    # One shell, so that what the first blocks set stays for the others; what compares may find
-    # something.
+    # One shell, so that variables of the first blocks are set in the others. doctor and compare may
+    # exit with 1 for findings.
     script = "".join(f"echo '### {number}'\n{each}" for number, each in enumerate(BLOCKS))
     script = re.sub(
         r"^(console-login (?:doctor|compare) .*)$", r"\1 || [ $? -eq 1 ]", script, flags=re.M
@@ -53,17 +53,17 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
         assert filters == []
         ran = executions(endpoint)
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
-    # What was on its way has arrived, and when the filter is deleted by hand as well.
+    # All events in transit have arrived, also when the filter is deleted by hand.
     (number,) = (number for number, each in enumerate(printed) if "is safe" in each)
     assert "all 2 events have arrived" in printed[number]
     (by_hand,) = (each for each in printed if each.endswith(" missing\n"))
     assert by_hand.splitlines()[-1].split() == ["0", "missing"]
-    # The first doctor finds what is prepared.
+    # The first doctor reports the prepared error object.
     assert "1 error object waits" in printed[2]
-    # The commands among the outputs are whole, a line each.
+    # Each command among the outputs is complete, on one line.
     (commands,) = (each for each in printed if each.count("--region ap-northeast-1") > 3)
     assert [line.split()[0] for line in commands.splitlines()] == ["aws"] * 5
-    # Each query ran on the table's database, and the one with a `?` had its value.
+    # Each query ran on the table's database, and the query with a `?` got its value.
     assert [each["Query"] for each in ran] == [
         SAVED["last-sign-ins"].properties["QueryString"].strip(),
         SAVED["user-history"].properties["QueryString"].strip(),
@@ -90,7 +90,7 @@ def test_a_row_of_a_result_is_one_line() -> None:
 
 
 def executions(endpoint: Endpoint) -> list[dict[str, Any]]:
-    """Return what Athena was asked to run, in order."""
+    """Return the executed Athena queries, in order."""
     athena = endpoint.client("athena")
     ids = athena.list_query_executions(WorkGroup=WORK_GROUP)["QueryExecutionIds"]
     found = [athena.get_query_execution(QueryExecutionId=each)["QueryExecution"] for each in ids]
@@ -98,9 +98,9 @@ def executions(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def prepare(endpoint: Endpoint) -> None:
-    """Let one sign-in fail as Firehose leaves it, and another pass while there is no filter.
+    """Write an error object as Firehose does, and a sign-in while the filter is deleted.
 
-    Then the first comes once more, through the filter. Athena has the saved queries, but no table.
+    Then send the first sign-in through the filter. Athena has the saved queries, but no table.
     """
     athena = endpoint.client("athena")
     athena.create_work_group(Name=WORK_GROUP)
@@ -140,7 +140,7 @@ def prepare(endpoint: Endpoint) -> None:
 
 
 class Section(NamedTuple):
-    """A section of a runbook: the heading's level and text, its code blocks, and all other text."""
+    """A section of a runbook: the heading's level and text, the code blocks, and the other text."""
 
     level: str
     heading: str
@@ -156,7 +156,7 @@ class Section(NamedTuple):
         return [re.findall(r"`([^`]+)`", row) for row in rows]
 
     def links(self, document: Path) -> list[tuple[str, int]]:
-        """Return the targets, sorted: the English document, the heading's number (-1: none)."""
+        """Return the sorted targets: the English document and the heading's number (-1: none)."""
         found = re.findall(r"\]\(([^)]+\.md)?(?:#([^)]+))?\)", self.prose)
         return sorted(
             (
@@ -192,11 +192,11 @@ def test_the_japanese_runbook_is_in_step() -> None:
     for ours, theirs in zip(english[1:], japanese[1:], strict=True):
         where = f"{ours.heading}: {theirs.heading}"
         assert ours.fences == theirs.fences, where
-        # Where English has a verb, Japanese may name the command.
+        # Japanese may name a command where English uses a verb.
         assert ours.code() <= theirs.code() <= ours.code() | set(cli.commands), where
         assert ours.first_cells() == theirs.first_cells(), where
         assert ours.links(RUNBOOK) == theirs.links(JAPANESE), where
-        # Lists have as many items, and an alarm has its name in both languages.
+        # Lists have the same number of items, and alarm names are the same in both languages.
         items = [len(re.findall(r"^(?:- |\d\. )", each.prose, re.M)) for each in (ours, theirs)]
         assert items[0] == items[1], where
         names = [

@@ -1,4 +1,4 @@
-"""What is taken from others: pinned, looked up, and listed with its licence."""
+"""Checks that dependencies are pinned, audited, and listed with their licences."""
 
 import importlib.metadata
 import re
@@ -17,9 +17,9 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 
 
 def pip_audit(folder: Path, answer: str) -> str:
-    """Return a program that takes pip-audit's options and answers with a Python expression.
+    """Return a program that accepts pip-audit's options and reports a Python expression.
 
-    The expression sees the pairs of name and version that were asked as `asked`.
+    In the expression, `asked` has the requested pairs of name and version.
     """
     program = folder / "pip-audit"
     program.write_text(f"""#!{ROOT}/.venv/bin/python
@@ -34,7 +34,7 @@ json.dump({{"dependencies": {answer}}}, open(arguments["--output"], "w"))
 
 
 CLEAN = '[{"name": n, "version": v, "vulns": []} for n, v in asked]'
-# What pip-audit 2.10 answers, with exit status 0, where it cannot reach PyPI.
+# The report of pip-audit 2.10, with exit status 0, if it cannot reach PyPI.
 SKIPPED = '[{"name": n, "skip_reason": "Dependency not found on PyPI"} for n, v in asked]'
 ONE_SHORT = CLEAN + "[1:]"
 VULNERABLE = CLEAN.replace("[]", '[{"id": "PYSEC-1", "fix_versions": ["9.9"]}] * (n == "isal")')
@@ -114,7 +114,7 @@ def test_dependabot_looks_at_actions_and_at_every_lock() -> None:
 
 def test_everything_that_make_installs_is_checked_against_hashes() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    # A tool run by its name and version has no hashes.
+    # A tool run by name and version is not checked against hashes.
     assert not re.findall(
         r"tool run|uvx|pipx", makefile.replace("`uv tool run` checks no hashes", "")
     )
@@ -134,7 +134,7 @@ def test_the_deployed_packages_are_listed_with_version_licence_and_origin() -> N
         found: Any = importlib.metadata.metadata(name)
         assert found["Version"] == version
         declared = str(found.get("License-Expression") or found.get("License"))
-        # Where a package has two, the table says so.
+        # If a package has two licences, the table lists both.
         assert licence.strip().startswith(declared), (name, declared)
         urls = [found.get("Home-page") or "", *(found.get_all("Project-URL") or [])]
         assert any(url.endswith(origin) for url in urls), (name, urls)

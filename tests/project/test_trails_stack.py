@@ -1,4 +1,4 @@
-"""What docs/operations.md says to type on trail.yaml's stack, which no local endpoint plays."""
+"""Tests docs/operations.md's commands for trail.yaml's stack, which `local --serve` lacks."""
 
 import json
 import os
@@ -33,7 +33,7 @@ NAMES = {
 
 @pytest.fixture
 def typed(tmp_path: Path) -> list[list[str]]:
-    """Type the import in a folder, and return the commands that would call AWS."""
+    """Run the import's commands in a folder with stubs; return the calls of aws and make."""
     (tmp_path / "trail.yaml").write_bytes((ROOT / "trail.yaml").read_bytes())
     for name in ("aws", "make"):
         stub = tmp_path / "bin" / name
@@ -73,7 +73,7 @@ def test_each_retained_resource_is_identified_as_its_schema_says(
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", each["ResourceType"])
         identifiers = {path.split("/")[-1] for path in schema.schema["primaryIdentifier"]}
         assert set(each["ResourceIdentifier"]) == identifiers
-        # What an import needs of a type.
+        # CloudFormation can import only types with a read handler.
         assert "read" in schema.schema["handlers"]
         assert "" not in each["ResourceIdentifier"].values()
 
@@ -107,7 +107,7 @@ def test_removing_the_trail_for_good_leaves_nothing_but_a_key_that_waits(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-1")
     with mock_aws():
         key = made()
-        # The shell's `aws` asks this process, in which moto answers.
+        # The shell's `aws` sends its requests to this process, where moto answers them.
         names = run(f"{BEGIN}\nenv", tmp_path, {})
         assert names.returncode == 0, names.stderr
         begun = dict(line.split("=", 1) for line in names.stdout.splitlines() if "=" in line)
@@ -130,7 +130,7 @@ def test_removing_the_trail_for_good_leaves_nothing_but_a_key_that_waits(
 
 
 def made() -> str:
-    """Create what trail.yaml retains, and return the key's id."""
+    """Create the resources that trail.yaml retains; return the key's id."""
     (policy,) = template.load(ROOT / "trail.yaml")["Resources"]["TrailRole"]["Properties"][
         "Policies"
     ]

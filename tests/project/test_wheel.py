@@ -1,4 +1,4 @@
-"""The wheel, installed into a fresh environment: every command, away from the checkout."""
+"""Runs every command from the wheel, installed into a fresh environment outside the checkout."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from console_login import shipped
 STACK = STREAM.removesuffix("-DeliveryStream")
 DEV_LOCK = ROOT / "requirements-dev.txt"
 TRANSFORM = Path("functions") / "transform"
-# What whoever packages has lying about, at the places that are packaged.
+# Stray files that a developer may have in the packaged folders.
 STRAYS = [".env", "console_login/.env", "console_login/notes.txt", "functions/transform/.env"]
 STRAYS += ["functions/transform/requirements.local.txt", "functions/transform/transformer/.env"]
 
@@ -38,7 +38,7 @@ def uv(*arguments: str | Path) -> None:
 
 
 def build(checkout: Path, output: Path, *options: str) -> Path:
-    """Return the wheel that the locked hatchling makes."""
+    """Return the wheel that the locked hatchling builds."""
     python = ("--no-build-isolation", "--python", sys.executable)
     uv("build", *python, *options, "--out-dir", output, checkout)
     (wheel,) = output.glob("*.whl")
@@ -47,10 +47,10 @@ def build(checkout: Path, output: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of what is packaged, with strays."""
+    """Return a copy of the packaged files, with stray files."""
     copy = tmp_path_factory.mktemp("checkout") / "copy"
     unneeded = shutil.ignore_patterns(".*", "dist", "tests", "docs", "benchmarks", "events")
-    # A pattern is for every level: console_login/events is needed.
+    # Ignore only at the top level: console_login/events is needed.
     shutil.copytree(
         ROOT, copy, ignore=lambda at, names: unneeded(at, names) if Path(at) == ROOT else set()
     )
@@ -61,12 +61,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel that is built from the sdist beside it."""
+    """Return the wheel, built from the sdist in the same folder."""
     return build(checkout, tmp_path_factory.mktemp("dist"))
 
 
 class Installed:
-    """The command in an environment of its own, run in a folder that cannot be written."""
+    """The command in a separate environment, run in a read-only folder."""
 
     def __init__(self, wheel: Path, root: Path) -> None:
         self.environment = root / "an environment 日本"
@@ -87,12 +87,12 @@ class Installed:
             "AWS_DEFAULT_REGION": REGION,
         }
         shutil.copy(EVENTS / "src" / "tokyo.jsonl", self.folder)
-        # Not for root, who may write all the same: `files` shows what was written.
+        # root can write anyway, so `files` also finds what was written.
         self.folder.chmod(0o500)
         self.before = self.files()
 
     def files(self) -> set[Path]:
-        """Return the files where no command writes; Python's own cache aside."""
+        """Return the files where no command may write, except Python's cache."""
         roots = (self.environment, self.folder, self.home)
         found = (path for each in roots for path in each.rglob("*"))
         return {path for path in found if "__pycache__" not in path.parts}
@@ -194,13 +194,13 @@ def test_doctor_finds_a_served_pipeline_well(installed: Installed) -> None:
     with served(installed) as endpoint:
         assert endpoint.lines(1) == [TOKYO]
         found = installed.run("doctor", "--stack", STACK, "--endpoint-url", endpoint.url)
-    # Its exit status is 0: it is not so for a finding or for what could not be checked.
+    # `run` requires exit status 0, which means no findings and no failed checks.
     assert "trail" in found
     assert "not be checked" not in found
 
 
 def test_redrive_sends_what_failed_in_a_served_pipeline(installed: Installed) -> None:
-    # Of this seed the first four invocations fail, and one of the next four does not.
+    # With this seed the first four invocations fail, and one of the next four succeeds.
     with served(installed, "--fail", "lambda:0.8", "--seed", "2") as endpoint:
         for _ in range(100):
             if endpoint.keys("consolelogin/processing-failed/"):

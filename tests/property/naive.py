@@ -1,4 +1,4 @@
-"""A reader that is plainly right and knows nothing of the transformer's ways: gzip and json."""
+"""A simple reader with gzip and json, independent of the transformer's code."""
 
 import base64
 import gzip
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def read(data: str, event_names: frozenset[str] | None) -> tuple[str, list[str], list[str]]:
-    """Return a record's result, its lines, and the damaged messages that must go back.
+    """Return a record's result, its lines, and the damaged messages that must be put back.
 
-    The record holds one well-formed envelope, and its lines fit into an answer.
+    The record must have one well-formed envelope whose lines fit into an answer.
     """
     document = base64.b64decode(data)
     if document[:2] == b"\x1f\x8b":
@@ -44,7 +44,7 @@ def _object(message: str) -> dict[str, Any] | None:
 
 
 def _holds(value: Any, event_names: frozenset[str]) -> bool:
-    """Whether a selected `eventName` is somewhere in a value, but for an Insights event's."""
+    """Whether a selected `eventName` is anywhere in a value, except in insightDetails."""
     if isinstance(value, list):
         return any(_holds(each, event_names) for each in value)
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""The loop: records that go back come again, and it ends, and nothing is lost.
+"""Tests the loop: records put back are delivered again, the loop ends, and nothing is lost.
 
-A stream, the handler, and a Firehose client that accepts, throttles, accepts in part, times out
-after accepting, and refuses, in any order. What is promised is in docs/architecture.md.
+Runs a stream, the handler, and a Firehose client that accepts, throttles, accepts in part, times
+out after accepting, and refuses, in any order. docs/architecture.md documents the guarantees.
 """
 
 import gzip
@@ -29,7 +29,7 @@ from transformer.batch import Transformer, put_back
 from transformer.firehose import InputRecord
 from transformer.put_back import PutBack
 
-# So small that a few events fill an answer.
+# A limit so small that a few events fill an answer.
 LIMIT = 1500
 
 honest_answers = st.sampled_from(
@@ -42,7 +42,7 @@ ERRORS = {
     "crash": RuntimeError("nobody foresaw it"),
 }
 
-# kind and size of each event of a record
+# The kind and size of each event in a record.
 contents = st.lists(
     st.tuples(st.sampled_from(["good", "good", "good", "damaged", "other"]), st.integers(0, 900)),
     max_size=12,
@@ -50,7 +50,7 @@ contents = st.lists(
 
 
 class Strict(FakeFirehose):
-    """Refuses no more records than it is given."""
+    """Never refuses more records than a call has."""
 
     def put_record_batch(self, *, DeliveryStreamName: str, Records: list[Any]) -> Any:  # noqa: N803
         refused = self.answers[0] if self.answers else {}
@@ -120,9 +120,9 @@ class Loop(RuleBasedStateMachine):
             clock[0] -= seconds
 
         records = [InputRecord(str(number), b64(data)) for number, data in enumerate(batch)]
-        # The first is what the invocation begins with.
-        asked = iter([120.0] * (late_after + 1))
-        outcomes = Transformer(SIGN_INS, LIMIT).transform(records, lambda: next(asked, 0.0))
+        # The first value is the time at the start of the invocation.
+        left = iter([120.0] * (late_after + 1))
+        outcomes = Transformer(SIGN_INS, LIMIT).transform(records, lambda: next(left, 0.0))
         going_back = [outcome.put_back for outcome in outcomes if outcome.put_back is not None]
         put_back(
             outcomes, "s", PutBack(lambda: firehose, sleep, lambda _, high: high), lambda: clock[0]
@@ -142,17 +142,17 @@ class Loop(RuleBasedStateMachine):
                 assert outcome.data is None
                 failed.update(ids_in([data]))
         back = ids_in(firehose.accepted)
-        # What is offered to the stream holds no event that is delivered, and is less than came in.
+        # Records to put back contain no delivered event, and fewer events than the batch.
         offered = ids_in(going_back)
         assert not offered & delivered
         assert not back & delivered
-        # Fewer events, or fewer records where it is late: then what is read and dropped counts.
+        # Fewer events; or fewer records if it is late, when dropped records count as progress.
         if going_back:
             assert offered.total() + len(going_back) < before.total() + len(batch)
         if going_back and late_after >= len(batch):
             assert offered.total() < before.total()
         assert back <= before
-        # Nothing of the batch is forgotten.
+        # No event of the batch is lost.
         assert set(before) == set(delivered) | set(failed) | set(back)
         self.delivered += delivered
         self.failed += failed
@@ -168,7 +168,7 @@ class Loop(RuleBasedStateMachine):
         assert not self.damaged & set(self.delivered)
 
     @invariant()
-    def exactly_once_as_long_as_nobody_lies(self) -> None:
+    def exactly_once_without_time_outs_after_accepting(self) -> None:
         if not self.lied:
             together = self.delivered + self.failed + ids_in(self.stream)
             assert set(together.values()) <= {1}
@@ -176,7 +176,7 @@ class Loop(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "stream"):
             return
-        # Each round delivers or fails an event, or drops a record.
+        # Each invocation delivers or fails an event, or drops a record.
         for _ in range(ids_in(self.stream).total() + len(self.stream)):
             self.invoke(3, [])
         assert self.stream == []
@@ -185,7 +185,7 @@ class Loop(RuleBasedStateMachine):
 
 
 def ids_in(records: list[bytes]) -> Counter[str]:
-    """Return the selected events in records, the damaged included, by their ids."""
+    """Return the ids of the selected events in records, including damaged ones."""
     found: Counter[str] = Counter()
     for record in records:
         try:

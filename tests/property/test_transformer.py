@@ -1,4 +1,4 @@
-"""What holds for every input, tried by hypothesis against a naive reader."""
+"""Tests properties of every input with hypothesis, compared with a naive reader."""
 
 import base64
 import binascii
@@ -60,7 +60,7 @@ def spelled(draw: st.DrawFn, text: str) -> str:
 
 @st.composite
 def events(draw: st.DrawFn) -> str:
-    """Return the text of an object with an `eventName` in any spelling, somewhere in it."""
+    """Return the text of an object that contains an `eventName` in any spelling."""
     value = draw(st.dictionaries(st.text(max_size=8), json_values, max_size=3))
     text = json.dumps(
         value,
@@ -259,7 +259,7 @@ def test_the_short_path_gives_what_the_careful_path_gives(
     assert short.transform(found) == expected
 
 
-def test_the_short_path_takes_what_cloudwatch_logs_writes() -> None:
+def test_the_short_path_delivers_what_cloudwatch_logs_writes() -> None:
     transformer = Transformer(SIGN_INS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transformer.careful.deliver", None)

@@ -1,4 +1,4 @@
-"""Artifacts as `sam build` makes them, and the Lambda runtime emulator around one of them."""
+"""Fixtures: artifacts of `sam build`, and the Lambda runtime emulator with one of them."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ HERE = (platform.system(), platform.machine())
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Build for an architecture, once a session; return the function's artifact."""
+    """Return a function that builds once per architecture and returns the artifact."""
     built: dict[str, Path] = {}
 
     def run(architecture: str) -> Path:
@@ -50,12 +50,12 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture
 def here() -> None:
     if HERE != ("Linux", "x86_64"):
-        pytest.skip(f"the emulator's binary and the artifact are for x86_64 Linux, this is {HERE}")
+        pytest.skip(f"the emulator and the artifact need x86_64 Linux, but this machine is {HERE}")
 
 
 @pytest.fixture
 def emulator(build: Callable[[str], Path], here: None) -> Iterator[RuntimeEmulator]:
-    """Run the x86_64 artifact in the memory and time of the template."""
+    """Run the x86_64 artifact with the template's memory and Timeout."""
     with RuntimeEmulator(
         build("x86_64"),
         FUNCTION["Environment"]["Variables"],

@@ -1,7 +1,7 @@
-"""Hostile requests are answered in the time and memory that the function has.
+"""Tests that the function answers hostile requests within its time and memory.
 
-CPU seconds of the process, of one core. `benchmarks/bounds.py` runs every request of hostile.py;
-here are those that stand for the rest. `pytest -s` prints the figures.
+Measures the CPU seconds of the process. `benchmarks/bounds.py` runs every request of hostile.py;
+this file runs representative ones. `pytest -s` prints the figures.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,17 +12,17 @@ import pytest
 from bounded import Measured, running
 from hostile import CASES, EVERY, LONG, MANY, ONE
 
-# By EVENT_NAMES. Each list runs in one process, after a request that warms it up.
+# Requests by EVENT_NAMES. Each list runs in one process, after a warm-up request.
 CHOSEN = {
     ONE: [
-        # The known breakers.
+        # Requests that broke earlier versions.
         "256 K backslashes beside a sign-in",
         "1 M backslashes beside a sign-in",
         "one message of backslashes, 4 KB",
         "megabytes of damaged backslashes, 4 KB",
         "64 sign-ins of a mebibyte with an emoji",
         "a gzip header of 65 KB",
-        # What every version of the function answered.
+        # Requests that every version answered.
         "960 MiB of blanks",
         "log events without a message, 64 MiB",
         "two letters and a damaged sign-in, 64 MiB",
@@ -36,7 +36,7 @@ CHOSEN = {
         "small lines, 64 MiB",
         "damaged lines, 64 MiB",
         "damaged objects, 64 MiB",
-        # Most time or memory of their kind.
+        # Those with the most time or memory of their kind.
         "one damaged emoji, 64 MiB",
         "smallest sign-ins, 64 MiB",
         "empty messages, a good and a damaged sign-in, 64 MiB",
@@ -48,7 +48,7 @@ CHOSEN = {
         "empty gzip members",
         "empty dynamic blocks",
         "ids only and a sign-in",
-        # Kept, not dropped.
+        # Records that must not be dropped.
         "an EventBridge envelope beside a sign-in",
         "a CloudTrail file of 10 MB beside a sign-in",
         "wrapped sign-ins, 4 KB",
@@ -61,7 +61,7 @@ CHOSEN = {
     LONG: ["one message of A, 64 MiB"],
     EVERY: ["empty objects, 64 MiB", "a million lines with NaN"],
 }
-# Requests of many records that are slow, each in all the time that the shortest Timeout has.
+# Requests with many slow records, each with the shortest Timeout.
 SHORTEST_TIMEOUT = 30
 FULL = ["eight glued records before a sign-in", "full of 4 KB of backslashes"]
 
@@ -118,5 +118,5 @@ def test_cases_are_legal_requests() -> None:
 def _assert_bounded(name: str, function: Measured) -> None:
     figures = function.run(CASES[name])
     taken = f"{figures.cpu_seconds:.2f} CPU s, {figures.peak_mib:.0f} MiB"
-    print(f"\n{name}: {taken}")  # noqa: T201 - what `-s` is for
+    print(f"\n{name}: {taken}")  # noqa: T201 - shown with `-s`
     assert not figures.broken

@@ -1,4 +1,4 @@
-"""What `sam build` ships, for both architectures."""
+"""Tests the output of `sam build` for both architectures."""
 
 import zipfile
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def test_native_modules_are_of_the_architecture(
 ) -> None:
     artifact = build(architecture)
     native = [path.read_bytes()[:20] for path in artifact.rglob("*.so")]
-    assert len(native) >= 4, "msgspec, isal and pybase64 bring native modules"
+    assert len(native) >= 4, "msgspec, isal and pybase64 have native modules"
     assert all(header.startswith(b"\x7fELF") for header in native)
     machines = {int.from_bytes(header[18:20], "little") for header in native}
     assert machines == {MACHINES[architecture]}
@@ -45,7 +45,7 @@ def test_the_artifact_holds_the_code_and_locked_packages_alone(
 def test_make_package_ships_what_sam_builds(
     architecture: str, build: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """But for commands that the function never runs, and the lists that name them."""
+    """Except commands that the function never runs, and the lists that name them."""
     done = dist(tmp_path / "dist")
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "dist").glob(f"*-{architecture}-*.zip")

@@ -1,4 +1,4 @@
-"""The x86_64 artifact under the real runtime emulator, within the template's memory."""
+"""Tests the x86_64 artifact under the real runtime emulator, with the template's memory."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ def test_event_file(name: str, emulator: Any) -> None:
     ]
 
 
-def test_what_is_no_firehose_event_raises_a_clear_error(emulator: Any) -> None:
+def test_other_events_than_firehoses_raise_a_clear_error(emulator: Any) -> None:
     _, answer = emulator.post({"awslogs": {}})
     assert answer["errorType"] == "NotAFirehoseEventError"
     assert "no list of records" in answer["errorMessage"]

@@ -1,4 +1,4 @@
-"""The local pipeline with the built function under the emulator."""
+"""Tests the local pipeline with the built function under the emulator."""
 
 import os
 import random
@@ -83,7 +83,7 @@ def test_a_function_that_outlasts_its_timeout_is_timed_out(tmp_path: Path, here:
     assert raised.value.code == "Lambda.FunctionTimedOut"
 
 
-def test_an_emulator_that_has_ended_is_said(tmp_path: Path, here: None) -> None:
+def test_an_emulator_that_has_ended_is_reported(tmp_path: Path, here: None) -> None:
     (tmp_path / "app.py").write_text("def lambda_handler(event, context):\n    return {}\n")
     running = RuntimeEmulator(tmp_path, {}, timeout_seconds=1)
     running.close()
@@ -91,17 +91,17 @@ def test_an_emulator_that_has_ended_is_said(tmp_path: Path, here: None) -> None:
         running.invoke({"records": []})
 
 
-def test_a_log_that_cannot_be_written_is_said(tmp_path: Path, here: None) -> None:
+def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path, here: None) -> None:
     (tmp_path / "app.py").write_text("")
     with pytest.raises(FunctionError, match="No such file"):
         RuntimeEmulator(tmp_path, {}, timeout_seconds=1, log=tmp_path / "no" / "log")
 
 
-def test_a_build_for_another_machine_is_said(build: Callable[[str], Path], here: None) -> None:
+def test_a_build_for_another_machine_is_reported(build: Callable[[str], Path], here: None) -> None:
     with pytest.raises(FunctionError, match="run make build ARCHITECTURE=x86_64 first"):
         RuntimeEmulator(build("arm64"), {}, timeout_seconds=1)
 
 
-def test_what_is_not_built_is_said(tmp_path: Path) -> None:
+def test_a_missing_build_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FunctionError, match="no built function"):
         RuntimeEmulator(tmp_path, {}, timeout_seconds=1)

@@ -1,4 +1,4 @@
-"""The built function puts back through boto3, under the emulator, in the template's memory."""
+"""Tests the built function's put-backs through boto3, under the emulator."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def emulator(build: Callable[[str], Path], here: None, stream: Stream) -> Iterat
 
 
 def sign_ins(count: int, seeded: random.Random) -> list[str]:
-    """Return sign-ins that gzip some eleven times smaller, each with its own eventID."""
+    """Return sign-ins with a gzip ratio of about eleven, each with a unique eventID."""
     return [
         TOKYO.replace(
             "124ae584-ac31-4bfa-b396-7a1ba71efaed", f"{seeded.getrandbits(128):032x}"
@@ -62,7 +62,7 @@ def delivered(answer: Any) -> list[str]:
 def test_a_mixed_record_delivers_the_good_and_puts_back_the_damaged(
     emulator: RuntimeEmulator, stream: Stream
 ) -> None:
-    # Twice: the client is kept, its connections are not.
+    # Twice, because the client is reused but its connections are closed.
     for times in (1, 2):
         _, answer = emulator.post(event(gz(envelope([TOKYO, TOKYO[:-1]]))))
         assert delivered(answer) == [TOKYO]
@@ -71,7 +71,7 @@ def test_a_mixed_record_delivers_the_good_and_puts_back_the_damaged(
 
 def test_the_largest_legal_request_of_dense_gzip(emulator: RuntimeEmulator, stream: Stream) -> None:
     seeded = random.Random(3)
-    # One record too large for any answer of its own, and others until the request is full.
+    # One record whose lines exceed an answer, and others until the request is full.
     records = [gz(envelope(sign_ins(7000, seeded)))]
     while True:
         record = gz(envelope(sign_ins(1500, seeded)))

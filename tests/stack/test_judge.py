@@ -15,4 +15,4 @@ def test_without_node_nothing_is_checked() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "judge: could not be checked: Node (node and npm) is missing\n"
+    assert done.stderr == "judge: the policies were not checked: Node (node and npm) is missing\n"

@@ -35,7 +35,7 @@ def pattern(names: str) -> str:
         ),
         ({"ExistingBucketName": "arn:aws:s3:::x"}, "not its ARN"),
         ({"ExistingKeyArn": "alias/x"}, "ARN of a key"),
-        ({"ExistingKeyArn": "arn:aws:kms:ap-northeast-1:111122223333:alias/x"}, "no alias"),
+        ({"ExistingKeyArn": "arn:aws:kms:ap-northeast-1:111122223333:alias/x"}, "not of an alias"),
         ({"Prefix": "consolelogin"}, "ends in a slash"),
         ({"Prefix": "!{timestamp:yyyy}/"}, "plain folder"),
         ({"Prefix": "a/../"}, "plain folder"),

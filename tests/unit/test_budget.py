@@ -1,4 +1,4 @@
-"""The answer's size, counted as the runtime writes it."""
+"""Tests that the answer's size is counted as the runtime writes it."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from transformer.batch import Transformer
 from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget
 from transformer.firehose import InputRecord, parse_event
 
-# What has a line break is read by the careful path.
+# Text with a line break is read by transformer.careful.
 BOTH_PATHS = pytest.mark.parametrize("end", [b"", b"\n"], ids=["short path", "careful path"])
 FIREHOSE_ID = "49578734086442259037497492980620233840400173390482112514000000"
 
@@ -37,7 +37,7 @@ def test_one_record_fills_the_answer_to_the_byte(record_id: str) -> None:
         assert len(to_json(answer).encode()) <= limit
 
 
-def test_what_is_taken_is_gone_for_the_next() -> None:
+def test_a_delivered_record_leaves_less_for_the_next() -> None:
     budget = AnswerBudget(["a", "b"], 1000)
     first = budget.room
     budget.take(300)
@@ -49,7 +49,7 @@ def test_what_is_taken_is_gone_for_the_next() -> None:
 
 
 def sign_in(line_bytes: int) -> bytes:
-    """Return an envelope with one sign-in, of so many bytes with its line break."""
+    """Return an envelope with one sign-in of this many bytes, including its line break."""
     start, end = '{"eventName":"ConsoleLogin","a":"', '"}'
     return envelope([start + "x" * (line_bytes - len(start + end) - 1) + end])
 
@@ -68,7 +68,7 @@ def test_two_records_fill_the_answer_to_the_byte(first_bytes: int, limit: int) -
 
 
 @pytest.mark.parametrize("taken", range(1, 8))
-def test_what_is_taken_is_counted_in_base64(taken: int) -> None:
+def test_delivered_bytes_are_counted_in_base64(taken: int) -> None:
     budget = AnswerBudget(["a", "b"], 400)
     budget.take(taken)
     records = [
@@ -79,7 +79,7 @@ def test_what_is_taken_is_counted_in_base64(taken: int) -> None:
 
 
 @BOTH_PATHS
-def test_an_event_that_fills_an_answer_of_its_own_is_delivered(end: bytes) -> None:
+def test_an_event_that_fills_a_whole_answer_is_delivered(end: bytes) -> None:
     most = AnswerBudget([], 1000).room_alone("0")
     for size, reason in ((most, "delivered"), (most + 1, "too_large")):
         record = InputRecord("0", b64(sign_in(size) + end))
@@ -88,7 +88,7 @@ def test_an_event_that_fills_an_answer_of_its_own_is_delivered(end: bytes) -> No
 
 
 @BOTH_PATHS
-def test_a_record_that_fills_what_is_left_is_delivered(end: bytes) -> None:
+def test_a_record_that_fills_the_rest_of_an_answer_is_delivered(end: bytes) -> None:
     budget = AnswerBudget(["0", "1"], 1000)
     budget.take(100)
     texts = [sign_in(size) + end for size in (100, budget.room)]
@@ -120,14 +120,14 @@ def test_answers_of_every_kind_stay_under_the_limit() -> None:
 
 
 def test_nine_thousand_tiny_records_fit() -> None:
-    # The JSON around the data alone is a megabyte: the AWS blueprint answers 6,424,833 bytes.
+    # The JSON around the data is a megabyte: AWS's blueprint would return 6,424,833 bytes.
     sign_in = '{"eventName":"ConsoleLogin","a":"' + "x" * 420 + '"}'
     firehose_event = event(*[envelope([sign_in])] * 9000)
     for number, record in enumerate(firehose_event["records"]):
         record["recordId"] = f"{FIREHOSE_ID}{number:06d}"
     outcomes = Transformer(SIGN_INS).transform(parse_event(firehose_event).records)
     text = to_json(answer_of(outcomes))
-    # Each that goes back might have become "ProcessingFailed", nine bytes longer than "Dropped".
+    # Each record put back could have become "ProcessingFailed", nine bytes longer than "Dropped".
     assert MAX_ANSWER_BYTES - 10_000 < len(text) <= MAX_ANSWER_BYTES
     reasons = [outcome.reason.value for outcome in outcomes]
     delivered = reasons.count("delivered")

@@ -1,4 +1,4 @@
-"""Configuration is read once, and everything wrong with it is told at once."""
+"""Tests that the configuration is read correctly and that one message lists all its errors."""
 
 import pytest
 

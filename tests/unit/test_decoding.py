@@ -1,4 +1,4 @@
-"""The rows of docs/function.md's table: what a record holds, its result and its reason."""
+"""Tests the rows of the table in docs/function.md: a record's content, result and reason."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
-from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, fate, gz, transform
+from support import CONTROL_MESSAGE, OSAKA, TOKYO, b64, envelope, gz, result_of, transform
 
 from transformer.codec import decompress
 from transformer.outcome import RecordError
@@ -23,8 +23,8 @@ MALFORMED_EVENT = ("ProcessingFailed", "malformed_event", [])
 
 
 def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, ...]:
-    fate = "Ok", "delivered", list(lines)
-    return fate if put_back is None else (*fate, put_back)
+    result = "Ok", "delivered", list(lines)
+    return result if put_back is None else (*result, put_back)
 
 
 @pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
@@ -45,7 +45,7 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
         pytest.param(
             envelope([TOKYO]) + b"\r\n\n" + envelope([CHECK_MFA]) + b"\n" + envelope([OSAKA]),
             delivered(TOKYO, OSAKA),
-            id="envelopes a line",
+            id="an envelope per line",
         ),
         pytest.param(
             json.dumps(json.loads(envelope([TOKYO])), indent=1).encode() + CONTROL,
@@ -96,11 +96,11 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
             id="the end of a cut envelope",
         ),
         pytest.param(f"\ntext\n{TOKYO}\n".encode(), delivered(TOKYO), id="blank and damaged lines"),
-        pytest.param(b"\x0c", UNDECODABLE, id="a blank that JSON does not know"),
+        pytest.param(b"\x0c", UNDECODABLE, id="whitespace that JSON does not allow"),
         pytest.param(
             f"{OSAKA}\n\x0c{TOKYO}\x0b\n{TOKYO}\x0b\n".encode(),
             delivered(OSAKA, put_back=[f"\x0c{TOKYO}\x0b", f"{TOKYO}\x0b"]),
-            id="blanks that JSON does not know around sign-ins",
+            id="whitespace that JSON does not allow, around sign-ins",
         ),
         pytest.param(b"\n" * 500_001, UNDECODABLE, id="too many lines"),
         pytest.param(b"{}\n" * 300_000, NO_MATCH, id="many lines"),
@@ -161,15 +161,15 @@ def delivered(*lines: str, put_back: list[str] | None = None) -> tuple[object, .
     ],
 )
 def test_each_row_of_the_table(text: bytes, expected: object, compress: object) -> None:
-    assert fate(compress(text)) == expected
+    assert result_of(compress(text)) == expected
 
 
 @pytest.mark.parametrize(
     "data",
     [None, 7, {}, "%%%", "e30", "e30=\n", "あ", "e30=e30="],
 )
-def test_what_is_no_base64_is_undecodable(data: object) -> None:
-    assert fate(data) == UNDECODABLE
+def test_invalid_base64_is_undecodable(data: object) -> None:
+    assert result_of(data) == UNDECODABLE
 
 
 GOOD = gz(envelope([TOKYO]))
@@ -194,63 +194,63 @@ GOOD = gz(envelope([TOKYO]))
     ],
 )
 def test_damaged_gzip_is_corrupt_gzip(data: bytes) -> None:
-    assert fate(data) == CORRUPT_GZIP
+    assert result_of(data) == CORRUPT_GZIP
 
 
 def test_gzip_members_are_read_as_one_text() -> None:
     text = envelope([TOKYO]) + b"\n" + envelope([OSAKA])
     for cut in (1, len(text) // 3, len(text) - 1):
-        assert fate(gz(text[:cut]) + gz(b"") + gz(text[cut:])) == delivered(TOKYO, OSAKA)
+        assert result_of(gz(text[:cut]) + gz(b"") + gz(text[cut:])) == delivered(TOKYO, OSAKA)
 
 
 def test_large_envelopes_glued_by_gzip_members_are_read() -> None:
     large = [f'{{"eventName":"CheckMfa","a":"{"x" * 100_000}"}}'] * 50
     member = gz(envelope([*large, TOKYO]))
-    assert fate(member + member) == delivered(TOKYO, TOKYO)
+    assert result_of(member + member) == delivered(TOKYO, TOKYO)
 
 
 def test_gzip_header_fields_are_skipped() -> None:
     named = bytearray(GOOD)
     named[3] |= 0x08  # FNAME
-    assert fate(bytes(named[:10]) + b"name\0" + bytes(named[10:])) == delivered(TOKYO)
+    assert result_of(bytes(named[:10]) + b"name\0" + bytes(named[10:])) == delivered(TOKYO)
 
 
 def test_gzip_inside_gzip_is_undecodable() -> None:
-    assert fate(gz(GOOD)) == UNDECODABLE
+    assert result_of(gz(GOOD)) == UNDECODABLE
 
 
 @pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
 def test_the_limit_is_exact(compress: object, monkeypatch: pytest.MonkeyPatch) -> None:
     text = envelope([TOKYO])
     monkeypatch.setattr("transformer.codec.MAX_DECOMPRESSED_BYTES", len(text))
-    assert fate(compress(text)) == delivered(TOKYO)
-    assert fate(compress(text + b" ")) == TOO_LARGE
+    assert result_of(compress(text)) == delivered(TOKYO)
+    assert result_of(compress(text + b" ")) == TOO_LARGE
 
 
 @pytest.mark.parametrize("compress", [gz, bytes], ids=["gzip", "plain"])
-def test_a_control_message_is_no_event_even_of_every_event(compress: object) -> None:
+def test_a_control_message_is_dropped_even_if_every_event_is_selected(compress: object) -> None:
     every = None
     named = CONTROL_MESSAGE.replace("CWL CONTROL", "ConsoleLogin").encode()
     pretty = json.dumps(json.loads(CONTROL_MESSAGE), indent=2).encode()
     for text in (CONTROL, named, pretty, b""):
-        assert fate(compress(text), every) == DROPPED_CONTROL
-        assert fate(compress(text)) == DROPPED_CONTROL
-    assert fate(compress(CONTROL + b"\n" + envelope([TOKYO])), every) == delivered(TOKYO)
+        assert result_of(compress(text), every) == DROPPED_CONTROL
+        assert result_of(compress(text)) == DROPPED_CONTROL
+    assert result_of(compress(CONTROL + b"\n" + envelope([TOKYO])), every) == delivered(TOKYO)
 
 
 def test_the_limit_counts_all_members(monkeypatch: pytest.MonkeyPatch) -> None:
     text = envelope([TOKYO])
     two = gz(text) + gz(b"\n" + text)
     monkeypatch.setattr("transformer.codec.MAX_DECOMPRESSED_BYTES", 2 * len(text) + 1)
-    assert fate(two)[1] == "delivered"
-    assert fate(two + gz(b" ")) == TOO_LARGE
+    assert result_of(two)[1] == "delivered"
+    assert result_of(two + gz(b" ")) == TOO_LARGE
 
 
 def test_the_limit_is_64_mib() -> None:
     most = 64 * 1024 * 1024
     for compress in (gz, bytes):
-        assert fate(compress(b" " * most))[1] == "control_message"
-        assert fate(compress(b" " * (most + 1))) == TOO_LARGE
+        assert result_of(compress(b" " * most))[1] == "control_message"
+        assert result_of(compress(b" " * (most + 1))) == TOO_LARGE
 
 
 def test_a_bomb_is_not_decompressed_past_the_limit() -> None:
@@ -266,13 +266,13 @@ def test_a_bomb_is_not_decompressed_past_the_limit() -> None:
     assert peak < 160 * 1024 * 1024
 
 
-def test_what_cannot_fit_is_not_joined() -> None:
-    # An emoji makes Python hold each character in four bytes: 40 MiB of messages take 160.
+def test_messages_that_cannot_fit_are_not_joined() -> None:
+    # With an emoji, Python stores each character in four bytes: 40 MiB of messages take 160 MiB.
     message = TOKYO[:-1] + ',"a":"\U0001f600' + "a" * (1024 * 1024 - len(TOKYO) - 20) + '"}'
     data = b64(gz(envelope([message] * 40)))
     tracemalloc.start()
     try:
-        assert fate(data)[:2] == ("Ok", "delivered")
+        assert result_of(data)[:2] == ("Ok", "delivered")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -307,55 +307,55 @@ def test_lines_beside_a_damaged_one_are_counted_once() -> None:
     assert (outcome.events_in, outcome.events_delivered) == (6, 1)
 
 
-def test_messages_that_are_no_strings_are_counted() -> None:
+def test_messages_that_are_not_strings_are_counted() -> None:
     (outcome,) = transform(envelope([None, 3, CHECK_MFA]))
     assert (outcome.events_in, outcome.reason) == (3, "no_match")
 
 
 def test_an_odd_envelope_is_read_up_to_16_mib() -> None:
-    assert fate(envelope([None, "x" * 15 * 1024 * 1024])) == NO_MATCH
-    assert fate(envelope([None, "x" * 17 * 1024 * 1024])) == UNDECODABLE
+    assert result_of(envelope([None, "x" * 15 * 1024 * 1024])) == NO_MATCH
+    assert result_of(envelope([None, "x" * 17 * 1024 * 1024])) == UNDECODABLE
 
 
 def test_odd_lines_are_read_up_to_16_mib_in_all() -> None:
     odd = '{"a":NaN,"b":"%s"}\n' % ("x" * (1024 * 1024 - 16))
     assert len(odd) == 1024 * 1024 + 1
     text = f"text\n{TOKYO}\n"
-    assert fate((text + odd * 15).encode()) == delivered(TOKYO)
-    assert fate((text + odd * 16).encode()) == UNDECODABLE
+    assert result_of((text + odd * 15).encode()) == delivered(TOKYO)
+    assert result_of((text + odd * 16).encode()) == UNDECODABLE
 
 
 def test_a_large_event_among_damaged_lines_is_delivered() -> None:
     large = TOKYO.replace("example-user", "x" * 1024 * 1024)
-    assert fate(f"text\n{large}\n".encode()) == delivered(large)
+    assert result_of(f"text\n{large}\n".encode()) == delivered(large)
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0, delivered("{ " + TOKYO[1:])), (1, UNDECODABLE)])
 def test_documents_that_span_lines_are_read_up_to_16_mib(more: int, expected: object) -> None:
     text = "{\n" + TOKYO[1:]
-    assert fate(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
+    assert result_of(text.ljust(16 * 1024 * 1024 + more).encode()) == expected
 
 
-def test_more_documents_than_are_read_are_undecodable(
+def test_documents_beyond_the_limit_are_undecodable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("transformer.careful._MAX_DOCUMENTS", 3)
     for few in (b"{}" * 3, b"{}\n\n\n"):
-        assert fate(few) == NO_MATCH
+        assert result_of(few) == NO_MATCH
     for many in (b"{}" * 4, b"{}\n\n\n\n"):
-        assert fate(many) == UNDECODABLE
+        assert result_of(many) == UNDECODABLE
 
 
 @pytest.mark.parametrize("form", ["lines", "messages"])
 @pytest.mark.parametrize("text", ["%s", "ConsoleLogin%s", '{"a":"%s"}'])
-def test_text_that_is_no_event_is_read_up_to_a_limit_in_all(
+def test_text_that_is_not_an_event_is_read_up_to_a_total_limit(
     text: str, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = 4096
-    # Of so many names each message is read.
+    # With this many names, every message is parsed.
     names = frozenset({"ConsoleLogin", "1", "2", "3", "4"})
     if form == "lines" and text.startswith("{"):
-        # It counts as an object that msgspec refuses, and as text.
+        # It counts twice: as an object that msgspec refuses, and as text.
         text, limit = text[:-1], 2 * limit
     monkeypatch.setattr("transformer.careful._MAX_ODD_BYTES", limit)
     for more in (0, 1):
@@ -364,26 +364,26 @@ def test_text_that_is_no_event_is_read_up_to_a_limit_in_all(
         record = "\n".join(texts).encode() if form == "lines" else envelope(texts)
         if more:
             reason = "malformed_event" if text.startswith("ConsoleLogin") else "undecodable"
-            assert fate(record, names) == ("ProcessingFailed", reason, [])
+            assert result_of(record, names) == ("ProcessingFailed", reason, [])
         else:
-            assert fate(record, names)[:3] == delivered(TOKYO)
+            assert result_of(record, names)[:3] == delivered(TOKYO)
 
 
 def test_the_limit_is_16_mib_with_512_bytes_more_for_each_text() -> None:
     names = frozenset({"ConsoleLogin", "a", "b", "c", "d"})
     texts = [TOKYO, *["x"] * (16 * 1024 * 1024 // 513)]
-    assert fate(envelope(texts), names) == delivered(TOKYO)
-    assert fate(envelope([*texts, "x"]), names) == UNDECODABLE
+    assert result_of(envelope(texts), names) == delivered(TOKYO)
+    assert result_of(envelope([*texts, "x"]), names) == UNDECODABLE
 
 
-def test_messages_that_are_no_strings_count_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_are_not_strings_count_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     record = envelope([TOKYO, None, [1], None])
-    # The envelope is an odd document itself.
+    # The envelope itself is a document that CloudWatch Logs does not write.
     limit = 512 + len(record) + 3 * 512 + len("null[1]null")
     monkeypatch.setattr("transformer.careful._MAX_ODD_BYTES", limit)
-    assert fate(record) == delivered(TOKYO)
+    assert result_of(record) == delivered(TOKYO)
     monkeypatch.setattr("transformer.careful._MAX_ODD_BYTES", limit - 1)
-    assert fate(record) == UNDECODABLE
+    assert result_of(record) == UNDECODABLE
 
 
 @pytest.mark.parametrize(
@@ -396,16 +396,16 @@ def test_more_than_16_mib_that_cannot_be_delivered_fails_for_its_reason(
     large = [
         text.replace("example-user", "x" * (7 * 1024 * 1024 // text.count("example-user")))
     ] * 2
-    assert fate(envelope([TOKYO, *large]), names) == (*delivered(TOKYO), large)
-    assert fate(envelope([TOKYO, *large, large[0]]), names) == ("ProcessingFailed", reason, [])
+    assert result_of(envelope([TOKYO, *large]), names) == (*delivered(TOKYO), large)
+    assert result_of(envelope([TOKYO, *large, large[0]]), names) == ("ProcessingFailed", reason, [])
 
 
-def test_a_large_odd_envelope_takes_no_sign_in_with_it() -> None:
+def test_a_large_odd_envelope_does_not_fail_other_sign_ins() -> None:
     odd = envelope([None, "x" * 1_300_000])
     fine = envelope(["x" * 1_000_000])
     for rest in (b"text", b"\n".join([fine] * 17)):
-        assert fate(b"\n".join([envelope([TOKYO]), odd, rest])) == delivered(TOKYO)
+        assert result_of(b"\n".join([envelope([TOKYO]), odd, rest])) == delivered(TOKYO)
 
 
 def test_a_plain_record_keeps_its_text() -> None:
-    assert fate(b64(TOKYO.encode())) == delivered(TOKYO)
+    assert result_of(b64(TOKYO.encode())) == delivered(TOKYO)

@@ -1,4 +1,4 @@
-"""The handler: Firehose's contract, what is logged and what is measured."""
+"""Tests the handler: Firehose's contract, the log and the metrics."""
 
 import importlib
 import json
@@ -53,7 +53,7 @@ def test_a_repeated_record_id_is_answered_as_often(logged: Any) -> None:
         {"records": [], "sourceKinesisStreamArn": "arn:aws:kinesis:us-east-1:111122223333:stream/s"}
     ],
 )
-def test_what_is_no_firehose_event_is_refused(wrong: Any) -> None:
+def test_other_events_than_firehoses_are_refused(wrong: Any) -> None:
     with pytest.raises(NotAFirehoseEventError, match=r"no list of rec|no recordId|Kinesis"):
         parse_event(wrong)
 
@@ -69,14 +69,14 @@ def test_what_is_no_firehose_event_is_refused(wrong: Any) -> None:
         ),
     ],
 )
-def test_a_refusal_says_what_is_wrong(wrong: Any, why: str) -> None:
+def test_a_refusal_names_the_error(wrong: Any, why: str) -> None:
     with pytest.raises(NotAFirehoseEventError) as refused:
         parse_event(wrong)
     assert str(refused.value) == why
 
 
 @pytest.mark.parametrize("arn", [None, 7, "", "s", "arn:aws:firehose:ap-northeast-1:1:other/s"])
-def test_an_arn_of_no_stream_names_none(arn: Any) -> None:
+def test_an_arn_that_is_not_a_streams_gives_no_name(arn: Any) -> None:
     firehose_event = event()
     assert parse_event(firehose_event).stream_name == "s"
     assert parse_event(firehose_event | {"deliveryStreamArn": arn}).stream_name is None
@@ -168,7 +168,7 @@ def test_metrics_without_a_value_are_not_sent(logged: Any) -> None:
     assert "RecordsFailed" not in lines[-1]
 
 
-def test_nothing_of_an_event_reaches_the_log(logged: Any) -> None:
+def test_no_content_of_an_event_reaches_the_log(logged: Any) -> None:
     damaged = envelope([TOKYO[:-1]])
     cases = [envelope([TOKYO]), damaged, TOKYO.encode(), TOKYO[:-1].encode(), damaged[:-9], TOKYO]
     answer, lines = logged(event(*cases))
@@ -185,7 +185,7 @@ def test_a_wrong_configuration_raises_at_cold_start(monkeypatch: pytest.MonkeyPa
 
 
 def test_boto3_and_the_x_ray_sdk_are_not_imported_at_cold_start(run_python: Any) -> None:
-    # Powertools looks whether the bare package botocore is there; that costs nothing.
+    # Powertools only checks for the package botocore, which costs nothing.
     heavy = {"boto3", "botocore.session", "botocore.client", "aws_xray_sdk"}
     code = f"import app, sys; print({heavy} & set(sys.modules))"
     assert run_python(code).strip() == "set()"

@@ -1,4 +1,4 @@
-"""The function in this process fails as Lambda fails."""
+"""Tests that the function in this process fails as it does in Lambda."""
 
 import io
 from typing import Any
@@ -23,7 +23,7 @@ def test_fact_4_a_handler_that_raises_is_a_failed_invocation(error: type[Excepti
 
 
 @pytest.mark.parametrize("answer", [{1, 2}, b"bytes", object()])
-def test_fact_4_an_answer_that_is_no_json_is_a_failed_invocation(answer: Any) -> None:
+def test_fact_4_an_answer_that_is_not_json_is_a_failed_invocation(answer: Any) -> None:
     function = InProcess(log=io.StringIO())
     function._app.lambda_handler = lambda *_: answer
     with pytest.raises(FunctionFailure):

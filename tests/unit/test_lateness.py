@@ -1,7 +1,8 @@
-"""The function is late in good time, whatever its Timeout, and still ends.
+"""Tests that the function stops early enough for any Timeout, and that batches always finish.
 
-The clock is simulated. It falls with the CPU time of the process, as fast as on 0.58 of a core. In
-tests of slow records it falls faster: one slow record then takes nearly the longest time allowed.
+The remaining time is simulated: it falls with the CPU time of the process, as fast as on 0.58 of a
+core. In tests of slow records it falls faster, so that a slow record takes nearly the longest
+allowed time.
 """
 
 import base64
@@ -19,18 +20,18 @@ from support import CONTROL_MESSAGE, TOKYO, FakeFirehose, b64, envelope, event, 
 import app
 
 CORE = 0.58
-# Of one core: below the bound of a record, by the noise of a busy machine.
+# Seconds of one core: below the limit for a record, with a margin for a busy machine.
 SLOW_SECONDS = 4.0
 TIMEOUTS = [30, 60, 120, 300]
 CHECK_MFA = TOKYO.replace('"eventName":"ConsoleLogin"', '"eventName":"CheckMfa"')
-# Text that must be read message by message, and of which nothing is selected.
+# Text that must be read message by message, without a selected event.
 SLOW = gz(envelope(['{"eventName":"CheckMfa","a":"ConsoleLogin"}'] * 20_000))
 
 
 class Context:
-    """Lambda's context of an invocation that has so many seconds, from now.
+    """Lambda's context of an invocation that starts now and has `timeout` seconds.
 
-    speed: how many seconds of CPU time one of this process stands for.
+    speed: simulated seconds of CPU time for each real one.
     """
 
     aws_request_id = "00000000-0000-4000-8000-000000000001"
@@ -55,7 +56,7 @@ def sign_in(number: int) -> str:
 
 @pytest.fixture(scope="module")
 def speed() -> float:
-    """Measure what a slow record takes; return how fast the clock must fall for it to be slow."""
+    """Measure a slow record; return the speed at which it takes SLOW_SECONDS."""
     taken = []
     for _ in range(5):
         context = Context(1000)
@@ -66,7 +67,7 @@ def speed() -> float:
 
 
 class Rounds:
-    """Invocations, each with what the one before put back, until nothing is left."""
+    """Invokes the function with the records that it put back, until none are left."""
 
     def __init__(self, firehose: FakeFirehose, timeout: int, speed: float) -> None:
         self._firehose = firehose
@@ -82,7 +83,7 @@ class Rounds:
             if not records:
                 return
             records = self._invoke(records)
-        assert not records, f"{len(records)} records still go round after {most} invocations"
+        assert not records, f"{len(records)} records are still put back after {most} invocations"
 
     def _invoke(self, records: list[bytes]) -> list[bytes]:
         self._firehose.accepted.clear()
@@ -98,7 +99,7 @@ class Rounds:
         return list(self._firehose.accepted)
 
     def sign_ins(self) -> Counter[str]:
-        """Return what was delivered, and what is kept under the error prefix."""
+        """Return the sign-ins that were delivered or written to the error prefix."""
         failed = itertools.chain.from_iterable(
             messages_in(record) for record in self.failed if record != SLOW
         )
@@ -119,26 +120,26 @@ def test_ordinary_traffic_is_never_late(timeout: int, put_back: FakeFirehose) ->
 def test_slow_records_before_a_sign_in_leave_a_quarter_of_the_time(
     timeout: int, speed: float, put_back: FakeFirehose
 ) -> None:
-    # Nothing is delivered before the last record: lateness counts all the same.
+    # Lateness counts even if nothing is delivered before the last record.
     slow = 2 * timeout // 8
     app.lambda_handler(
         event(*[SLOW] * slow, gz(envelope([TOKYO]))), context := Context(timeout, speed)
     )
     assert context.seconds_left >= timeout / 4
-    assert put_back.accepted, "nothing went back: no record was slow"
+    assert put_back.accepted, "nothing was put back: no record was slow"
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS)
 def test_slow_records_end_and_no_sign_in_is_lost_or_doubled(
     timeout: int, speed: float, put_back: FakeFirehose
 ) -> None:
-    # Ahead, between and at the end of what is slow.
+    # Before, between and after the slow records.
     slow = timeout // 4
     expected = [sign_in(number) for number in range(3)]
     good = [gz(envelope([text])) for text in expected]
     records = [good[0], *[SLOW] * slow, good[1], *[SLOW] * slow, good[2]]
     rounds = Rounds(put_back, timeout, speed)
-    # At least one record of each invocation is done with.
+    # Each invocation finishes at least one record.
     rounds.run(records, most=len(records))
     assert rounds.sign_ins() == Counter(expected)
     assert min(rounds.seconds_left) >= timeout / 4
@@ -158,7 +159,7 @@ def test_slow_records_with_sign_ins_end(speed: float, put_back: FakeFirehose) ->
 
 
 def test_an_invocation_with_little_time_still_ends(put_back: FakeFirehose) -> None:
-    # Sixteen seconds are enough to put records back, and the clock stands still.
+    # Sixteen seconds are enough to put records back, and the time does not change.
     class Late(SimpleNamespace):
         aws_request_id = "x"
 

@@ -1,4 +1,4 @@
-"""Moments as options name them."""
+"""Tests the forms of time that options accept."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -69,11 +69,11 @@ def test_before_the_calendar_is_too_long_ago() -> None:
 
 
 @pytest.mark.parametrize("text", ["1970-12-31", "9999-01-01", "30000d"])
-def test_a_year_without_room_around_it_is_refused(text: str) -> None:
+def test_a_year_at_the_limits_of_the_calendar_is_refused(text: str) -> None:
     with pytest.raises(MomentError, match="from 1971 to 9998"):
         moment("--clock", text, TOKYO, NOW)
 
 
-def test_what_says_how_long_ago_is_told_from_what_does_not() -> None:
+def test_relative_times_are_recognized() -> None:
     assert is_relative("72h")
     assert not is_relative("2026-11-24")

@@ -1,4 +1,4 @@
-"""What goes back: records that do not fit, what is left of them, and the damaged alone."""
+"""Tests what is put back: records that do not fit, the rest of a record, and damaged events."""
 
 import gzip
 import json
@@ -45,19 +45,19 @@ def transform(
     return Transformer(names, limit).transform(inputs)
 
 
-def fates(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+def results_of(outcomes: list[Outcome]) -> list[tuple[str, str]]:
     return [(outcome.result, outcome.reason.value) for outcome in outcomes]
 
 
-def test_a_record_that_does_not_fit_goes_back_as_it_came() -> None:
+def test_a_record_that_does_not_fit_is_put_back_unchanged() -> None:
     records = [gz(envelope([CHECK_MFA, sign_in(number, 600)])) for number in range(4)]
     outcomes = transform(2400, *records)
-    assert fates(outcomes) == [("Ok", "delivered")] * 2 + [("Dropped", "put_back")] * 2
+    assert results_of(outcomes) == [("Ok", "delivered")] * 2 + [("Dropped", "put_back")] * 2
     assert [outcome.put_back for outcome in outcomes] == [None, None, *records[2:]]
     assert [outcome.data for outcome in outcomes[2:]] == [None, None]
 
 
-def test_what_follows_a_record_that_does_not_fit_may_still_fit() -> None:
+def test_a_record_after_one_that_does_not_fit_may_still_fit() -> None:
     records = [gz(envelope([sign_in(number, size)])) for number, size in enumerate([500, 900, 10])]
     outcomes = transform(1700, *records)
     assert [outcome.reason for outcome in outcomes] == ["delivered", "put_back", "delivered"]
@@ -70,7 +70,7 @@ def test_a_record_too_large_for_an_empty_answer_delivers_the_longest_prefix_that
     lines = lines_of(outcome)
     assert lines == events[: len(lines)]
     assert messages_in(outcome.put_back) == events[len(lines) :]
-    # One more would not have fitted.
+    # One more line would not have fit.
     one_more = b64("".join(f"{line}\n" for line in events[: len(lines) + 1]).encode())
     assert len(json.dumps({"recordId": "record-0", "result": "Ok", "data": one_more})) > 1950
 
@@ -118,8 +118,8 @@ def test_a_log_event_without_a_message_does_not_hide_the_others_ids() -> None:
     assert left == source | {"logEvents": source["logEvents"][2:]}
 
 
-def test_the_remainder_takes_nothing_from_a_control_message() -> None:
-    # Word for word a message that is left over.
+def test_the_remainder_has_nothing_from_a_control_message() -> None:
+    # Contains the same message as the event that is put back.
     control = envelope([DAMAGED], messageType="CONTROL_MESSAGE", owner="CloudwatchLogs")
     log_event = {"id": "of the event", "timestamp": 1, "message": DAMAGED}
     data = envelope([], logEvents=[log_event, {**log_event, "message": TOKYO}])
@@ -138,17 +138,17 @@ def test_a_remainder_of_several_envelopes_or_of_lines_is_one_envelope() -> None:
         assert lines_of(outcome) + messages_in(outcome.put_back) == events
 
 
-def test_the_good_are_delivered_and_only_the_damaged_go_back() -> None:
+def test_good_events_are_delivered_and_only_damaged_ones_are_put_back() -> None:
     (outcome,) = transform(10**6, gz(envelope([DAMAGED, TOKYO, CHECK_MFA, OSAKA, DAMAGED])))
     assert (outcome.result, lines_of(outcome)) == ("Ok", [TOKYO, OSAKA])
     assert messages_in(outcome.put_back) == [DAMAGED, DAMAGED]
 
 
-def test_the_damaged_fail_alone_the_next_time() -> None:
+def test_damaged_events_fail_alone_the_next_time() -> None:
     (first,) = transform(10**6, gz(envelope([DAMAGED, TOKYO])))
     assert first.put_back is not None
     (second,) = transform(10**6, first.put_back)
-    assert fates([second]) == [("ProcessingFailed", "malformed_event")]
+    assert results_of([second]) == [("ProcessingFailed", "malformed_event")]
     assert second.put_back is None
 
 
@@ -160,23 +160,23 @@ def test_too_large_and_damaged_at_once() -> None:
     assert sorted(lines + left) == sorted([*events, DAMAGED, DAMAGED])
 
 
-def test_an_event_that_no_answer_can_hold_is_too_large_and_costs_no_other() -> None:
+def test_an_event_that_fits_no_answer_is_too_large_and_fails_no_other_event() -> None:
     huge = sign_in(1, 2000)
     (outcome,) = transform(2000, envelope([huge, TOKYO]))
     assert lines_of(outcome) == [TOKYO]
     assert outcome.put_back is not None
     assert messages_in(outcome.put_back) == [huge]
     (alone,) = transform(2000, outcome.put_back)
-    assert fates([alone]) == [("ProcessingFailed", "too_large")]
+    assert results_of([alone]) == [("ProcessingFailed", "too_large")]
 
 
-def test_a_message_that_is_no_string_fails_its_record_whole() -> None:
+def test_a_message_that_is_not_a_string_fails_its_whole_record() -> None:
     (outcome,) = transform(10**6, envelope([TOKYO, json.loads(OSAKA)]))
-    assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
+    assert results_of([outcome]) == [("ProcessingFailed", "malformed_event")]
     assert outcome.put_back is None
 
 
-def test_surrogates_and_japanese_go_back_as_they_were() -> None:
+def test_surrogates_and_japanese_are_put_back_unchanged() -> None:
     odd = ['{"eventName":"ConsoleLogin","a":"日本"', '{"eventName":"ConsoleLogin","a":"\ud800"']
     (outcome,) = transform(10**6, envelope([TOKYO, *odd]))
     assert messages_in(outcome.put_back) == [odd[0], odd[1].replace("\ud800", "\\ud800")]
@@ -194,26 +194,26 @@ def test_a_star_splits_too() -> None:
     assert lines_of(outcome) + messages_in(outcome.put_back) == [*events, "damaged"]
 
 
-def test_a_remainder_larger_than_a_record_fails_its_source_whole() -> None:
-    # Random text that was compressed once is no smaller the second time.
+def test_a_remainder_larger_than_a_record_fails_its_whole_source() -> None:
+    # Text that hardly compresses.
     noise = "".join(map(str, range(500_000)))
     assert len(gz(noise.encode())) > MAX_RECORD_BYTES // 2
     damaged = [f'{{"eventName":"ConsoleLogin","a":"{seed}{noise}"' for seed in range(3)]
     (outcome,) = transform(10**6, envelope([TOKYO, *damaged]))
-    assert fates([outcome]) == [("ProcessingFailed", "put_back_failed")]
+    assert results_of([outcome]) == [("ProcessingFailed", "put_back_failed")]
     assert (outcome.data, outcome.put_back, outcome.events_delivered) == (None, None, 0)
 
 
-def test_without_progress_the_first_record_that_goes_back_fails() -> None:
-    # Ids alone fill the answer, and what is dropped is no progress.
+def test_without_progress_the_first_record_to_put_back_fails() -> None:
+    # Ids alone fill the answer, and dropped records are not progress.
     control = [CONTROL_MESSAGE.encode()] * 40
     limit = 15 + 41 * 65 + 100
     outcomes = transform(limit, *control, envelope([TOKYO]), envelope([OSAKA]))
-    assert fates(outcomes[-2:]) == [
+    assert results_of(outcomes[-2:]) == [
         ("ProcessingFailed", "put_back_failed"),
         ("Dropped", "put_back"),
     ]
-    # What failed is kept under the error prefix: back in the stream as well, it would come twice.
+    # The failed record is written to the error prefix. Put back too, it would be delivered twice.
     assert [outcome.put_back for outcome in outcomes[-2:]] == [None, envelope([OSAKA])]
     firehose = FakeFirehose()
     put_back(outcomes, "s", PutBack(lambda: firehose, firehose.sleep), lambda: 100)
@@ -221,7 +221,7 @@ def test_without_progress_the_first_record_that_goes_back_fails() -> None:
 
 
 def padded(text: bytes, size: int) -> bytes:
-    """Return a record of so many bytes, the last of them blanks."""
+    """Return a record padded with blanks to this size."""
     return text.ljust(size)
 
 
@@ -241,26 +241,26 @@ def padded(text: bytes, size: int) -> bytes:
 )
 @pytest.mark.parametrize("position", [0, 1])
 def test_events_that_fail_are_progress(record: bytes, reason: str, position: int) -> None:
-    # Ids alone fill the answer, as above; so what goes back does, and nothing else fails.
+    # Ids alone fill the answer, as above. The good records are put back, and no other one fails.
     control = [CONTROL_MESSAGE.encode()] * 40
     batch = [envelope([TOKYO]), envelope([OSAKA])]
     batch.insert(position, record)
     outcomes = transform(15 + 42 * 65 + 100, *control, *batch)[40:]
     expected = [("Dropped", "put_back")] * 2
     expected.insert(position, ("ProcessingFailed", reason))
-    assert fates(outcomes) == expected
+    assert results_of(outcomes) == expected
     batch[position] = b""
     assert [outcome.put_back or b"" for outcome in outcomes] == batch
 
 
-def test_a_record_that_cannot_be_read_is_no_progress() -> None:
-    # None of its events is known to have failed.
+def test_a_record_that_cannot_be_read_is_not_progress() -> None:
+    # It may not contain any selected event.
     control = [CONTROL_MESSAGE.encode()] * 40
     outcomes = transform(15 + 42 * 65 + 100, *control, b"\0", envelope([TOKYO]))[40:]
     assert [outcome.reason for outcome in outcomes] == ["undecodable", "put_back_failed"]
 
 
-def test_a_record_goes_back_up_to_a_records_size() -> None:
+def test_a_record_is_put_back_up_to_firehoses_limit() -> None:
     first = envelope([sign_in(1, 900)])
     for more in (0, 1):
         second = padded(envelope([sign_in(2, 900)]), 1000 * 1024 + more)
@@ -270,7 +270,7 @@ def test_a_record_goes_back_up_to_a_records_size() -> None:
         assert outcomes[1].put_back == (None if more else second)
 
 
-def test_a_record_that_fits_alone_goes_back_whole_and_one_that_does_not_in_part() -> None:
+def test_a_record_that_fits_alone_is_put_back_complete_and_a_larger_one_in_part() -> None:
     first = envelope([sign_in(1, 300)])
     most = AnswerBudget([], 2400).room_alone("record-1")
     size = len(sign_in(2, 0)) + 1
@@ -283,12 +283,12 @@ def test_a_record_that_fits_alone_goes_back_whole_and_one_that_does_not_in_part(
             assert lines_of(outcomes[1]) == events[:1]
             assert messages_in(outcomes[1].put_back) == events[1:]
         else:
-            assert fates(outcomes[1:]) == [("Dropped", "put_back")]
+            assert results_of(outcomes[1:]) == [("Dropped", "put_back")]
             assert outcomes[1].put_back == envelope(events)
 
 
 class Timed(list[InputRecord]):
-    """Records of an invocation, with the seconds that are left when each of them is reached."""
+    """Records of an invocation, with the seconds left when the function reaches each one."""
 
     def __init__(self, began_with: float, left: list[float], texts: list[str]) -> None:
         super().__init__(InputRecord(str(n), b64(envelope([t]))) for n, t in enumerate(texts))
@@ -308,14 +308,14 @@ class Timed(list[InputRecord]):
 @pytest.mark.parametrize(
     ("began_with", "late_below"),
     [
-        # A quarter of the time and 24 seconds, or four fifths of it.
+        # A quarter of the time plus 24 seconds, but four fifths of it at most.
         (120, 54),
         (30, 24),
         (60, 39),
         (300, 99),
     ],
 )
-def test_late_is_measured_by_the_time_that_the_invocation_began_with(
+def test_late_depends_on_the_time_at_the_start_of_the_invocation(
     began_with: float, late_below: float
 ) -> None:
     left = [began_with, late_below, late_below - 0.1, late_below - 0.1]
@@ -324,18 +324,18 @@ def test_late_is_measured_by_the_time_that_the_invocation_began_with(
     assert [outcome.reason for outcome in outcomes] == ["delivered"] * 2 + ["put_back"] * 2
 
 
-def test_a_late_batch_of_which_nothing_is_settled_fails_a_record() -> None:
-    # Ids alone fill the answer: the first record does not fit, and it is late for the others.
+def test_a_late_batch_without_progress_fails_a_record() -> None:
+    # Ids alone fill the answer: the first record does not fit, and the others are too late.
     left = [120.0]
     records = [InputRecord("x" * 60, b64(envelope([TOKYO]))) for _ in range(30)]
     outcomes = Transformer(SIGN_INS, 3000).transform(records, lambda: left.pop() if left else 1.0)
-    assert fates(outcomes) == [
+    assert results_of(outcomes) == [
         ("ProcessingFailed", "put_back_failed"),
         *[("Dropped", "put_back")] * 29,
     ]
 
 
-def test_late_records_go_back_as_they_came_once_there_is_progress() -> None:
+def test_late_records_are_put_back_unchanged_after_progress() -> None:
     texts = [CHECK_MFA, TOKYO, OSAKA, TOKYO, OSAKA]
     records = Timed(120, [120, 120, 61, 53, 0], texts)
     outcomes = Transformer(SIGN_INS).transform(records, records.seconds_left)
@@ -350,7 +350,7 @@ def test_late_records_go_back_as_they_came_once_there_is_progress() -> None:
     assert outcomes[3].bytes_in == len(envelope([TOKYO]))
 
 
-def test_the_first_record_is_read_however_late_it_is_and_settled() -> None:
+def test_the_first_record_is_read_and_done_however_late_it_is() -> None:
     records = [
         InputRecord(str(n), b64(envelope([text])))
         for n, text in enumerate([CHECK_MFA, CHECK_MFA, TOKYO, OSAKA])
@@ -365,24 +365,24 @@ def test_the_first_record_is_read_however_late_it_is_and_settled() -> None:
     ]
 
 
-def test_beside_junk_the_first_good_record_is_delivered_as_far_as_it_fits() -> None:
-    # Alone it would fit to the byte; the ids of others leave less.
+def test_among_damaged_records_the_first_good_one_is_delivered_as_far_as_it_fits() -> None:
+    # Alone it would fit to the byte, but the ids of the others need space.
     events = [sign_in(number, 200) for number in range(4)]
     dense = envelope(events)
     limit = next(limit for limit in range(500, 5000) if transform(limit, dense)[0].put_back is None)
     outcomes = transform(limit, dense, b"\0", b"\0")
-    assert fates(outcomes[1:]) == [("ProcessingFailed", "undecodable")] * 2
+    assert results_of(outcomes[1:]) == [("ProcessingFailed", "undecodable")] * 2
     assert lines_of(outcomes[0]) == events[:3]
     assert messages_in(outcomes[0].put_back) == events[3:]
 
 
 @pytest.mark.parametrize("depth", [900, 3000, 9000, 9990, 9995, 10_000, 12_000])
 @pytest.mark.parametrize("form", ["envelope", "lines"])
-def test_deep_nesting_costs_no_other_event(depth: int, form: str) -> None:
+def test_deep_nesting_fails_no_other_event(depth: int, form: str) -> None:
     deep = '{"eventName":"ConsoleLogin","a":' + "[" * depth + "]" * depth + "}"
     events = [deep, *(sign_in(number, 50) for number in range(60))]
     text = envelope(events) if form == "envelope" else "".join(f"{e}\n" for e in events).encode()
-    # Whatever the decoders make of it: an answer that is full, or one that is not.
+    # One answer that is full, and one that is not, because decoders treat deep nesting differently.
     for limit in (5_000, 100_000):
         (outcome,) = transform(limit, text)
         assert outcome.result == "Ok"
@@ -390,10 +390,10 @@ def test_deep_nesting_costs_no_other_event(depth: int, form: str) -> None:
         assert sorted(lines_of(outcome) + left) == sorted(events)
 
 
-def test_more_damaged_events_than_any_record_has_fail_it_whole() -> None:
+def test_more_damaged_events_than_a_real_record_has_fail_the_whole_record() -> None:
     most = 16 * 1024 * 1024 // (512 + len(DAMAGED))
     (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * (most + 1)]))
-    assert fates([outcome]) == [("ProcessingFailed", "malformed_event")]
+    assert results_of([outcome]) == [("ProcessingFailed", "malformed_event")]
     (outcome,) = transform(10**6, envelope([TOKYO, *[DAMAGED] * most]))
     assert lines_of(outcome) == [TOKYO]
 
@@ -414,7 +414,7 @@ MIXED = [gz(envelope([TOKYO, DAMAGED])), gz(envelope([OSAKA]))]
 
 def test_put_back_and_accepted_is_dropped_or_ok() -> None:
     outcomes, firehose = handled(*MIXED, answers=[])
-    assert fates(outcomes) == [("Ok", "delivered"), ("Dropped", "put_back")]
+    assert results_of(outcomes) == [("Ok", "delivered"), ("Dropped", "put_back")]
     assert [messages_in(record) for record in firehose.accepted] == [[DAMAGED], [OSAKA]]
     assert firehose.streams == ["s"]
 
@@ -424,7 +424,7 @@ def test_put_back_and_accepted_is_dropped_or_ok() -> None:
 )
 def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answer: Any) -> None:
     outcomes, _ = handled(*MIXED, answers=[answer])
-    assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
+    assert results_of(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
     assert [outcome.data for outcome in outcomes] == [None, None]
     assert [outcome.events_delivered for outcome in outcomes] == [0, 0]
     assert [outcome.put_back for outcome in outcomes] == [None, None]
@@ -432,7 +432,7 @@ def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answ
 
 def test_an_event_without_its_streams_name_cannot_put_back() -> None:
     outcomes, firehose = handled(*MIXED, answers=[], stream=None)
-    assert fates(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
+    assert results_of(outcomes) == [("ProcessingFailed", "put_back_failed")] * 2
     assert firehose.calls == []
 
 

@@ -1,4 +1,4 @@
-"""PutRecordBatch: its limits, what is tried again, what is final, and when time is over."""
+"""Tests PutRecordBatch: its limits, retries, final errors, and the end of the time."""
 
 import random
 from collections.abc import Callable
@@ -21,7 +21,7 @@ THROTTLED = client_error("ServiceUnavailableException", 503)
 
 
 class Time:
-    """Seconds of an invocation, of which waiting and calls take some."""
+    """The remaining seconds of an invocation, which waiting and calls use up."""
 
     def __init__(self, seconds: float = 120) -> None:
         self.left = seconds
@@ -93,7 +93,7 @@ def test_records_of_4_mib_together_go_in_one_call() -> None:
     assert list(put_back.batches([mib] * 8)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert list(put_back.batches([mib, mib, mib, mib + b"x"])) == [[0, 1, 2], [3]]
     assert list(put_back.batches([b"x", mib, mib, mib, mib])) == [[0, 1, 2, 3], [4]]
-    # One call each, whatever Firehose says of them.
+    # One call each, even if Firehose will refuse them.
     assert list(put_back.batches([mib * 5, mib * 5])) == [[0], [1]]
 
 
@@ -108,7 +108,7 @@ def test_firehoses_limits() -> None:
     assert put_back.MAX_BATCH_BYTES == 4_194_304
 
 
-def test_only_what_was_refused_is_sent_again() -> None:
+def test_only_refused_records_are_sent_again() -> None:
     refused: dict[int, str] = {1: "ServiceUnavailableException", 3: "InternalFailure"}
     accepted, firehose = put([b"a", b"b", b"c", b"d"], refused, {0: "InternalFailure"})
     assert accepted == [True] * 4
@@ -135,7 +135,7 @@ def test_only_what_was_refused_is_sent_again() -> None:
     ],
     ids=lambda error: type(error).__name__ + str(getattr(error, "response", {}).get("Error", "")),
 )
-def test_throttling_and_what_was_not_sent_is_tried_again(error: Exception) -> None:
+def test_throttled_and_unsent_records_are_sent_again(error: Exception) -> None:
     accepted, firehose = put([b"a"], *[error] * 5)
     assert accepted == [True]
     assert len(firehose.calls) == 6
@@ -176,11 +176,11 @@ def test_an_unknown_outcome_is_not_sent_again_and_not_accepted(error: Exception)
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_another_5xx_is_tried_three_times_for_it_may_have_been_accepted(status: int) -> None:
+def test_another_5xx_is_tried_three_times_because_it_may_have_been_accepted(status: int) -> None:
     error = client_error("InternalFailure", status)
     assert put([b"a"], error, error)[0] == [True]
     accepted, firehose = put([b"a"] * 501, error, error, error)
-    # The next batch is tried all the same.
+    # The next batch is still tried.
     assert accepted == [False] * 500 + [True]
     assert [len(call) for call in firehose.calls] == [500] * 3 + [1]
 
@@ -204,7 +204,7 @@ def test_connections_end_with_the_invocation() -> None:
         assert put([b"a"], *answers)[1].closed == 1
 
 
-def test_what_was_accepted_before_an_unknown_outcome_stays_accepted() -> None:
+def test_records_accepted_before_an_unknown_outcome_stay_accepted() -> None:
     accepted, firehose = put([b"a", b"b"], {1: "InternalFailure"}, LIE)
     assert accepted == [True, False]
     assert firehose.calls == [[b"a", b"b"], [b"b"]]
@@ -239,14 +239,14 @@ def test_an_outage_ends_before_the_invocation_does() -> None:
     accepted, firehose = put([b"a"], *[THROTTLED] * 1000, time=time)
     assert accepted == [False]
     assert len(firehose.calls) > 10
-    # Time for a call that hangs, and then for the answer.
+    # Time for a call that hangs, and for the answer after it.
     needed = put_back.CONNECT_SECONDS + put_back.READ_SECONDS + put_back.RESERVE_SECONDS
     assert put_back.RESERVE_SECONDS <= time.left < needed
 
 
 @pytest.mark.parametrize(
     ("seconds", "call_seconds", "left"),
-    # Asked to wait five seconds: what the call left over, then less, then nothing.
+    # It wants to wait for five seconds, but waits only as long as the call leaves time for.
     [(30, 9, 5), (15, 9, 5), (15, 9.5, 5), (15, 12, 3)],
 )
 def test_waiting_leaves_time_for_the_answer(
@@ -274,7 +274,7 @@ def test_without_time_nothing_is_sent() -> None:
     assert put([b"a"], time=Time(15))[0] == [True]
 
 
-def test_the_client_tries_once_with_its_own_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_tries_once_with_short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-1")
     client = put_back.firehose_client()
     config = client.meta.config

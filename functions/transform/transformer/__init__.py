@@ -1,1 +1,1 @@
-"""Firehose transformation of CloudWatch Logs records into CloudTrail events, one JSON a line."""
+"""Firehose transformation of CloudWatch Logs records into CloudTrail events, one JSON per line."""

@@ -1,4 +1,4 @@
-"""A batch of records: each one decoded and filtered, delivered as far as it fits, then counted."""
+"""A batch of records: decode and filter each one, deliver what fits, and count the bytes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,12 +10,12 @@ from transformer.firehose import InputRecord
 from transformer.outcome import Outcome, Reason, RecordError
 from transformer.put_back import Clock, PutBack
 
-# The slowest takes 5 seconds of a core, of which the function has 0.58; a put 15 at the worst.
+# The slowest record takes 5 seconds of a core (the function has 0.58), a put at most 15 seconds.
 _SECONDS_FOR_A_RECORD = 24
 
 
 class Transformer:
-    """Turns Firehose records into the CloudTrail events of these names, all for None, as lines."""
+    """Turns Firehose records into lines: CloudTrail events with these names, or all if None."""
 
     def __init__(self, names: frozenset[str] | None, max_bytes: int = MAX_ANSWER_BYTES) -> None:
         self._selection, self._max_answer_bytes = Selection(names), max_bytes
@@ -23,29 +23,29 @@ class Transformer:
     def transform(
         self, records: Sequence[InputRecord], seconds_left: Clock = lambda: float("inf")
     ) -> list[Outcome]:
-        """Return every record's outcome, in order; what has a `put_back` must still go there.
+        """Return each record's outcome, in order; the caller must still put back each `put_back`.
 
-        Records are delivered in order while the answer holds them, and go back unread when it is
-        late. Where something goes back, some event is delivered or failed, or a record is dropped;
-        nothing that is delivered goes back.
+        Records are delivered in order while they fit into the answer. When time runs short, the
+        rest is put back unread. If anything is put back, at least one event is delivered or failed,
+        or a record is dropped, so a batch makes progress. Delivered events are never put back.
         """
         budget = AnswerBudget((record.record_id for record in records), self._max_answer_bytes)
         outcomes: list[Outcome] = []
         seconds = seconds_left()
-        # A quarter stays after the slowest record and its put; a fifth is for reading at least.
+        # Leaves a quarter after the slowest record and its put, and at least a fifth for reading.
         latest = min(seconds / 4 + _SECONDS_FOR_A_RECORD, seconds * 0.8)
         is_late = False
         for record in records:
-            # The first is read in any case: one that is read and does not go back is settled.
+            # Always read the first, for progress: a record that is read and not put back is done.
             is_late = is_late or (bool(outcomes) and seconds_left() < latest)
             outcomes.append(self._outcome(record, budget, is_late=is_late))
         going = [outcome for outcome in outcomes if outcome.reason is Reason.PUT_BACK]
-        # Late records wait for nothing but time: one that is dropped is progress then.
+        # Late records only need more time, so a dropped record counts as progress.
         has_progress = (is_late and len(going) < len(outcomes)) or any(
             outcome.data is not None or outcome.events_failed for outcome in outcomes
         )
-        # The same records could come again for ever, where their ids fill the answer: tens of
-        # thousands without an event, beside an event of half a megabyte.
+        # Else the same records could come back forever, when their ids fill the answer: tens of
+        # thousands of records without an event, beside an event of half a megabyte.
         if going and not has_progress:
             going[0].fail(Reason.PUT_BACK_FAILED)
         return outcomes
@@ -65,7 +65,7 @@ class Transformer:
                     careful.deliver(source, text, self._selection, budget, outcome)
         except RecordError as error:
             outcome.fail(error.reason)
-        # Past here it would make Firehose retry the whole batch, and then fail all of it.
+        # If raised further, it would make Firehose retry the whole batch, and then fail all of it.
         except Exception:  # noqa: BLE001
             outcome.fail(Reason.UNEXPECTED_ERROR)
         if outcome.data is not None:
@@ -73,8 +73,8 @@ class Transformer:
         return outcome
 
     def _deliver_whole(self, text: bytes, outcome: Outcome, budget: AnswerBudget) -> bool:
-        """Deliver the one envelope that CloudWatch Logs writes, if it is in order and fits."""
-        if b"\n" in text:  # lines are read one by one, by the careful path
+        """Deliver a record of one valid envelope, as CloudWatch Logs writes it, if it all fits."""
+        if b"\n" in text:  # `careful` reads text line by line
             return False
         selection = self._selection
         selected: list[str] = []
@@ -91,11 +91,11 @@ class Transformer:
                     return False
                 if selection.every or event_name in selection.names:
                     selected.append(message)
-            # Joined, what cannot fit would fill the memory: a character takes up to four bytes.
+            # Do not join what cannot fit: at up to four bytes a character, it would fill memory.
             if sum(map(len, selected)) > budget.room:
                 return False
             lines = "\n".join([*selected, ""]).encode()
-        # No such document, a damaged message, a lone surrogate.
+        # Not an envelope, a damaged message, or a lone surrogate.
         except (ValueError, RecursionError):
             return False
         if len(lines) > budget.room:
@@ -110,7 +110,7 @@ class Transformer:
 def put_back(
     outcomes: Iterable[Outcome], stream_name: str | None, putter: PutBack, seconds_left: Clock
 ) -> None:
-    """Put back what is to go back; fail, whole, each record of which that is not certain."""
+    """Put back each outcome's `put_back`; fail each record that was not certainly accepted."""
     going = [(outcome, outcome.put_back) for outcome in outcomes if outcome.put_back is not None]
     accepted = [False] * len(going)
     if going and stream_name is not None:

@@ -1,4 +1,4 @@
-"""Records that are not one whole envelope whose lines all fit, read document by document."""
+"""Reads records document by document, if they are not one envelope whose lines all fit."""
 
 import contextlib
 import io
@@ -12,15 +12,15 @@ from transformer.budget import AnswerBudget
 from transformer.cloudtrail import Selection, encode, json_object
 from transformer.outcome import Outcome, Reason, RecordError
 
-# Of lines and of opening braces: 64 MiB of them would take half a minute, and fill the memory. A
-# record at ten to one has 10,000 events, with ten braces each at most.
+# Limit of lines and of opening braces: 64 MiB of them would take half a minute and fill the memory.
+# A record compressed ten to one has 10,000 events, with at most ten braces each.
 _MAX_DOCUMENTS = 300_000
 
-# What CloudWatch Logs does not write. Documents that span lines or share one, or that msgspec
-# refuses, are read by `json`: its values take 25 times the text at the worst. Text that is no event
-# is searched for each name: 25 take a tenth of a microsecond a byte, and a short text as long as
-# one of 512 bytes more. A batch of CloudWatch Logs has 10,000 log events (PutLogEvents), and a
-# record at ten to one 10 MB.
+# Limit of text that CloudWatch Logs does not write. `json` reads documents that span lines or share
+# a line, or that msgspec refuses: its values take up to 25 times the memory of the text. Text that
+# is not an event is searched for each name: 25 names take a tenth of a microsecond per byte, and
+# each text costs as much as 512 more bytes. A CloudWatch Logs batch has at most 10,000 log events
+# (PutLogEvents), and a record compressed ten to one has 10 MB.
 _MAX_ODD_BYTES = 16 * 1024 * 1024
 _SHORT_ODD_BYTES = 512
 
@@ -31,13 +31,13 @@ _Object = envelope.Document | dict[str, Any]  # as msgspec or as `json` reads it
 
 
 class Odd:
-    """What a record may still have of text and documents that CloudWatch Logs does not write."""
+    """A record's remaining allowance of text that CloudWatch Logs does not write."""
 
     def __init__(self) -> None:
         self._left = _MAX_ODD_BYTES
 
     def take(self, size: int, reason: Reason = Reason.UNDECODABLE) -> None:
-        """Count a text of so many characters or bytes; RecordError past the limit."""
+        """Count a text of this many characters or bytes; raise RecordError past the limit."""
         self._left -= _SHORT_ODD_BYTES + size
         if self._left < 0:
             raise RecordError(reason)
@@ -46,12 +46,12 @@ class Odd:
 def deliver(
     source: bytes, text: bytes, selection: Selection, budget: AnswerBudget, outcome: Outcome
 ) -> None:
-    """Deliver what fits of a record, put back the rest; RecordError where that cannot be done."""
-    # Bytes of lines: beside the records before it, and if it were alone.
+    """Deliver what fits of a record and put back the rest; raise RecordError if impossible."""
+    # Bytes of lines that fit beside the earlier records, and that would fit if it were alone.
     room, most = budget.room, budget.room_alone(outcome.record_id)
     lines: list[bytes] = []
     total, odd = 0, Odd()
-    # Selected messages that are not delivered now, and why some of them never can be.
+    # Selected messages not delivered now, and the reason why some can never be delivered.
     left: list[str] = []
     undeliverable: Reason | None = None
     for message in list(read(text, selection, outcome, odd)):
@@ -75,7 +75,7 @@ def deliver(
         outcome.reason = undeliverable or outcome.reason
         outcome.events_failed = undeliverable is not None
     elif not lines or (room < total <= most and not budget.is_untouched):
-        # Nothing of it fits any more, or all of it would fit into an answer of its own.
+        # None of its lines fits now, or all of them would fit into a separate answer.
         outcome.go_back(source)
     else:
         if left:
@@ -86,10 +86,10 @@ def deliver(
 def read(text: bytes, selection: Selection, outcome: Outcome, odd: Odd) -> Iterator[str]:
     """Yield the messages in UTF-8 `text` that may be selected, and damaged lines.
 
-    Counts all log events in `outcome`, and sets its reason: `no_match`, or `control_message` where
-    `text` has nothing else. Raises RecordError: `undecodable` for an envelope of unknown shape,
-    where nothing is a JSON object, or for more documents than a record has; `malformed_event` for
-    a message that is no string and names a selected event.
+    Counts all log events in `outcome` and sets its reason: `control_message` if `text` has only
+    control messages, else `no_match`. Raises RecordError: `undecodable` for an envelope of unknown
+    shape, for text without a JSON object, or for more documents than a real record has;
+    `malformed_event` for a message that is not a string and names a selected event.
     """
     if max(text.count(b"\n"), text.count(b"{")) > _MAX_DOCUMENTS:
         raise RecordError(Reason.UNDECODABLE)
@@ -110,7 +110,7 @@ def read(text: bytes, selection: Selection, outcome: Outcome, odd: Odd) -> Itera
             continue
         outcome.reason = Reason.NO_MATCH
         is_envelope = b'"messageType"' in source or b'"logEvents"' in source
-        # What follows an object that is left open here may be part of it: no event of its own.
+        # What follows an unclosed object may be part of it rather than a separate event.
         is_open = source.startswith(b"{") and source.endswith((b"{", b"[", b",", b":"))
         if is_envelope or is_open:
             raise RecordError(Reason.UNDECODABLE)
@@ -120,7 +120,7 @@ def read(text: bytes, selection: Selection, outcome: Outcome, odd: Odd) -> Itera
 
 
 def _messages(source: bytes, value: _Object, outcome: Outcome) -> Iterator[object]:
-    """Yield an envelope's messages, or an event's own text; RecordError as `read`."""
+    """Yield an envelope's messages, or the text of a bare event; raise RecordError as `read`."""
     if isinstance(value, dict):
         message_type = value.get("messageType", envelope.UNSET)
         log_events = value.get("logEvents", envelope.UNSET)
@@ -146,10 +146,10 @@ def _messages(source: bytes, value: _Object, outcome: Outcome) -> Iterator[objec
 
 
 def _documents(text: bytes, odd: Odd) -> Iterator[tuple[bytes, _Object | None]]:
-    """Yield each line that is not blank: CloudWatch Logs writes one document on each.
+    """Yield each nonblank line with its JSON object: CloudWatch Logs writes one document per line.
 
-    Where the rest of the text, from a line on that is no object, is nothing but objects, those
-    instead. Else such a line comes with None: extraction leaves cut messages.
+    If a line is not an object, but the text from there on consists of objects, yield those objects
+    instead. Otherwise yield the line with None: message extraction can leave truncated messages.
     """
     lines = io.BytesIO(text)
     is_damaged = False
@@ -165,7 +165,7 @@ def _documents(text: bytes, odd: Odd) -> Iterator[tuple[bytes, _Object | None]]:
                 odd.take(len(line))
                 value = json_object(line.decode(), _MAX_ODD_BYTES)
         if value is None and not is_damaged:
-            # One attempt and one error at most, so that the time stays linear; nothing is kept.
+            # At most one attempt and one error, so that the time stays linear; nothing is stored.
             is_damaged = True
             with contextlib.suppress(ValueError, RecursionError):
                 is_damaged = not all(isinstance(each, dict) for _, each in _spanning(text[start:]))
@@ -176,7 +176,7 @@ def _documents(text: bytes, odd: Odd) -> Iterator[tuple[bytes, _Object | None]]:
 
 
 def _spanning(source: bytes) -> Iterator[tuple[bytes, Any]]:
-    """Yield documents wherever their lines break; ValueError or RecursionError at no JSON."""
+    """Yield documents regardless of line breaks; raise ValueError or RecursionError if not JSON."""
     if len(source) > _MAX_ODD_BYTES:
         raise ValueError
     text = source.decode()

@@ -1,4 +1,4 @@
-"""CloudTrail events: which are selected, and the one line that each becomes."""
+"""CloudTrail events: selects them by name and writes each one as a line."""
 
 import json
 import re
@@ -8,16 +8,16 @@ import msgspec
 
 from transformer.outcome import Reason, RecordError
 
-# A log event is 1 MB at most (CloudWatch Logs quotas). Only up to here is a message given to
-# `json`, which builds every value in memory, or searched: longer text is kept.
+# A log event has at most 1 MB (CloudWatch Logs quotas). Longer messages are kept, but neither
+# searched nor parsed by `json`, which builds every value in memory.
 MAX_LOG_EVENT_BYTES = 1024 * 1024
 _MAX_SEARCHED_NAMES = 4
 
-# JSON may spell any character of an event name as an escape, and in a message inside an envelope
-# also the backslash, `u` and digits of that escape: all in 2D-2E, 30-3A and 41-7A. The escapes
-# that CloudTrail itself writes, \u003d, \u0026, \u003c and \u003e, are not among them.
+# JSON may escape any character of an event name. In a message inside an envelope, the backslash,
+# `u` and digits of that escape may be escaped too: all are in 2D-2E, 30-3A and 41-7A. The escapes
+# that CloudTrail itself writes (\u003d, \u0026, \u003c and \u003e) are outside these ranges.
 _find_escape = re.compile(r"\\u00(?:2[dDeE]|3[0-9aA]|[4-7])").search
-# From a run's first backslash on: tried from each of them, a long run takes quadratic time.
+# Match from a run's first backslash only: starting at each one would take quadratic time.
 _ANY_ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([0-7][0-9a-fA-F])")
 
 
@@ -29,37 +29,37 @@ decode_event = msgspec.json.Decoder(_Event).decode
 
 
 class Selection:
-    """The events whose top-level `eventName` is one of `names`; every event where that is None."""
+    """Selects the events whose top-level `eventName` is in `names`; every event if it is None."""
 
     def __init__(self, names: frozenset[str] | None) -> None:
         self.every = names is None
         self.names = names or frozenset()
         self._encoded_names = [name.encode() for name in sorted(self.names)]
-        # Each message pays for the search for each name: of many, reading all messages costs less.
+        # Each name is searched in each message: with many names, parsing all messages is cheaper.
         self._searched = sorted(self.names) if len(self.names) <= _MAX_SEARCHED_NAMES else None
         any_name = "|".join(map(re.escape, sorted(self.names)))
         self._find_value = re.compile(rf'"eventName"\s*:\s*"(?:{any_name})"').search
 
     def may_be(self, message: str) -> bool:
-        """Whether `message` may be a selected or damaged event: of any other `line` is None."""
+        """Whether `message` may be a selected or damaged event. If not, `line` returns None."""
         if self.every or self._searched is None:
             return True
         for name in self._searched:
-            # Half the time of `in`, which prepares a search that pays only in longer texts.
+            # Takes half the time of `in`, whose preparation pays off only in longer texts.
             if message.rfind(name) >= 0:
                 return True
-        # Few messages hold a backslash at all, and the search for one is thirty times faster.
+        # Few messages contain a backslash at all, and searching for one is thirty times faster.
         return "\\" in message and _find_escape(message) is not None
 
     def line(self, message: str) -> bytes | None:
-        r"""Return a selected event as one line without its `\n`, b"" for no event, else None.
+        r"""Return a selected event as a line without `\n`, b"" for a non-event, None for others.
 
-        RecordError `malformed_event` for one that is no JSON object and names a selected event,
-        and for an object around one: a CloudTrail file, an EventBridge event.
+        Raises RecordError `malformed_event` if `message` is not a JSON object but names a selected
+        event, or is an object that contains one, such as a CloudTrail file or an EventBridge event.
         """
         try:
             event_name: object = decode_event(message).eventName
-        # ValueError: msgspec's own errors, and a str with a lone surrogate.
+        # ValueError: msgspec's own errors, and a lone surrogate in the string.
         except (ValueError, RecursionError):
             event = json_object(message)
             if event is None:
@@ -68,7 +68,7 @@ class Selection:
                 return b""
             event_name = event.get("eventName")
         if self.every or (isinstance(event_name, str) and event_name in self.names):
-            # JSON has no raw line break inside a string, so these stand between tokens.
+            # A JSON string cannot contain raw line breaks, so these are between tokens.
             return encode(message).replace(b"\r", b" ").replace(b"\n", b" ")
         if isinstance(event_name, str):
             return None
@@ -77,9 +77,9 @@ class Selection:
         return b""
 
     def is_named_in(self, damaged: bytes) -> bool:
-        """Whether text that is no JSON may name a selected event: escapes are read liberally.
+        """Whether text that is not JSON may name a selected event; any escapes are decoded.
 
-        So may one that is longer than a log event: it is not searched.
+        True for text longer than a log event, which is not searched.
         """
         if self.every or len(damaged) > MAX_LOG_EVENT_BYTES:
             return True
@@ -88,10 +88,10 @@ class Selection:
         return any(name in each for each in texts for name in self._encoded_names)
 
     def _is_around_an_event(self, message: str) -> bool:
-        """Whether an object has a selected `eventName` below its top."""
+        """Whether an object has a selected `eventName` below its top level."""
         waiting: list[Any] = [json_object(message)]
         if waiting == [None]:
-            # Too large or too deep for `json`. Inside a string these quotes would be escaped.
+            # Too large or too deep for `json`. In a string value, these quotes would be escaped.
             return (_find_escape(message) or self._find_value(message)) is not None
         while waiting:
             value = waiting.pop()
@@ -99,7 +99,7 @@ class Selection:
                 name = value.get("eventName")
                 if isinstance(name, str) and name in self.names:
                     return True
-                # An Insights event names the API whose calls were unusual; it is no such call.
+                # An Insights event names the API with unusual calls; it is not a call itself.
                 waiting += [each for key, each in value.items() if key != "insightDetails"]
             elif isinstance(value, list):
                 waiting += value
@@ -107,9 +107,9 @@ class Selection:
 
 
 def json_object(text: str, most: int = MAX_LOG_EVENT_BYTES) -> dict[str, Any] | None:
-    """Return what Python's `json` reads in `text`, None for no object or more characters.
+    """Return the JSON object in `text`; None if it is not one or has more than `most` characters.
 
-    It takes lone surrogates and NaN, which msgspec refuses, but which damage no event.
+    Python's `json` accepts lone surrogates and NaN. msgspec refuses them, but they are harmless.
     """
     try:
         value = json.loads(text) if len(text) <= most else None
@@ -119,5 +119,5 @@ def json_object(text: str, most: int = MAX_LOG_EVENT_BYTES) -> dict[str, Any] | 
 
 
 def encode(message: str) -> bytes:
-    """Return a message in UTF-8; a lone surrogate becomes the JSON escape that it was."""
+    """Return a message in UTF-8; a lone surrogate becomes its JSON escape again."""
     return message.encode("utf-8", "backslashreplace")

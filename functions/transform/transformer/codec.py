@@ -1,4 +1,4 @@
-"""A record's `data` to the UTF-8 text inside it: base64, and gzip where its magic number is."""
+"""Decodes a record's `data` to UTF-8 text: base64, then gzip if it starts with gzip's magic."""
 
 import codecs
 import zlib
@@ -10,17 +10,17 @@ from isal import isal_zlib
 from transformer.outcome import Reason, RecordError
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
-GZIP_WRAPPER = 31  # zlib's wbits for a gzip header and a checked trailer around the data
+GZIP_WRAPPER = 31  # zlib's wbits for data with a gzip header and a checked trailer
 
-# A Firehose record of 1,000 KiB at sixty-five to one; real envelopes reach about ten.
+# A Firehose record of 1,000 KiB compressed 65 to one; real envelopes reach about ten to one.
 MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
-# Every member's end costs a copy of what is left of its piece. Fed whole, 50,000 empty members, a
-# record of 1,000 KB, take 2.7 times as long, and the factor grows with the record.
+# At the end of each member, zlib copies the rest of the piece. With the record as one piece, 50,000
+# empty members (1,000 KB) take 2.7 times as long, and the factor grows with the record.
 _PIECE_BYTES = 64 * 1024
 
 
 def decode_base64(data: Any) -> bytes:
-    """Return the bytes that Firehose encoded; RecordError `undecodable` if it is no base64."""
+    """Return the bytes that Firehose encoded; raise RecordError `undecodable` if not base64."""
     try:
         return pybase64.b64decode(data, validate=True)
     except (TypeError, ValueError) as error:
@@ -28,17 +28,17 @@ def decode_base64(data: Any) -> bytes:
 
 
 def decompress(data: bytes) -> bytes:
-    """Return all gzip members' contents joined, or plain data as it is.
+    """Return the joined contents of all gzip members, or plain data unchanged.
 
-    Raises RecordError: `too_large` past the limit, where decompression stops; `corrupt_gzip`
-    for a truncated or damaged member, a wrong checksum, or trailing bytes that are no member.
+    Raises RecordError: `too_large` past the limit, where decompression stops; `corrupt_gzip` for
+    a truncated or damaged member, a wrong checksum, or trailing bytes that are not a member.
     """
     if not data.startswith(_GZIP_MAGIC):
         if len(data) > MAX_DECOMPRESSED_BYTES:
             raise RecordError(Reason.TOO_LARGE)
         return data
-    # One member, as CloudWatch Logs writes it. isal is twice as fast as zlib, which takes
-    # everything that is odd: several members, a header of many kilobytes, damage.
+    # CloudWatch Logs writes one member. isal reads it twice as fast as zlib, which is used for
+    # everything unusual: several members, a header of many kilobytes, damage.
     try:
         only = isal_zlib.decompressobj(wbits=GZIP_WRAPPER)
         content = only.decompress(data, MAX_DECOMPRESSED_BYTES + 1)
@@ -73,7 +73,7 @@ def check_utf8(text: bytes) -> None:
     """Raise RecordError `undecodable` unless `text` is UTF-8."""
     if text.isascii():
         return
-    # In pieces: one emoji makes Python hold the whole text at four bytes a character.
+    # In pieces, because with one emoji Python stores the whole text at four bytes per character.
     pieces = (text[start : start + _PIECE_BYTES] for start in range(0, len(text), _PIECE_BYTES))
     try:
         for _ in codecs.iterdecode(pieces, "utf-8"):

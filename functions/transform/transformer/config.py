@@ -1,4 +1,4 @@
-"""The function's setting, read from its environment once, at cold start."""
+"""The function's setting, read from the environment once, at cold start."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ _EVENT_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class ConfigurationError(Exception):
-    """Every name that is wrong, in one message."""
+    """Lists every invalid name in one message."""
 
 
 def event_names(environment: Mapping[str, str]) -> frozenset[str] | None:
-    """Return the `eventName`s in EVENT_NAMES, None for every event; ConfigurationError."""
+    """Return the names in EVENT_NAMES, None for every event; raise ConfigurationError if wrong."""
     listed = [name.strip() for name in environment.get("EVENT_NAMES", "ConsoleLogin").split(",")]
     if listed == ["*"]:
         return None

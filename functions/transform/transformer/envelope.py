@@ -1,4 +1,4 @@
-"""CloudWatch Logs' envelopes, as msgspec reads and writes them."""
+"""Envelopes of CloudWatch Logs, read and written with msgspec."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from transformer.codec import GZIP_WRAPPER
 DATA_MESSAGE, CONTROL_MESSAGE = "DATA_MESSAGE", "CONTROL_MESSAGE"
 UNSET = msgspec.UNSET
 
-# What reading raises: for JSON that is no such document, and for one that is too deep.
+# Decoding errors: JSON of another shape, and JSON that is nested too deeply.
 DecodeError = (msgspec.MsgspecError, RecursionError)
 
 
@@ -28,7 +28,7 @@ class Document(msgspec.Struct):
 
 
 class _WholeLogEvent(msgspec.Struct, gc=False):
-    # Where it is in the text: a copy of each would fill the memory.
+    # A reference into the text: a copy of each message would fill the memory.
     message: msgspec.Raw = msgspec.Raw(b"null")
     id: str = ""
     timestamp: int = 0
@@ -49,10 +49,10 @@ _decode_message = msgspec.json.Decoder(str).decode
 
 
 def remainder(text: bytes, messages: Iterable[str]) -> bytes:
-    """Return the gzip of one envelope with these messages of a record's `text`.
+    """Return one envelope, compressed with gzip, with these messages of a record's `text`.
 
-    Each keeps its id and timestamp where `text` has whole envelopes a line, as CloudWatch Logs
-    writes them; owner and log group are those of the first.
+    Messages keep id and timestamp if `text` has one complete envelope per line, as CloudWatch Logs
+    writes it. Owner and log group are those of the first envelope.
     """
     left = Counter(messages)
     whole: _Envelope | None = None
@@ -64,7 +64,7 @@ def remainder(text: bytes, messages: Iterable[str]) -> bytes:
                 continue
             whole = whole or envelope
             for log_event in envelope.log_events:
-                # One that cannot be read here has no message that could be written.
+                # A log event that cannot be read here has no message to write.
                 with contextlib.suppress(*DecodeError):
                     message = _decode_message(log_event.message)
                     if left[message] > 0:

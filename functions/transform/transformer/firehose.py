@@ -1,27 +1,27 @@
-"""Firehose's transformation contract: the event that invokes the function, and its answer.
+"""Firehose's transformation contract: the event that invokes the function, and the answer.
 
 https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-status-model.html
 """
 
 from typing import Any, NamedTuple
 
-# Every record of the event once, in order: recordId, result, and for `Ok` data in base64.
+# Each record of the event once, in order: recordId, result and, if `Ok`, data in base64.
 Response = dict[str, list[dict[str, str]]]
 
 
 class NotAFirehoseEventError(Exception):
-    """The function was invoked with something that no answer could be given to."""
+    """The function was invoked with an event that it cannot answer."""
 
 
 class InputRecord(NamedTuple):
-    """One record of the event. `data` is base64 text, unless the sender made it something else."""
+    """One record of the event. Firehose sends base64 text as `data`; others may send anything."""
 
     record_id: str
     data: Any
 
 
 class Event(NamedTuple):
-    """What invokes the function. `stream_name` is None where the event names no stream."""
+    """The event that invokes the function. `stream_name` is None if the event names no stream."""
 
     records: list[InputRecord]
     stream_name: str | None
@@ -29,12 +29,12 @@ class Event(NamedTuple):
 
 
 def parse_event(event: Any) -> Event:
-    """Return a transformation event; NotAFirehoseEventError if it is none that can be answered."""
+    """Return the parsed event; raise NotAFirehoseEventError if it cannot be answered."""
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise NotAFirehoseEventError("no list of records: only a Firehose stream may invoke this")
     if event.get("sourceKinesisStreamArn") is not None:
-        # The function could put nothing back into it.
+        # The function cannot put records back into such a stream.
         raise NotAFirehoseEventError("a stream that reads from Kinesis: it must be Direct PUT")
     inputs: list[InputRecord] = []
     for number, record in enumerate(records):

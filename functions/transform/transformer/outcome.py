@@ -1,4 +1,4 @@
-"""What became of one record, and why."""
+"""The result of one record, and the reason."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +25,7 @@ class Reason(StrEnum):
 
 @dataclass(eq=False)
 class RecordError(Exception):
-    """A record that cannot be delivered; Firehose keeps its source under the error prefix."""
+    """A record that cannot be delivered; Firehose writes its source to the error prefix."""
 
     reason: Reason
 
@@ -40,14 +40,14 @@ class Outcome:
 
     record_id: str
     reason: Reason = Reason.UNEXPECTED_ERROR
-    data: str | None = None  # the lines in base64, None where nothing is delivered
+    data: str | None = None  # the lines in base64, None if nothing is delivered
     events_in: int = 0  # log events read
     events_delivered: int = 0  # lines in `data`
-    bytes_in: int = 0  # of the record
-    bytes_decompressed: int = 0  # of the text inside it
-    bytes_out: int = 0  # of the lines
-    put_back: bytes | None = None  # the record as it came, or what is left of it
-    events_failed: bool = False  # whether selected events may fail with it
+    bytes_in: int = 0  # size of the record
+    bytes_decompressed: int = 0  # size of the text inside it
+    bytes_out: int = 0  # size of the lines
+    put_back: bytes | None = None  # the original record, or its undelivered rest
+    events_failed: bool = False  # whether the failed record may contain selected events
 
     @property
     def result(self) -> str:
@@ -59,21 +59,21 @@ class Outcome:
         return answer if self.data is None else answer | {"data": self.data}
 
     def deliver(self, lines: bytes, count: int) -> None:
-        """Deliver so many lines, each with its line break."""
+        """Deliver `count` lines, each with its line break."""
         self.reason = Reason.DELIVERED
         self.data = pybase64.b64encode_as_string(lines)
         self.events_delivered = count
         self.bytes_out = len(lines)
 
     def fail(self, reason: Reason) -> None:
-        """Deliver nothing of this record: its source goes to the error prefix, whole."""
+        """Deliver nothing of this record: Firehose writes all of it to the error prefix."""
         self.reason = reason
         self.events_failed = reason in (Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED)
         self.data = self.put_back = None
         self.events_delivered = self.bytes_out = 0
 
     def go_back(self, data: bytes) -> None:
-        """Put `data` back; RecordError `put_back_failed` for more than a record may have."""
+        """Put `data` back; raise RecordError `put_back_failed` if it is too large for a record."""
         if len(data) > MAX_RECORD_BYTES:
             raise RecordError(Reason.PUT_BACK_FAILED)
         self.reason = Reason.PUT_BACK

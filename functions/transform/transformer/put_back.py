@@ -1,4 +1,4 @@
-"""Records back into their own stream: PutRecordBatch, until accepted, refused or out of time."""
+"""Puts records back into their stream with PutRecordBatch, until accepted, refused or late."""
 
 import contextlib
 import random
@@ -10,27 +10,27 @@ from typing import Any
 MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
 MAX_BATCH_RECORDS, MAX_BATCH_BYTES = 500, 4 * 1024 * 1024  # API reference of PutRecordBatch
 CONNECT_SECONDS, READ_SECONDS = 2, 8
-# What an invocation needs after its last call: the log, the metrics, six megabytes of answer.
+# Time that an invocation needs after its last call: log, metrics, and an answer of 6 MB.
 RESERVE_SECONDS = 5
 _FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 0.1, 5.0
 
-# Codes and statuses: nothing was accepted. Any other refusal below 500 is final, such as
-# InvalidSourceException (a stream with native decompression) and AccessDeniedException.
+# Error codes and statuses after which nothing was accepted. Any other status below 500 is final,
+# such as InvalidSourceException (a stream with native decompression) and AccessDeniedException.
 _THROTTLED = {
     *("LimitExceededException", "RequestLimitExceeded", "ServiceUnavailable"),
     *("ServiceUnavailableException", "Throttling", "ThrottledException", "ThrottlingException"),
     *("TooManyRequestsException", 429, 503),
 }
 
-# Any other 5xx may hide that the records were accepted: each further try may double them.
+# After any other 5xx, the records may have been accepted: each retry may duplicate them.
 _MAX_SERVER_ERRORS = 3
 
 Clock = Callable[[], float]
 
 
 def firehose_client() -> Any:
-    """Return a client that tries once: one place decides on retries, and it is here."""
-    # The managed runtime's; importing it costs several times the rest of a cold start.
+    """Return a client that never retries: only this module decides on retries."""
+    # The managed runtime has these. Importing them takes several times the rest of a cold start.
     import boto3
     from botocore.config import Config
 
@@ -41,7 +41,7 @@ def firehose_client() -> Any:
 
 @dataclass
 class PutBack:
-    """Puts records into a stream; the client is made on first use and kept between invocations."""
+    """Puts records into a stream. Creates the client on first use, then keeps it for reuse."""
 
     make_client: Callable[[], Any] = firehose_client
     sleep: Callable[[float], None] = time.sleep
@@ -49,19 +49,19 @@ class PutBack:
     _client: Any = field(default=None, init=False)
 
     def put(self, stream_name: str, records: Sequence[bytes], seconds_left: Clock) -> list[bool]:
-        """Return for each record whether the stream has certainly accepted it. Never raises.
+        """Return for each record whether the stream certainly accepted it. Never raises.
 
-        It is then not sent again; nor is one whose call timed out, which may have been accepted.
+        Does not send an accepted record again, nor one whose call timed out: it may be accepted.
         """
         accepted = [False] * len(records)
         for batch in batches(records):
             waiting = {index: records[index] for index in batch}
-            # Whatever happened, a time-out above all: the records may have been accepted. Past here
-            # it would make Firehose retry a batch of which a part lies in the stream again.
+            # After any error, such as a time-out, the records may have been accepted. If raised, it
+            # would make Firehose retry a batch of which a part is in the stream again.
             with contextlib.suppress(Exception):
                 if not self._put_batch(stream_name, waiting, accepted, seconds_left):
                     break
-        # Lambda freezes between invocations: connections would be stale. There may be no client.
+        # Lambda freezes between invocations, so connections would go stale. `_client` may be None.
         with contextlib.suppress(Exception):
             self._client.close()
         return accepted
@@ -69,9 +69,9 @@ class PutBack:
     def _put_batch(
         self, stream_name: str, waiting: dict[int, bytes], accepted: list[bool], seconds_left: Clock
     ) -> bool:
-        """Put these records, by their index in `accepted`; False if the stream refuses others too.
+        """Put these records, by index in `accepted`; return False if the stream will refuse others.
 
-        Raises whatever leaves it unknown what was accepted.
+        Raises any error after which the records may or may not have been accepted.
         """
         from botocore import exceptions
 
@@ -91,19 +91,19 @@ class PutBack:
                 if not _THROTTLED & {status, error.response.get("Error", {}).get("Code")}:
                     server_errors += 1
                     if status < 500 or server_errors == _MAX_SERVER_ERRORS:
-                        # What is refused now is refused again; after a server's error, perhaps not.
+                        # A refusal applies to other batches too; a server's error may not.
                         return bool(status >= 500)
-            # Nothing was sent.
+            # The connection failed, so nothing was sent.
             except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError):
                 pass
-            # Exponential, with full jitter: time is the limit.
+            # Exponential backoff with full jitter. Only time limits the retries.
             self.sleep(min(self.jitter(0, longest), max(0.0, seconds_left() - RESERVE_SECONDS)))
             longest = min(longest * 2, _LAST_DELAY_SECONDS)
         return False
 
 
 def batches(records: Sequence[bytes]) -> Iterator[list[int]]:
-    """Yield the indexes of the records that one call can take, in order."""
+    """Yield the indexes of the records for each call, in order, within the API's limits."""
     batch: list[int] = []
     size = 0
     for index, record in enumerate(records):
