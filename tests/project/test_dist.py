@@ -247,7 +247,7 @@ def test_a_release_is_a_package_with_wheel_sbom_and_checksums(release: Path, dis
 
 
 def test_contributing_lists_what_a_release_has(release: Path) -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text().split("\n## To make a release\n")[1]
+    text = (ROOT / "CONTRIBUTING.md").read_text().split("\n## Make a release\n")[1]
     rows = re.findall(r"^ *\| (`[^|]+`) \|", text.split("\n## ")[0], re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     assert len(rows) == 5
