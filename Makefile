@@ -87,7 +87,7 @@ $(MUTMUT)/.ready: tests/mutation/requirements.txt $(READY)
 	@touch $@
 
 .PHONY: mutants
-mutants: setup $(MUTMUT)/.ready ## Change the function's code a thousand times, and show which changes no test sees
+mutants: setup $(MUTMUT)/.ready ## Change the function's code a thousand times, and show the changes that no test detects
 	@$(MUTMUT)/bin/python tests/mutation/mutants.py $(if $(MUTANTS),'$(MUTANTS)')
 
 .PHONY: lint
@@ -169,7 +169,7 @@ cost: setup ## Regenerate docs/cost.md and docs/cost.svg: the monthly cost of th
 	@$(VENV)/bin/python benchmarks/cost.py --write docs/cost.md
 
 .PHONY: pictures
-pictures: setup ## Draw the pictures of the README again, from what the project does
+pictures: setup ## Draw the pictures of the README again from real output
 	@$(VENV)/bin/python benchmarks/pictures.py
 
 .PHONY: bench-all

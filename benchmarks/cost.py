@@ -193,7 +193,7 @@ SCENARIOS = {
     "10 million, all stored (`EventNames=*`)": replace(UNFILTERED, share=1),
 }
 CROSSOVERS = {
-    "sign-ins alone, filtered upstream": replace(UPSTREAM, share=1),
+    "only sign-ins, filtered upstream": replace(UPSTREAM, share=1),
     "no filter upstream, 1 event in 100 selected": UNFILTERED,
     "no filter upstream, every event stored": replace(UNFILTERED, share=1),
 }

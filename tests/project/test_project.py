@@ -58,12 +58,12 @@ def canonical(name: str) -> str:
 def test_locks_satisfy_pyproject(path: Any, groups: dict[str, list[str]]) -> None:
     packages = locked(path)
     for group, requirements in groups.items():
-        asked = {canonical(Requirement(each).name): Requirement(each) for each in requirements}
-        for name, requirement in asked.items():
+        required = {canonical(Requirement(each).name): Requirement(each) for each in requirements}
+        for name, requirement in required.items():
             assert name in packages, f"{path.name} lacks {name}: run make lock"
             version = packages[name][0]
             assert requirement.specifier.contains(version), f"{name} {version}: run make lock"
-        assert set(asked) == {name for name, entry in packages.items() if group in entry[1]}
+        assert set(required) == {name for name, entry in packages.items() if group in entry[1]}
 
 
 def test_locks_agree_with_each_other() -> None:

@@ -19,13 +19,13 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 def pip_audit(folder: Path, answer: str) -> str:
     """Return a program that accepts pip-audit's options and reports a Python expression.
 
-    In the expression, `asked` has the requested pairs of name and version.
+    In the expression, `required` has the requested pairs of name and version.
     """
     program = folder / "pip-audit"
     program.write_text(f"""#!{ROOT}/.venv/bin/python
 import json, sys
 arguments = dict(zip(sys.argv, sys.argv[1:]))
-asked = [line.split("==") for line in open(arguments["--requirement"]).read().split()]
+required = [line.split("==") for line in open(arguments["--requirement"]).read().split()]
 print("No known vulnerabilities found")
 json.dump({{"dependencies": {answer}}}, open(arguments["--output"], "w"))
 """)
@@ -33,9 +33,9 @@ json.dump({{"dependencies": {answer}}}, open(arguments["--output"], "w"))
     return str(program)
 
 
-CLEAN = '[{"name": n, "version": v, "vulns": []} for n, v in asked]'
+CLEAN = '[{"name": n, "version": v, "vulns": []} for n, v in required]'
 # The report of pip-audit 2.10, with exit status 0, if it cannot reach PyPI.
-SKIPPED = '[{"name": n, "skip_reason": "Dependency not found on PyPI"} for n, v in asked]'
+SKIPPED = '[{"name": n, "skip_reason": "Dependency not found on PyPI"} for n, v in required]'
 ONE_SHORT = CLEAN + "[1:]"
 VULNERABLE = CLEAN.replace("[]", '[{"id": "PYSEC-1", "fix_versions": ["9.9"]}] * (n == "isal")')
 
@@ -142,7 +142,7 @@ def test_the_deployed_packages_are_listed_with_version_licence_and_origin() -> N
 
 def test_security_md_counts_the_deployed_packages() -> None:
     text = (ROOT / "SECURITY.md").read_text()
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["function"]
-    count = ["no", "one", "two", "three", "four", "five", "six"][len(asked)]
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["function"]
+    count = ["no", "one", "two", "three", "four", "five", "six"][len(required)]
     assert f"locked with hashes: {count} packages and what they need" in text
     assert "(docs/security.md)" in text

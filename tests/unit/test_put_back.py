@@ -223,15 +223,15 @@ def test_an_answer_that_makes_no_sense_accepts_nothing(answer: Any) -> None:
 
 
 def test_delays_grow_with_full_jitter_up_to_five_seconds() -> None:
-    asked: list[tuple[float, float]] = []
+    ranges: list[tuple[float, float]] = []
 
     def jitter(low: float, high: float) -> float:
-        asked.append((low, high))
+        ranges.append((low, high))
         return high
 
     put([b"a"], *[THROTTLED] * 9, jitter=jitter)
-    assert [low for low, _ in asked] == [0] * len(asked)
-    assert [high for _, high in asked[:9]] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+    assert [low for low, _ in ranges] == [0] * len(ranges)
+    assert [high for _, high in ranges[:9]] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
 
 
 def test_an_outage_ends_before_the_invocation_does() -> None:
