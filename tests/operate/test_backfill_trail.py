@@ -554,7 +554,7 @@ def test_a_whole_state_is_read(tmp_path: Path) -> None:
         ({"url": None, "log_group": "g", "accounts": (FIRST,)}, "they need --from"),
         ({"log_group": "g"}, "--from and --log-group are two sources"),
         ({"stream": None}, "name --stack, or --from and --stream"),
-        ({"event_names": "a b"}, "--event-names: .*'a b' is no event name"),
+        ({"event_names": "a b"}, "--event-names: .*'a b' is not an event name"),
         ({"url": "s3://amzn-s3-demo-bucket1/AWSLogs/"}, "NoSuchBucket"),
     ],
 )

@@ -35,6 +35,6 @@ def test_every_error_is_in_one_message() -> None:
     with pytest.raises(ConfigurationError) as caught:
         event_names({"EVENT_NAMES": "a b,c*"})
     assert str(caught.value).split("; ") == [
-        "EVENT_NAMES: 'a b' is no event name (letters, digits and _.:- are, or a lone *)",
-        "EVENT_NAMES: 'c*' is no event name (letters, digits and _.:- are, or a lone *)",
+        "EVENT_NAMES: 'a b' is not an event name (use letters, digits and _.:-, or * alone)",
+        "EVENT_NAMES: 'c*' is not an event name (use letters, digits and _.:-, or * alone)",
     ]

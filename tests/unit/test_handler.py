@@ -61,11 +61,11 @@ def test_other_events_than_firehoses_are_refused(wrong: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({}, "no list of records: only a Firehose stream may invoke this"),
+        ({}, "no list of records: only Firehose may invoke this function"),
         ({"records": [{"recordId": "a"}, {}]}, "record 1 has no recordId"),
         (
             {"records": [], "sourceKinesisStreamArn": "arn:aws:kinesis:x"},
-            "a stream that reads from Kinesis: it must be Direct PUT",
+            "the stream reads from a Kinesis data stream: use Direct PUT",
         ),
     ],
 )

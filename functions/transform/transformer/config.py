@@ -17,7 +17,7 @@ def event_names(environment: Mapping[str, str]) -> frozenset[str] | None:
     if listed == ["*"]:
         return None
     errors = [
-        f"EVENT_NAMES: {name!r} is no event name (letters, digits and _.:- are, or a lone *)"
+        f"EVENT_NAMES: {name!r} is not an event name (use letters, digits and _.:-, or * alone)"
         for name in sorted(set(listed))
         if not _EVENT_NAME.fullmatch(name)
     ]

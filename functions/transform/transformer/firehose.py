@@ -32,10 +32,10 @@ def parse_event(event: Any) -> Event:
     """Return the parsed event; raise NotAFirehoseEventError if it cannot be answered."""
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
-        raise NotAFirehoseEventError("no list of records: only a Firehose stream may invoke this")
+        raise NotAFirehoseEventError("no list of records: only Firehose may invoke this function")
     if event.get("sourceKinesisStreamArn") is not None:
         # The function cannot put records back into such a stream.
-        raise NotAFirehoseEventError("a stream that reads from Kinesis: it must be Direct PUT")
+        raise NotAFirehoseEventError("the stream reads from a Kinesis data stream: use Direct PUT")
     inputs: list[InputRecord] = []
     for number, record in enumerate(records):
         if not (isinstance(record, dict) and isinstance(record.get("recordId"), str)):
