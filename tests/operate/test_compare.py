@@ -122,7 +122,7 @@ def test_a_record_that_failed_was_not_delivered(tmp_path: Path) -> None:
     failed = json.dumps({"errorCode": "x", "rawData": b64(gz(envelope([TOKYO])))})
     status, lines = run(tmp_path, f"{TOKYO}\n", f"{TOKYO}\n{failed}\n")
     assert status == 1
-    assert "line 2: a record that failed in Firehose: use console-login redrive" in lines[-1]
+    assert "this is a record that failed in Firehose: use console-login redrive" in lines[-1]
 
 
 def test_names_of_objects_do_not_command_the_terminal(tmp_path: Path) -> None:
