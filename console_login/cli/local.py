@@ -74,12 +74,12 @@ console-login local my-events.jsonl --serve
     "--port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help=f"Use PORT for --serve (default: {_PORT}); 0 uses a free port.",
+    help=f"Listen on PORT with --serve (default: {_PORT}). 0 selects a free port.",
 )
 def local(serve: bool, port: int | None, **chosen: Any) -> None:
     """Run the whole pipeline on this machine, without AWS.
 
-    The pipeline is the one of template.yaml. FILES are CloudTrail events, plain or gzip: JSON
+    The pipeline is defined by template.yaml. FILES are CloudTrail events, plain or gzip: JSON
     lines, files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if
     an event is lost (neither delivered, nor in the error prefix, nor ignored by the filter), or if
     it arrived more often than the faults explain.

@@ -21,9 +21,17 @@ console-login key-policy --stack my-stack --region us-east-1 --account 111122223
 )
 @click.option("--stack", required=True, metavar="NAME", help="Print the policy for the stack NAME.")
 @click.option(
-    "--region", required=True, metavar="REGION", help="Use this Region for the stack and the key."
+    "--region",
+    required=True,
+    metavar="REGION",
+    help="Print the policy for a stack and a key in this Region.",
 )
-@click.option("--account", required=True, metavar="ID", help="Use this account ID for the stack.")
+@click.option(
+    "--account",
+    required=True,
+    metavar="ID",
+    help="Print the policy for a stack in the account with this ID.",
+)
 @options.PARAMETER
 def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
     """Print the statements that the policy of an existing key needs.
@@ -130,8 +138,8 @@ console-login backfill --stack console-login-firehose \\
     "--from",
     "url",
     metavar="URL",
-    help="Read CloudTrail's log files in a trail's bucket instead of the log group: all, such as"
-    " s3://BUCKET/AWSLogs/, or only those of an organization or an account in it.",
+    help="Read CloudTrail's log files under URL instead of the log group. URL is a trail's folder,"
+    " such as s3://BUCKET/AWSLogs/, or the folder of an organization or an account in it.",
 )
 @click.option(
     "--account",
@@ -370,8 +378,8 @@ def redrive(
     """Send failed records to the stream again.
 
     Reads the error objects and runs the function on each record. Sends a record, at least once, if
-    the function would now deliver an event from it. Records sent lines in tags of the error
-    objects, so a second run does not send them again. Deletes nothing. Exits with 1 if it is not
+    the function would now deliver an event from it. Tags on the error objects record the sent
+    lines, so a second run does not send them again. Deletes nothing. Exits with 1 if it is not
     certain that a record was sent, or if a tag could not be written.
     """
     from console_login.operate import redrive as redriving
@@ -437,7 +445,7 @@ console-login drain --stack console-login-firehose --yes
 @click.option(
     "--end",
     metavar="TIME",
-    help="Use this as the time when the filter was deleted, if it no longer exists (default: now).",
+    help="Set the time when the filter was deleted, if it no longer exists (default: now).",
 )
 @click.option(
     "--wait",
@@ -464,10 +472,10 @@ def drain(
     """Make a stack safe to delete, with no events in transit.
 
     Deletes the subscription filter and waits until every event that passed the filter is in the
-    bucket and Firehose reports nothing older than its buffers. `sam delete` deletes the stream with
-    the records that Firehose has not written yet. First prints the commands that undo the deletion.
-    Exits with 1 if an event is missing, if an error object was not redriven, or if something could
-    not be checked.
+    bucket and Firehose reports nothing older than its buffers. Otherwise, `sam delete` would also
+    delete the records that Firehose has not written yet. Before the deletion, prints the commands
+    that undo it. Exits with 1 if an event is missing, if an error object was not redriven, or if
+    something could not be checked.
     """
     from console_login.operate import drain as draining
     from console_login.operate import drain_report as report

@@ -2,7 +2,7 @@
 
 Reads the output of CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI, plain or
 gzip, with documents on one line or on several, with or without separators. Reports text that it
-cannot read, so a file that it cannot read never looks like a file without sign-ins.
+cannot read, so an unreadable file never looks like a file without sign-ins.
 """
 
 import codecs

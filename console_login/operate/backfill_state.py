@@ -79,7 +79,7 @@ class Progress:
         # Whenever this process is killed, either the old file or the new one is complete.
         beside = self._path.with_name(f"{self._path.name}.new")
         try:
-            # A file that already exists may be readable by others, or be a link to another file.
+            # A file that a killed run has left may be readable by others, or link to another file.
             beside.unlink(missing_ok=True)
             with private.file(beside) as file:
                 file.write(f"{json.dumps(document, indent=2)}\n".encode())

@@ -22,7 +22,7 @@ from console_login.operate.backfill_state import BackfillError, Plan, text, time
 
 SLICE_MS = 60 * 60 * 1000
 
-# PutLogEvents rejects older events, so a group has none from earlier than this before its creation.
+# PutLogEvents rejects older events, so an event can be older than its group by at most this much.
 _OLDEST_BEFORE_GROUP_MS = 14 * 24 * 60 * 60 * 1000
 
 # FilterLogEvents allows five to ten calls per second, and each slice needs at least one.

@@ -7,7 +7,7 @@ from typing import Any
 from console_login.function import make_importable
 from console_login.operate.access import Access
 
-# A batch that a stream has not accepted for this long will not be accepted now.
+# If a stream has not accepted a batch after this time, more retries will not help.
 SECONDS_FOR_A_BATCH = 120
 
 

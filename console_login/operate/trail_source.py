@@ -35,7 +35,7 @@ from console_login.operate.error_objects import ListedObject, ObjectError
 # held up, and is not read.
 LATE_MS = 24 * 60 * 60 * 1000
 
-# After a run was killed, the next run reads up to this many files again, and may send their events
+# If a run is killed, the next run reads up to this many files again, and may send their events
 # again.
 FILES_PER_SLICE = 100
 
@@ -161,7 +161,7 @@ class Trail:
                 watch((number + share) / len(self._chosen))
 
     def _folders(self, accounts: list[str] | None) -> list[_Folder]:
-        """Return the folder of each Region. accounts: the accounts to read, None for all."""
+        """Return the folder of each Region, of the given accounts only, or of all for None."""
         if accounts is not None:
             places = [(self._root, account) for account in accounts]
         else:
