@@ -1,11 +1,11 @@
-"""The entry of `console-login`, and of `python -m console_login`."""
+"""The entry point of `console-login` and of `python -m console_login`."""
 
-# Nothing else before `main`: an import that is interrupted here prints a traceback.
+# No other imports outside `main`: if they are interrupted, Python prints a traceback.
 import sys
 
 
 def main() -> None:
-    """Run the command line; an interruption is one line on stderr and exit status 130."""
+    """Run the command line; if interrupted, print one line on stderr and exit with status 130."""
     try:
         sys.unraisablehook = _interrupt_again
         from console_login.cli import main as run
@@ -16,7 +16,7 @@ def main() -> None:
 
 
 def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Interrupt again where Python drops the interruption, as in a weak reference's callback."""
+    """Interrupt again if Python drops the interruption, as in the callback of a weak reference."""
     import signal
 
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
@@ -30,14 +30,14 @@ def _end() -> None:
     import os
     import signal
 
-    # A second Ctrl-C ends the process at once, and prints nothing.
+    # A second Ctrl-C ends the process at once, without a message.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         sys.stdout.flush()
     except OSError:
-        # The reader was interrupted too. Python would flush again when it ends.
+        # The reader was interrupted too. Without this, Python would flush again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    # A terminal shows ^C where the cursor is.
+    # A terminal shows ^C at the cursor, so the message needs a new line.
     sys.stderr.write("\n" * sys.stderr.isatty() + "console-login: interrupted\n")
     sys.exit(130)
 

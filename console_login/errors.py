@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A wrong input, setting or environment; the message says which and why."""
+    """A wrong input, setting or environment; the message names it and says what is wrong."""
 
 
 class SourceError(UserError):
@@ -13,10 +13,10 @@ class SourceError(UserError):
 
     @classmethod
     def of(cls, path: Path, error: OSError) -> "SourceError":
-        """Return the error for a file that the operating system could not read."""
+        """Return the SourceError for an OSError of a file."""
         where = ""
         if isinstance(error, FileNotFoundError) and not path.is_absolute():
-            # The current folder can be gone or forbidden itself.
+            # The current folder may be deleted or unreadable.
             with contextlib.suppress(OSError):
                 where = f" in {Path.cwd()}"
         return cls(f"{path}: {error.strerror or error}{where}")

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from transformer.firehose import Response
     from transformer.outcome import Outcome
 
-# By Lambda's quotas; its emulator allows a hundred bytes more.
+# Lambda's quota. Its runtime interface emulator allows a hundred bytes more.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 
 
 class FunctionError(UserError):
-    """The function refused its configuration or the event, or cannot run; the message says why."""
+    """The function rejected its configuration or the event, or cannot run; the message says why."""
 
 
-class FunctionFailure(Exception):  # noqa: N818 - it is the function's, not ours
+class FunctionFailure(Exception):  # noqa: N818 - a failure of the function, not an error here
     """An invocation without a usable response: Firehose retries, then fails the whole batch.
 
     code: Firehose's errorCode, such as `Lambda.FunctionError`.
@@ -56,9 +56,9 @@ class InProcess:
 
     environment: variables that override this process's own, such as the template's.
     log: receives the function's log and metrics; stderr by default.
-    firehose: the client that receives the records that are put back; never AWS.
-    timeout_seconds: only the function's waiting counts against it.
-    Raises FunctionError if the configuration is refused.
+    firehose: the client for records that the function puts back, never a client of AWS.
+    timeout_seconds: the function's timeout, of which only its waits are counted.
+    Raises FunctionError if the configuration is rejected.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class InProcess:
         client = firehose or AcceptingFirehose()
         from transformer.put_back import PutBack
 
-        # Waiting needs no real time here, but counts against the invocation's time.
-        jitter = random.Random(0).uniform  # noqa: S311 - no secret
+        # Waits take no real time here, but count against the invocation's timeout.
+        jitter = random.Random(0).uniform  # noqa: S311 - not a secret
         self._app._putter = PutBack(lambda: client, self._sleep, jitter)
 
     def invoke(self, event: Any) -> Any:
@@ -93,7 +93,10 @@ class InProcess:
         return json.loads(text)
 
     def handle(self, event: Any) -> "tuple[Response, list[Outcome]]":
-        """Return the response and each record's outcome. Raises FunctionError if it is no event."""
+        """Return the response and each record's outcome.
+
+        Raises FunctionError if the event is not a Firehose transformation event.
+        """
         from transformer.firehose import NotAFirehoseEventError
 
         with self._logged():
@@ -117,7 +120,7 @@ class InProcess:
     def _logged(self) -> Iterator[None]:
         previous = _log.target
         _log.target = self._log or sys.stderr
-        # If the log cannot be written, that is reported once, when it is closed.
+        # If the log cannot be written, the error is reported once, when the log is closed.
         raising, logging.raiseExceptions = logging.raiseExceptions, False
         try:
             with contextlib.redirect_stdout(cast("IO[str]", _log)):
@@ -128,13 +131,13 @@ class InProcess:
 
 
 class _Log:
-    """The function's stdout. Powertools keeps the first one that it finds."""
+    """The function's stdout. A single object, because Powertools keeps the first one it finds."""
 
     def __init__(self) -> None:
         self.target: IO[str] = sys.stderr
 
     def write(self, text: str) -> int:
-        # In JSON, Powertools leaves U+009B and U+202E as they are.
+        # Powertools does not escape U+009B and U+202E in its JSON.
         escapes = self.target.isatty()
         return self.target.write("\n".join(map(shown.text, text.split("\n"))) if escapes else text)
 
@@ -147,7 +150,7 @@ _log = _Log()
 
 @contextlib.contextmanager
 def restored_environment() -> Iterator[None]:
-    """Restore this process's environment afterwards."""
+    """Restore this process's environment on exit."""
     before = dict(os.environ)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files and folders that hold sign-ins: made for their owner alone, whatever the umask is."""
+"""Create files and folders for sign-ins that only their owner can access, whatever the umask."""
 
 import os
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import BinaryIO
 
 
 def file(path: Path) -> BinaryIO:
-    """Open a file to be written from its start; OSError.
+    """Open a file for writing and truncate it. Raises OSError.
 
-    A file that is made here has mode 0600, one that is there keeps its own.
+    A new file has mode 0600; an existing file keeps its mode.
     """
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def folder(path: Path) -> None:
-    """Make a folder, and those above it, with mode 0700; OSError.
+    """Create a folder and its parents with mode 0700. Raises OSError.
 
-    A folder that is there keeps its mode.
+    An existing folder keeps its mode.
     """
     for each in (*reversed(path.parents), path):
         each.mkdir(0o700, exist_ok=True)

@@ -1,16 +1,16 @@
-"""Where the templates and the function's code are: in the checkout, or else in the wheel."""
+"""Paths of the templates and the function's code, in the checkout or in the installed wheel."""
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
-# A wheel carries them here (hatch_build.py); a checkout never has this folder.
-_CARRIED = _PACKAGE / "_shipped"
+# A wheel has them in this folder (hatch_build.py); a checkout never has it.
+_BUNDLED = _PACKAGE / "_shipped"
 
-# The checkout that this package is imported from; None where it is installed.
-CHECKOUT = None if _CARRIED.is_dir() else _PACKAGE.parent
+# The checkout that this package is imported from; None if it is installed from a wheel.
+CHECKOUT = None if _BUNDLED.is_dir() else _PACKAGE.parent
 
-_ROOT = CHECKOUT or _CARRIED
+_ROOT = CHECKOUT or _BUNDLED
 
 TEMPLATE = _ROOT / "template.yaml"
 TRAIL = _ROOT / "trail.yaml"

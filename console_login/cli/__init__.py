@@ -13,7 +13,7 @@ from console_login import shown
 from console_login.cli import events, local, operate, options
 from console_login.errors import UserError
 
-# rich, the translator, boto3 and moto take long to import: a command that needs them imports them.
+# rich, the translator, boto3 and moto are slow to import, so only commands that need them do it.
 
 
 @click.group(
@@ -34,28 +34,28 @@ for _command in (
     local.local,
     *(operate.preflight, operate.doctor, operate.redrive, operate.backfill),
     *(operate.compare, operate.key_policy),
-    # Last, as it is used.
+    # The last command that a stack needs.
     operate.drain,
 ):
     cli.add_command(_command)
 
 
 def main() -> None:
-    """Run the command line: a user's error is one line on stderr and exit status 2.
+    """Run the command line; for a UserError, print one line on stderr and exit with status 2.
 
-    Raises KeyboardInterrupt if it was interrupted.
+    Raises KeyboardInterrupt if interrupted.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        # As an exception, so that started processes are ended.
+        # Raise an exception, so that child processes are ended.
         signal.signal(signal_number, lambda number, _: sys.exit(128 + number))
     for stream in (sys.stdout, sys.stderr):
         # Ids and messages can have characters that the terminal's encoding cannot represent.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        # click returns what Exit carried; its own printing of errors takes three lines.
+        # main returns the exit status here. In standalone mode, click prints errors on three lines.
         sys.exit(cli.main(prog_name="console-login", standalone_mode=False))
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -66,25 +66,26 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:
-        _end_with_the_reader()
+        _exit_for_closed_pipe()
     except SystemExit as error:
         # click exits with 1, which here means that a check failed.
         if isinstance(error.__context__, BrokenPipeError):
-            _end_with_the_reader()
+            _exit_for_closed_pipe()
         raise
     except OSError as error:
         _fail(f"cannot write: {error.strerror or error}")
 
 
-def _end_with_the_reader() -> None:
-    """Exit as a program whose reader has closed the pipe."""
-    # Otherwise Python would report it again at its end. click has put a wrapper around stdout.
+def _exit_for_closed_pipe() -> None:
+    """Exit with the status of a program that SIGPIPE has ended."""
+    # Otherwise Python would report the error again when it ends. This replaces the file descriptor,
+    # because click has wrapped stdout.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(128 + signal.SIGPIPE)
 
 
 def _with_next_step(error: click.UsageError) -> str:
-    """Return the message with a suggested name, or else the help to read."""
+    """Return the message with a suggested name, or else with the help command to run."""
     message = error.format_message()
     if error.ctx is None or getattr(error, "possibilities", None):
         return message.replace(" Did you mean", ". Did you mean")

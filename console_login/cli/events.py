@@ -25,14 +25,14 @@ console-login pack my-events.jsonl --plain --lines -o packed.json
     metavar="FILE",
     help="Write the event to FILE.",
 )
-@click.option("--plain", is_flag=True, help="Leave the records uncompressed.")
-@click.option("--lines", is_flag=True, help="Write events one per line, without an envelope.")
+@click.option("--plain", is_flag=True, help="Do not compress the records.")
+@click.option("--lines", is_flag=True, help="Write one event per line, without an envelope.")
 def pack(sources: tuple[Path, ...], output: Path, plain: bool, lines: bool) -> None:
     """Pack files into a Firehose event, one record for each file.
 
-    The suffix of a file gives its kind: .json, .jsonl and .ndjson (also with .gz) are
-    CloudTrail events, or in a .json one envelope; .b64 is the data of a record in base64; any other
-    suffix is the bytes of a record.
+    The suffix of a file determines its format. .json, .jsonl and .ndjson (also with .gz) contain
+    CloudTrail events, and .json can contain one envelope instead. .b64 contains the data of a
+    record in base64. Any other file contains the bytes of a record.
     """
     from console_login import private
     from console_login.events import pack as packing

@@ -43,8 +43,8 @@ console-login local my-events.jsonl --serve
     type=click.Choice(["in-process", "rie"]),
     default="in-process",
     show_default=True,
-    help="Run the function in this process, or the output of `make build` in the runtime"
-    " emulator of AWS (rie).",
+    help="Run the function in this process, or run the output of `make build` in AWS's runtime"
+    " interface emulator (rie).",
 )
 @click.option(
     "--fail",
@@ -59,7 +59,8 @@ console-login local my-events.jsonl --serve
     "--clock",
     metavar="TIME",
     help="Start the run at this time (default: now), such as 3d (that long ago), 2026-11-24, or"
-    " 2026-11-24T09:00+09:00. Without an offset it is in the time zone of the parameter TimeZone.",
+    " 2026-11-24T09:00+09:00. A time without an offset is in the time zone of the parameter"
+    " TimeZone.",
 )
 @click.option(
     "--out", type=options.PATH, metavar="DIR", help="Copy the objects to DIR under their keys."
@@ -73,23 +74,23 @@ console-login local my-events.jsonl --serve
     "--port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help=f"Open PORT for --serve (default: {_PORT}); 0 opens a free port.",
+    help=f"Listen on PORT with --serve (default: {_PORT}). 0 selects a free port.",
 )
 def local(serve: bool, port: int | None, **chosen: Any) -> None:
     """Run the whole pipeline on this machine, without AWS.
 
-    The pipeline is the one of template.yaml. FILES are CloudTrail events, plain or gzip: JSON
+    The pipeline is defined by template.yaml. FILES are CloudTrail events, plain or gzip: JSON
     lines, files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if
-    an event is lost (neither delivered, nor in the error prefix, nor ignored by the filter), or
-    arrived more often than the faults explain.
+    an event is lost (neither delivered, nor in the error prefix, nor ignored by the filter), or if
+    it arrived more often than the faults explain.
     """
     from console_login.local import run
 
     parameters = options.parameters(chosen.pop("parameters"))
-    asked = run.Options(parameters=parameters, **chosen)
+    settings = run.Options(parameters=parameters, **chosen)
     if port is not None and not serve:
         raise UserError("--port needs --serve")
     if serve:
-        run.serve(asked, _PORT if port is None else port)
-    elif not run.run(asked):
+        run.serve(settings, _PORT if port is None else port)
+    elif not run.run(settings):
         sys.exit(1)

@@ -21,15 +21,23 @@ console-login key-policy --stack my-stack --region us-east-1 --account 111122223
 )
 @click.option("--stack", required=True, metavar="NAME", help="Print the policy for the stack NAME.")
 @click.option(
-    "--region", required=True, metavar="REGION", help="Name the Region of the stack and the key."
+    "--region",
+    required=True,
+    metavar="REGION",
+    help="Print the policy for a stack and a key in this Region.",
 )
-@click.option("--account", required=True, metavar="ID", help="Name the account of the stack.")
+@click.option(
+    "--account",
+    required=True,
+    metavar="ID",
+    help="Print the policy for a stack in the account with this ID.",
+)
 @options.PARAMETER
 def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...]) -> None:
     """Print the statements that the policy of an existing key needs.
 
     With ExistingKeyArn, the owner of the key appends these statements to the key's policy BEFORE
-    the deploy. How to append them is printed on standard error.
+    the deploy. Prints the commands for that on standard error.
     """
     from console_login.operate import commands
     from console_login.operate.access import Access
@@ -76,7 +84,7 @@ console-login compare my-events.jsonl objects
 @click.option(
     "--start",
     metavar="DAY",
-    help="Read the folders of the days from this one on, such as 2026-11-24, under s3://.",
+    help="Under s3://, read the folders from this day on, such as 2026-11-24.",
 )
 @click.option(
     "--end", metavar="DAY", help="Read the folders up to this day (default: the day of --start)."
@@ -130,8 +138,8 @@ console-login backfill --stack console-login-firehose \\
     "--from",
     "url",
     metavar="URL",
-    help="Read the files of CloudTrail in a trail's bucket instead of the log group, such as"
-    " s3://BUCKET/AWSLogs/, or only those of an organization or an account in it.",
+    help="Read CloudTrail's log files under URL instead of the log group. URL is a trail's folder,"
+    " such as s3://BUCKET/AWSLogs/, or the folder of an organization or an account in it.",
 )
 @click.option(
     "--account",
@@ -158,13 +166,13 @@ console-login backfill --stack console-login-firehose \\
     required=True,
     metavar="TIME",
     help="Send events from this time on, such as 72h or 3d (that long ago), 2026-11-24, or"
-    " 2026-11-24T09:00+09:00. Without an offset it is in the stack's TimeZone, or in UTC if there"
-    " is no --stack.",
+    " 2026-11-24T09:00+09:00. A time without an offset is in the stack's TimeZone, or in UTC"
+    " without --stack.",
 )
 @click.option(
     "--end",
     metavar="TIME",
-    help="Send no event from this time on (default: now). Write it as --start.",
+    help="Send events before this time only (default: now). Same formats as --start.",
 )
 @click.option(
     "--mib-per-second",
@@ -172,14 +180,14 @@ console-login backfill --stack console-login-firehose \\
     default=0.5,
     show_default=True,
     metavar="MIB",
-    help="Send at most this many MiB of records per second. A stream accepts 1 in most Regions and"
-    " 5 in three, live sign-ins included.",
+    help="Send at most this many MiB of records per second. A stream accepts 1 MiB in most Regions"
+    " and 5 MiB in three, including live sign-ins.",
 )
 @click.option(
     "--state",
     type=options.PATH,
     metavar="FILE",
-    help="Keep the progress in FILE; the next run with FILE continues there.",
+    help="Save the progress in FILE. The next run with the same FILE continues from there.",
 )
 @options.sending
 @options.aws
@@ -194,13 +202,13 @@ def backfill(
 ) -> None:
     """Send sign-ins that never passed the subscription filter.
 
-    Reads the log group with the pattern of the filter, or with --from the files of CloudTrail, and
-    sends matching events to the stream, at least once: an event that was delivered before, or is
+    Reads the log group with the pattern of the filter, or with --from CloudTrail's log files, and
+    sends matching events to the stream at least once. An event that was delivered before, or is
     sent again after an interruption, becomes another line with the same eventID. The lines are in
     the folder of the day on which they are sent. Exits with 1 if it is not certain that an event
     was sent, or if a file could not be read.
     """
-    from console_login.operate import backfill as filling
+    from console_login.operate import backfill as backfilling
     from console_login.operate import backfill_report as report
     from console_login.operate.progress_bar import watched
     from console_login.operate.sender import Sender
@@ -208,22 +216,23 @@ def backfill(
 
     options.check_answer(yes, dry_run, as_json)
     access = options.access(endpoint_url, region, profile)
-    asked = filling.Asked(**chosen)
-    source, progress = filling.prepare(access, asked)
+    settings = backfilling.Options(**chosen)
+    source, progress = backfilling.prepare(access, settings)
     if not as_json:
-        planned = report.planned(asked, source, progress)
+        planned = report.planned(settings, source, progress)
         shown.say(f"{heading:<10} {value}" for heading, value in planned)
     if not (dry_run or yes or progress.is_done):
         options.confirm("Put these sign-ins into the stream?")
-    rate = asked.mib_per_second * MIB
+    rate = settings.mib_per_second * MIB
     sender = None if dry_run else Sender(access, progress.plan.stream, rate)
     with watched("", is_shown=not as_json) as watch:
-        run = filling.Backfill(source, progress, sender, lambda share: watch(share, 1))
+        run = backfilling.Backfill(source, progress, sender, lambda share: watch(share, 1))
         totals = run.run()
     if as_json:
-        click.echo(json.dumps(report.report(asked, progress, totals, dry_run=dry_run), indent=2))
+        document = report.report(settings, progress, totals, dry_run=dry_run)
+        click.echo(json.dumps(document, indent=2))
     else:
-        shown.say(report.words(asked, progress, totals, dry_run=dry_run))
+        shown.say(report.words(settings, progress, totals, dry_run=dry_run))
     if not totals.is_complete:
         sys.exit(1)
 
@@ -306,18 +315,18 @@ def preflight(
     """Find problems that would make a deploy fail, before it runs.
 
     Reads samconfig.toml, the output of `sam build`, and AWS, and changes nothing. Exits with 1 if
-    anything is wrong, and with 0 if nothing is, or if something could not be checked.
+    anything is wrong, otherwise with 0, even if something could not be checked.
     """
     from console_login.operate import checks
-    from console_login.operate import preflight as flying
+    from console_login.operate import preflight as checking
 
     access = options.access(endpoint_url, region, profile)
-    stack, results = flying.examine(access, config_file, config_env)
+    stack, results = checking.examine(access, config_file, config_env)
     if as_json:
         click.echo(json.dumps(checks.report(stack, results), indent=2))
     else:
         shown.say(checks.words(results))
-    if flying.stops(results):
+    if checking.stops(results):
         sys.exit(1)
 
 
@@ -350,8 +359,8 @@ console-login redrive --stack console-login-firehose --yes
     "keys",
     multiple=True,
     metavar="KEY",
-    help="Send nothing, but mark the error object KEY, which you have read and will not send, so"
-    " that doctor, drain and redrive ignore it. Repeat the option for more objects.",
+    help="Send nothing. Mark the error object KEY, which you have read and will not send, so that"
+    " doctor, drain and redrive ignore it. Repeat the option for more objects.",
 )
 @options.sending
 @options.aws
@@ -368,10 +377,10 @@ def redrive(
 ) -> None:
     """Send failed records to the stream again.
 
-    Reads the error objects and runs the function on each record. Sends the records from which the
-    function would deliver an event now, at least once. Tags on the error objects record what was
-    sent, so a second run does not send it again. Deletes nothing. Exits with 1 if it is not
-    certain that a record was sent, or if that could not be recorded.
+    Reads the error objects and runs the function on each record. Sends a record, at least once, if
+    the function would now deliver an event from it. Tags on the error objects record the sent
+    lines, so a second run does not send them again. Deletes nothing. Exits with 1 if it is not
+    certain that a record was sent, or if a tag could not be written.
     """
     from console_login.operate import redrive as redriving
     from console_login.operate import redrive_report as report
@@ -386,7 +395,7 @@ def redrive(
         shown.say(report.planned(plan))
     if keys:
         if not (dry_run or yes):
-            options.confirm(report.settle_question(plan), "settles", "settled")
+            options.confirm(report.settle_question(plan), "settle", "settled")
         done = []
         for settled in () if dry_run else job.settle(plan):
             done.append(settled)
@@ -411,7 +420,7 @@ def redrive(
         click.echo("dry run: nothing sent")
     else:
         click.echo("nothing to send")
-    # What could not be read may hold sign-ins that stay unsent.
+    # Unreadable objects may contain sign-ins, which are not sent.
     if plan.unusable_count or (result is not None and not result.is_complete):
         sys.exit(1)
 
@@ -430,13 +439,13 @@ console-login drain --stack console-login-firehose --yes
     "--start",
     metavar="TIME",
     help="Compare the events from this time on, such as 1h or 2026-11-24T09:00+09:00 (default: 24h,"
-    " for which Firehose retries, or the stack's creation). Without an offset it is in the stack's"
-    " TimeZone.",
+    " for which Firehose retries, or the stack's creation). A time without an offset is in the"
+    " stack's TimeZone.",
 )
 @click.option(
     "--end",
     metavar="TIME",
-    help="Use this as the time when the filter was deleted, if it no longer exists (default: now).",
+    help="Set the time when the filter was deleted, if it no longer exists (default: now).",
 )
 @click.option(
     "--wait",
@@ -463,10 +472,10 @@ def drain(
     """Make a stack safe to delete, with no events in transit.
 
     Deletes the subscription filter and waits until every event that passed the filter is in the
-    bucket and Firehose reports nothing older than its buffers. `sam delete` deletes the stream with
-    the records that Firehose has not written yet. Prints the commands that undo it first. Exits
-    with 1 if an event is missing, if an error object was not redriven, or if it could not be
-    checked.
+    bucket and Firehose reports nothing older than its buffers. Otherwise, `sam delete` would also
+    delete the records that Firehose has not written yet. Before the deletion, prints the commands
+    that undo it. Exits with 1 if an event is missing, if an error object was not redriven, or if
+    something could not be checked.
     """
     from console_login.operate import drain as draining
     from console_login.operate import drain_report as report
@@ -477,14 +486,14 @@ def drain(
     found = job.look()
 
     say = functools.partial(shown.say, err=as_json)
-    # On stderr too where stdout may be a pipe that nobody reads to its end.
+    # Also on stderr if stdout is not a terminal: the reader of a pipe may not read to its end.
     if as_json or not sys.stdout.isatty():
         say(report.undo_lines(job), err=True)
     if not as_json:
         say(report.planned(job, found))
     if not (dry_run or found.problem is not None):
         if not (yes or job.is_gone):
-            options.confirm("Delete the subscription filter?", "deletes", "deleted")
+            options.confirm("Delete the subscription filter?", "delete", "deleted")
         try:
             job.delete()
             if not as_json:
@@ -492,7 +501,7 @@ def drain(
             with watched("arriving", is_shown=not as_json) as watch:
                 found = job.wait(watch)
         except BaseException:
-            # Whatever ends it: the user must know what may still be on its way.
+            # However the wait ends, the user must know which events may still be in transit.
             try:
                 say(report.interrupted(job))
             except OSError:

@@ -1,4 +1,4 @@
-"""Options, questions and printing that several commands share."""
+"""Options and confirmations that several commands share."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ PATH = click.Path(path_type=Path)
 
 @contextlib.contextmanager
 def _without_empty_line() -> Iterator[None]:
-    """Raise for an interruption what click raises; click would print an empty line first."""
+    """Raise click.Abort for an interruption, as click would, but print no empty line before it."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -48,7 +48,7 @@ class Group(Command, click.Group):
         if is_option or ctx.resilient_parsing or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, args)
         near = get_close_matches(name, self.list_commands(ctx))
-        # As for an option that does not exist.
+        # The same error as for an unknown option.
         raise click.NoSuchOption(name, f"No such command: {name}", near, ctx)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -88,15 +88,15 @@ def aws[Run: Callable[..., Any]](run: Run) -> Run:
 
 def sending[Run: Callable[..., Any]](run: Run) -> Run:
     """Add the options of a command that sends records, used by `check_answer`."""
-    return _asking(run, "send")
+    return _confirming(run, "send")
 
 
 def deleting[Run: Callable[..., Any]](run: Run) -> Run:
     """Add the options of a command that deletes a resource, used by `check_answer`."""
-    return _asking(run, "delete")
+    return _confirming(run, "delete")
 
 
-def _asking[Run: Callable[..., Any]](run: Run, verb: str) -> Run:
+def _confirming[Run: Callable[..., Any]](run: Run, verb: str) -> Run:
     for option in (
         AS_JSON,
         click.option("-y", "--yes", is_flag=True, help=f"{verb.title()} without asking."),
@@ -121,24 +121,24 @@ def access(endpoint_url: str | None, region: str | None, profile: str | None) ->
 
 
 def parameters(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Return the values of NAME=VALUE options by name. The last one of a name counts."""
+    """Return the values of NAME=VALUE options by name; the last value of a name counts."""
     for pair in pairs:
         if not re.match("[^=]+=", pair):
             raise UserError(f"--parameter {pair}: write NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def confirm(question: str, does: str = "sends", done: str = "sent") -> None:
-    """Ask on stderr; exit with 1 for no. Raises UserError if there is no answer.
+def confirm(question: str, verb: str = "send", done: str = "sent") -> None:
+    """Ask on stderr; exit with 1 if the answer is no. Raises UserError if there is no answer.
 
-    does, done: verbs for the messages, such as `sends` and `sent`.
+    verb, done: the verb and its participle for the messages.
     """
-    # click's own question leaves a blank on stdout.
+    # click.confirm prints a space on stdout.
     click.echo(f"{question} [y/N]: ", nl=False, err=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""
     if not answer:
         click.echo(err=True)
-        raise UserError(f"nobody answers: --yes {does} without asking")
+        raise UserError(f"there is no answer: use --yes to {verb} without asking")
     if answer.strip().lower() not in {"y", "yes"}:
         click.echo(f"nothing is {done}")
         sys.exit(1)

@@ -1,10 +1,10 @@
-"""How much JSON is parsed at once."""
+"""A limit on the JSON that is parsed at once."""
 
-# Parsed, a value takes up to some hundred bytes: together less than a gigabyte. In CloudTrail's
-# events there is one for more than twenty characters; in what is meant to harm, one for two.
+# A parsed value takes up to a few hundred bytes, so this many take less than a gigabyte.
+# CloudTrail's events have more than twenty characters per value; malicious JSON can have two.
 MAX_VALUES = 4_000_000
 
 
 def is_too_dense(text: str) -> bool:
-    """Whether JSON text may hold so many values that they take gigabytes of memory."""
+    """Whether JSON text may have so many values that they take gigabytes of memory."""
     return len(text) > MAX_VALUES and sum(map(text.count, ",[{")) > MAX_VALUES

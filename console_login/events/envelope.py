@@ -1,4 +1,4 @@
-"""CloudWatch Logs' envelopes, as a subscription filter sends them to Firehose.
+"""Envelopes of CloudWatch Logs, as a subscription filter sends them to Firehose.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
 """
@@ -32,7 +32,7 @@ def data_message(origin: Origin, events: Iterable[tuple[int, str]], first_number
     """Return a DATA_MESSAGE with a log event for each timestamp and message.
 
     Timestamps are in milliseconds since the epoch. first_number: number of earlier events in the
-    log stream, from which the ids follow.
+    log stream, which determines the ids.
     """
     return data_message_of(
         origin,
@@ -44,7 +44,7 @@ def data_message(origin: Origin, events: Iterable[tuple[int, str]], first_number
 
 
 def data_message_of(origin: Origin, log_events: Iterable[LogEvent]) -> str:
-    """Return a DATA_MESSAGE with log events that have their ids already."""
+    """Return a DATA_MESSAGE with log events that already have ids."""
     return compact(
         {
             "messageType": "DATA_MESSAGE",
@@ -73,11 +73,11 @@ def control_message(timestamp: int) -> str:
 
 
 def compress(document: str) -> bytes:
-    """Return a document compressed as by CloudWatch Logs, always as the same bytes."""
+    """Return a document as gzip, as CloudWatch Logs sends it. Equal documents give equal bytes."""
     return gzip.compress(document.encode(), compresslevel=6, mtime=0)
 
 
 def compact(value: Any) -> str:
-    """Return JSON without blanks: non-ASCII text unescaped, lone surrogates as escapes."""
+    """Return JSON without whitespace; lone surrogates are escaped, other non-ASCII text is not."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace").decode()

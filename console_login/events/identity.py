@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Identity(NamedTuple):
-    """An event's `eventID`, if it has one, and a digest of its line, which shows any change."""
+    """An event's `eventID`, if it has one, and a digest of its line, which reveals any change."""
 
     event_id: str
     digest: str
@@ -24,11 +24,11 @@ def identity(message: str) -> Identity:
 
 
 def content_digest(message: str) -> str:
-    """Return a digest of what an event's JSON says, however its line spells it.
+    """Return a digest of the content of an event's JSON, whatever its formatting.
 
-    A name that an object has twice counts twice, and a number as it is written: of two lines with
-    one digest, no reader sees anything else. What is too deep for that, or no JSON, counts as it is
-    spelled.
+    If an object repeats a name, each value counts. Numbers count as they are written. So no JSON
+    reader sees a difference between two lines with the same digest. For text that is nested too
+    deeply, or is not JSON, the digest is of the text itself.
     """
     try:
         content = repr(
@@ -41,7 +41,7 @@ def content_digest(message: str) -> str:
 
 class _Pairs:
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        # By their names alone: of two with one name the order tells.
+        # Sorted by name only, because the order of values with the same name matters.
         self._pairs = sorted(pairs, key=lambda pair: pair[0])
 
     def __repr__(self) -> str:

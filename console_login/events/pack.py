@@ -1,4 +1,4 @@
-"""Make a Firehose transformation event from readable files, and show what is inside one."""
+"""Create a Firehose transformation event from readable files, and show the content of one."""
 
 import base64
 import binascii
@@ -31,11 +31,11 @@ _MAX_SHOWN_CHARACTERS = 8 * 1024
 def pack(sources: list[Path], *, plain: bool = False, lines: bool = False) -> dict[str, Any]:
     """Return a Firehose transformation event with one record for each source.
 
-    The suffix gives the kind. `.json`, `.jsonl` and `.ndjson`, also with `.gz`: CloudTrail
-    events in any form that `sources` reads. `.json`: also one envelope, which is kept. `.b64`: the
-    record's `data`, unchanged. Any other: the record's bytes, unchanged. Events and envelopes are
-    gzipped unless `plain`. With `lines` events have no envelope, as after Firehose's message
-    extraction. Raises SourceError naming the source.
+    The suffix determines the format. `.json`, `.jsonl` and `.ndjson`, also with `.gz`: CloudTrail
+    events in any format that `sources` reads. `.json`: also one envelope, which is kept. `.b64`:
+    the record's `data`, unchanged. Any other: the record's bytes, unchanged. Events and envelopes
+    are gzipped unless `plain`. With `lines`, events have no envelope, as after Firehose's message
+    extraction. Raises SourceError, which names the source.
     """
     return {
         "invocationId": "00000000-0000-4000-8000-000000000000",
@@ -78,7 +78,7 @@ def _envelope(source: Path) -> str | None:
 
 
 def _packed(source: Path, *, lines: bool) -> str:
-    """Return the events of a file: in an envelope, or as message extraction writes them."""
+    """Return the events of a file in an envelope, or as message extraction writes them."""
     messages = Sources([source])
     if lines:
         text = "".join(f"{message}\n" for message in messages)
@@ -92,7 +92,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def read_event(path: Path) -> Any:
-    """Return the JSON of an event file; SourceError if it cannot be read."""
+    """Return the JSON of an event file. Raises SourceError if it cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -104,7 +104,7 @@ def read_event(path: Path) -> Any:
 def unpack(event: Any, path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Yield each record's id, a description of its format, and the lines of its content.
 
-    Meant for reading. It uses Python's own gzip as a second opinion, not the function's code.
+    The output is for people. Uses Python's gzip and not the function's code, as a second opinion.
     """
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
@@ -119,7 +119,7 @@ def unpack(event: Any, path: Path) -> Iterator[tuple[str, str, list[str]]]:
             )
         form, content = _content(record.get("data"))
         text = content.decode("utf-8", "backslashreplace")
-        yield str(record.get("recordId")), form, list(_shown(text))
+        yield str(record.get("recordId")), form, list(_readable_lines(text))
 
 
 def _content(data: object) -> tuple[str, bytes]:
@@ -131,26 +131,26 @@ def _content(data: object) -> tuple[str, bytes]:
         return f"plain, {counted(len(content), 'byte')}", content
     form = f"gzip, {counted(len(content), 'byte')}"
     contents: list[bytes] = []
-    room = _MAX_SHOWN_BYTES
-    while content and room > 0:
+    remaining = _MAX_SHOWN_BYTES
+    while content and remaining > 0:
         member = zlib.decompressobj(wbits=31)
         try:
-            contents.append(member.decompress(content, room))
+            contents.append(member.decompress(content, remaining))
         except zlib.error as error:
             form += f", damaged: {error}"
             break
-        room -= len(contents[-1])
-        if room > 0 and not member.eof:
+        remaining -= len(contents[-1])
+        if remaining > 0 and not member.eof:
             form += ", truncated"
             break
         content = member.unused_data
-    if room <= 0:
-        form += f", only the first {_MAX_SHOWN_BYTES:,} decompressed are read"
+    if remaining <= 0:
+        form += f", only the first {_MAX_SHOWN_BYTES:,} decompressed bytes are read"
     return form, b"".join(contents)
 
 
-def _shown(text: str) -> Iterator[str]:
-    """Yield an envelope's keys, then each message on its own line; otherwise the text."""
+def _readable_lines(text: str) -> Iterator[str]:
+    """Yield an envelope's keys, then each message on its own line; yield other text as it is."""
     try:
         envelope = json.loads(text)
         messages = [log_event["message"] for log_event in envelope.pop("logEvents")]
@@ -158,10 +158,10 @@ def _shown(text: str) -> Iterator[str]:
         messages = text.split("\n")
     else:
         yield compact(envelope)
-    for shown in map(str, messages):
-        if not shown.strip():
+    for line in map(str, messages):
+        if not line.strip():
             continue
-        if len(shown) > _MAX_SHOWN_CHARACTERS:
-            yield f"{shown[:_MAX_SHOWN_CHARACTERS]} ... {len(shown):,} characters"
+        if len(line) > _MAX_SHOWN_CHARACTERS:
+            yield f"{line[:_MAX_SHOWN_CHARACTERS]} ... {len(line):,} characters"
         else:
-            yield shown
+            yield line

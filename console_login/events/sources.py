@@ -1,8 +1,8 @@
-"""Read CloudTrail events from files and objects in every form that users have.
+"""Read CloudTrail events from files and objects in every format that users have.
 
-It reads the output of CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI, plain or
-gzip, one document on a line or on many, with or without anything between two documents. It
-reports what it cannot read, so a file is never mistaken for one without sign-ins.
+Reads the output of CloudTrail, CloudWatch Logs, EventBridge, Firehose and the AWS CLI, plain or
+gzip, with documents on one line or on several, with or without separators. Reports text that it
+cannot read, so an unreadable file never looks like a file without sign-ins.
 """
 
 import codecs
@@ -23,7 +23,7 @@ from console_login.events.bounds import MAX_VALUES, is_too_dense
 from console_login.events.envelope import compact
 from console_login.stack.limits import MAX_LOG_EVENT_BYTES, MIB
 
-# For a document, or a line that is none. Larger than CloudTrail's files and any envelope.
+# For a document, or a line that is not one. Larger than CloudTrail's files and any envelope.
 MAX_DOCUMENT_CHARACTERS = 64 * MIB
 # Four megabytes of gzip can expand to four gigabytes; a Firehose object has at most 128 MiB.
 MAX_DECOMPRESSED_BYTES = 1024 * MIB
@@ -35,7 +35,7 @@ _BETWEEN = re.compile("[ \t\r\n\ufeff]*")
 _LINE = re.compile(r"[^\n]*\n+|[^\n]+")
 _raw_decode = json.JSONDecoder().raw_decode
 
-_NO_EVENT_JSON = "a result of CloudTrail Lake without the whole event: query the column eventJson"
+_NO_EVENT_JSON = "this CloudTrail Lake result lacks the complete event: query the column eventJson"
 
 _TOO_LARGE = (
     f"the event is larger than the {MAX_LOG_EVENT_BYTES:,} bytes that CloudWatch Logs accepts"
@@ -43,10 +43,11 @@ _TOO_LARGE = (
 
 # Keys that identify a document without events, and the advice for it.
 _REFUSED = {
-    "deliveryStreamArn": "a Firehose transformation event: use console-login transform or unpack",
-    "rawData": "a record that failed in Firehose: use console-login redrive",
-    "digestS3Object": "a CloudTrail digest: it has hashes of log files, but no events",
-    "hashSignature": "the sign file of CloudTrail Lake: it has hashes of results, but no events",
+    "deliveryStreamArn": "this is a Firehose transformation event: use console-login transform or"
+    " unpack",
+    "rawData": "this is a record that failed in Firehose: use console-login redrive",
+    "digestS3Object": "this is a CloudTrail digest: it has hashes of log files, but no events",
+    "hashSignature": "this is a CloudTrail Lake sign file: it has hashes of results, but no events",
     "QueryResultRows": _NO_EVENT_JSON,
 }
 
@@ -60,14 +61,14 @@ class Event(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """Text that is no event. place: file and line; reason: what it is, without its text."""
+    """Text that is not an event. place: file and line; reason: what is wrong, without the text."""
 
     place: str
     reason: str
 
 
 class _EndedError(SourceError):
-    """The rest of a file is not read."""
+    """The rest of a file cannot be read."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"{place}: {reason}")
@@ -86,9 +87,8 @@ class Document(NamedTuple):
 class Sources:
     """The events of files and folders, each as a log event's message.
 
-    An event on one line in the source stays unchanged; any other is written without
-    blanks. Iteration raises SourceError, which names the file and the place, for text that is
-    no event.
+    An event on one line in the source stays unchanged; any other is rewritten without whitespace.
+    Iteration raises SourceError, which names the file and the place, for text that is not an event.
 
     size: bytes of all files, 0 if unknown, as for a pipe.
     position: bytes read so far; count: events read so far.
@@ -110,7 +110,10 @@ class Sources:
                 yield found.message
 
     def read(self) -> Generator[Event | Unreadable]:
-        """Yield the events of the files in order. SourceError for a file that cannot be opened."""
+        """Yield the events of the files in order, and the text that is not an event.
+
+        Raises SourceError if a file cannot be opened.
+        """
         for path in self._files:
             before = self.position
             try:
@@ -125,10 +128,10 @@ class Sources:
 
 
 def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
-    """Yield the events of one file, and the text in it that is no event.
+    """Yield the events of one file, and the text in it that is not an event.
 
-    The last item is the reason if reading ends early: not UTF-8, damaged gzip, too large, or
-    nothing but unreadable lines. Other files can still be read.
+    If reading ends early, the last item is the reason: not UTF-8, damaged gzip, too large, or too
+    many unreadable lines. Other files can still be read.
     """
     unreadable = 0
     last = ""
@@ -136,7 +139,7 @@ def read(name: str, file: io.BufferedReader) -> Iterator[Event | Unreadable]:
         for document in documents(name, file):
             for each in _events(document):
                 if isinstance(each, Unreadable):
-                    # The rest of a line that is cut off can look like several documents.
+                    # The rest of a damaged line can look like several documents.
                     if each.place == last:
                         continue
                     last = each.place
@@ -178,7 +181,7 @@ def documents(name: str, file: io.BufferedReader) -> Iterator[Document | Unreada
 
 
 class _Text:
-    """The text of a file, read as needed. line: the current line's number."""
+    """The text of a file, read as needed. line: the number of the current line."""
 
     def __init__(self, name: str, pieces: Iterator[str]) -> None:
         self.line = 1
@@ -189,7 +192,7 @@ class _Text:
         self._is_by_line = False
 
     def begin(self) -> bool:
-        """Go to where the next document begins; False at the end of the file."""
+        """Go to the start of the next document; return False at the end of the file."""
         while True:
             between = _BETWEEN.match(self._text, self._position)
             self._go_to(between.end() if between else self._position)
@@ -203,7 +206,7 @@ class _Text:
     def document(self) -> tuple[str, Any]:
         """Return the text and the value of the document that begins here, and go to its end.
 
-        Raises ValueError, RecursionError, and SourceError for one that is too large.
+        Raises ValueError or RecursionError if it is invalid, SourceError if it is too large.
         """
         while True:
             start = self._position
@@ -212,7 +215,8 @@ class _Text:
             try:
                 value, end = _raw_decode(self._text, start)
             except json.JSONDecodeError as error:
-                # JSON that fails where the text ends may go on; the longest token is -Infinity.
+                # After an error near the end of the text, the document may continue. The longest
+                # token is -Infinity.
                 is_cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - 10
                 if not (is_cut and self._more()):
                     raise
@@ -221,10 +225,10 @@ class _Text:
                 return self._text[start:end], value
 
     def skip_line(self, error: Exception) -> None:
-        """Go to the next line after what `document` raised.
+        """Go to the next line after an error of `document`.
 
-        If the document had continued on other lines, each line from now on is read by itself. So
-        the time stays linear.
+        If the document had continued on other lines, every line from now on is read separately, so
+        that the time stays linear.
         """
         end = self._text.find("\n", self._position) + 1
         while not end:
@@ -241,7 +245,7 @@ class _Text:
         self._position = position
 
     def _more(self) -> bool:
-        """Double the text of an unfinished document; False if nothing may follow."""
+        """Double the text of an unfinished document; return False if no text can follow."""
         if self._is_by_line and self._text.endswith("\n"):
             return False
         pieces = [self._text[self._position :]]
@@ -257,7 +261,7 @@ class _Text:
             size = MAX_DOCUMENT_CHARACTERS // MIB
             raise _EndedError(place, f"longer than {size} MiB and not complete: split the file")
         if is_too_dense(self._text):
-            raise _EndedError(place, f"more than {MAX_VALUES:,} values without an end")
+            raise _EndedError(place, f"more than {MAX_VALUES:,} values and not complete")
         return len(pieces) > 1
 
 
@@ -266,7 +270,7 @@ def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
     data: Any = file
     size = 0
     try:
-        # Firehose's own compression around CloudWatch Logs' makes two.
+        # Two layers: the compression of Firehose around that of CloudWatch Logs.
         for _ in range(2):
             if data.peek(2)[:2] == _GZIP_MAGIC:
                 data = gzip.GzipFile(fileobj=data)
@@ -285,7 +289,7 @@ def _pieces(name: str, file: io.BufferedReader) -> Iterator[str]:
 
 
 def _lines(pieces: Iterator[str]) -> Iterator[str]:
-    """Yield text in lines, each with the empty ones after it; a long line in several pieces."""
+    """Yield text by line, each with the empty lines after it. Long lines are in several pieces."""
     rest = ""
     for piece in pieces:
         *lines, rest = _LINE.findall(rest + piece) or [""]
@@ -298,7 +302,7 @@ def _lines(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _columns(header: str) -> list[str]:
-    """Return the lower-case names that a line has if it is the header of a CSV file."""
+    """Return the column names of a CSV header, in lower case."""
     try:
         return next(csv.reader([header.lstrip("\ufeff").partition("\n")[0].lower()]), [])
     except csv.Error:
@@ -306,7 +310,7 @@ def _columns(header: str) -> list[str]:
 
 
 def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
-    """Yield the events of CloudTrail Lake's saved results: CSV with a line of headings."""
+    """Yield the events of CloudTrail Lake's saved results, which are CSV with a header."""
     csv.field_size_limit(MAX_LOG_EVENT_BYTES)
     rows = csv.reader(pieces)
     columns = _columns(next(pieces, ""))
@@ -316,7 +320,7 @@ def _rows(name: str, pieces: Iterator[str]) -> Iterator[Document | Unreadable]:
     column = columns.index("eventjson")
     try:
         for row in rows:
-            # The heading was line 1.
+            # The header was line 1.
             place = f"{name} line {rows.line_num + 1}"
             if row:
                 yield Document(place, "", row[column] if column < len(row) else None)
@@ -335,7 +339,7 @@ def _events(document: Document | Unreadable) -> Iterator[Event | Unreadable]:
     place, text, value = document
     inside = _inside(value)
     if inside is None:
-        # An event on several lines is written on one line.
+        # An event on several lines is rewritten on one line.
         yield _event(place, value, None if "\n" in text else text)
         return
     for number, each in enumerate(inside, 1):
@@ -345,7 +349,7 @@ def _events(document: Document | Unreadable) -> Iterator[Event | Unreadable]:
 def _inside(value: Any) -> Iterable[Any] | None:
     """Return a document's members (events, their text, or other values); None if it has none.
 
-    Each shape is that of a service or an AWS CLI command, as tests/events/test_sources.py cites.
+    Each format is that of a service or an AWS CLI command; tests/events/test_sources.py cites it.
     """
     match value:
         case list():
@@ -396,7 +400,7 @@ def _event(place: str, value: Any, text: str | None = None) -> Event | Unreadabl
     for key, reason in _REFUSED.items():
         if key in value:
             return Unreadable(place, reason)
-    # Insights events have no eventName. S3 and others have events of their own kind.
+    # Insights events have no eventName. S3 and other services have a different kind of event.
     is_event = "eventName" in value or "insightDetails" in value or "eventType" in value
     if not is_event or str(value.get("eventSource", "")).startswith("aws:"):
         return Unreadable(place, "neither a CloudTrail event nor a document with CloudTrail events")
@@ -424,7 +428,7 @@ def _files(path: Path) -> list[Path]:
         folders[:] = [name for name in folders if name[0] != "."]
         files += [folder / name for name in names if name[0] != "."]
     for each in files:
-        # If ignored, the folder would look as if it had no such file.
+        # If it were ignored, its events would be missing without notice.
         if not each.is_file():
             raise SourceError(
                 f"{each}: not a file, but a pipe, a broken link or a link to a folder: remove it,"

@@ -1,9 +1,9 @@
-"""Sign-ins from before the subscription filter existed, or that never passed it, into the stream.
+"""Send sign-ins that predate the subscription filter, or never passed it, to the stream.
 
-From the log group, or from CloudTrail's own files in S3, in envelopes as CloudWatch Logs makes
-them. A source is worked through in slices: a slice is done when the stream has certainly accepted
-all of it, and what is kept to go on from is where the first slice begins that is not done. So a
-slice can be sent again, and nothing is left out.
+Reads the log group, or CloudTrail's log files in S3, and sends envelopes like those of CloudWatch
+Logs. The source is read in slices. A slice is done when the stream has certainly accepted all of
+it, and the saved position is the start of the first slice that is not done. So a slice may be sent
+again, but nothing is left out.
 """
 
 import functools
@@ -31,28 +31,28 @@ from console_login.operate.trail_source import Trail
 from console_login.stack.limits import MAX_RECORD_BYTES, MIB
 from console_login.stack.prefix import time_zone
 
-# A stream takes 1 MiB/s in most Regions and 5 in three: half of the former leaves the live sign-ins
-# their room, and above the latter every Region throttles.
+# A stream accepts 1 MiB/s in most Regions and 5 MiB/s in three. Half of 1 MiB/s leaves the rest to
+# live sign-ins; above 5 MiB/s, every Region throttles.
 DEFAULT_MIB_PER_SECOND = 0.5
 MAX_MIB_PER_SECOND = 5.0
-# A kibibyte: at less, a record would wait for hours.
+# About a kibibyte per second: at a lower rate, a record would wait for hours.
 MIN_MIB_PER_SECOND = 0.001
 
 DEFAULT_EVENT_NAMES = "ConsoleLogin"
 
-# How many objects that could not be read are kept by name.
+# The number of unreadable objects that are listed by name.
 MAX_NAMED = 20
 
-# Records that are kept until they are sent: what a few calls take.
+# Records are collected up to these limits, enough for a few calls, before they are sent.
 _MAX_WAITING_BYTES = 4 * MIB
 _MAX_WAITING_RECORDS = 500
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What `console-login backfill` was asked to do, as it was typed.
+class Options:
+    """The options of `console-login backfill`, as typed.
 
-    url: of a trail's files, None for the log group.
+    url: the location of a trail's files, None for the log group.
     """
 
     start: str
@@ -68,51 +68,52 @@ class Asked:
     state: Path | None = None
 
 
-def prepare(access: Access, asked: Asked, now: float | None = None) -> tuple[Source, Progress]:
-    """Return what to read, what is to be done, and how far it is.
+def prepare(access: Access, options: Options, now: float | None = None) -> tuple[Source, Progress]:
+    """Return the source to read, and the progress of the plan.
 
-    now: in seconds since the epoch. Raises BackfillError for what makes no sense, AccessError where
-    AWS does not answer.
+    now: in seconds since the epoch. Raises BackfillError for invalid options or an unusable state,
+    AccessError if a request to AWS fails.
     """
-    if not MIN_MIB_PER_SECOND <= asked.mib_per_second <= MAX_MIB_PER_SECOND:
-        limit = f"more than 0, and {MAX_MIB_PER_SECOND:g} at most: no stream takes more"
-        raise BackfillError(f"--mib-per-second {asked.mib_per_second:g}: {limit}")
-    before = saved(asked.state)
-    stack = _stack(access, asked)
+    if not MIN_MIB_PER_SECOND <= options.mib_per_second <= MAX_MIB_PER_SECOND:
+        limits = f"from {MIN_MIB_PER_SECOND:g} to {MAX_MIB_PER_SECOND:g}: no stream accepts more"
+        raise BackfillError(f"--mib-per-second {options.mib_per_second:g} must be {limits}")
+    before = saved(options.state)
+    stack = _stack(access, options)
     zone = UTC if stack is None else time_zone(stack.parameters["TimeZone"])
-    start, end = _range(asked, before, zone, time.time() if now is None else now)
-    source, stream = _places(access, asked, stack)
+    start, end = _range(options, before, zone, time.time() if now is None else now)
+    source, stream = _places(access, options, stack)
     plan = Plan(
         source=source.source,
         stream=stream,
-        start_ago=asked.start if is_relative(asked.start) else None,
-        end_ago=asked.end if asked.end is not None and is_relative(asked.end) else None,
+        start_ago=options.start if is_relative(options.start) else None,
+        end_ago=options.end if options.end is not None and is_relative(options.end) else None,
         start=start,
         end=end,
     )
     if before is None:
-        return source, Progress(plan, text(min(source.first(start), end)), asked.state)
-    there, wanted = before.plan.document(), plan.document()
-    for name in there | wanted:
-        if there.get(name) != wanted.get(name):
-            differs = f"{name} {there.get(name)} there, {wanted.get(name)} now"
+        return source, Progress(plan, text(min(source.first(start), end)), options.state)
+    saved_plan, wanted = before.plan.document(), plan.document()
+    for name in saved_plan | wanted:
+        if saved_plan.get(name) != wanted.get(name):
+            differs = f"{name} was {saved_plan.get(name)}, is now {wanted.get(name)}"
             raise BackfillError(
-                f"--state {asked.state}: of another backfill: {differs}; name another file"
+                f"--state {options.state} belongs to another backfill ({differs}):"
+                " name another file"
             )
     if before.is_done and plan.start_ago is not None:
-        # Today's 72 hours are not those that are done.
+        # An age such as `72h` means a later period now than when the backfill was done.
         covered = f"{text(before.plan.start)} to {text(before.plan.end)}"
         raise BackfillError(
-            f"--state {asked.state}: this backfill is done ({covered}); name another file to start"
-            " a new one"
+            f"--state {options.state}: this backfill is done ({covered});"
+            " name another file to start a new one"
         )
     return source, before
 
 
 @functools.cache
 def filter_pattern(event_names: str) -> str:
-    """Return the pattern that template.yaml gives the filter for an EventNames parameter."""
-    # The translator takes a second to import.
+    """Return the filter pattern that template.yaml sets for an EventNames parameter."""
+    # Importing the translator takes a second.
     from console_login.stack import template
 
     stack = template.resolve(template.load(), {"EventNames": event_names})
@@ -120,56 +121,60 @@ def filter_pattern(event_names: str) -> str:
     return pattern
 
 
-def _range(asked: Asked, before: Progress | None, zone: tzinfo, now: float) -> tuple[int, int]:
+def _range(options: Options, before: Progress | None, zone: tzinfo, now: float) -> tuple[int, int]:
     present = datetime.fromtimestamp(now, UTC)
     latest = milliseconds(present)
-    start = milliseconds(moment("--start", asked.start, zone, present))
+    start = milliseconds(moment("--start", options.start, zone, present))
     end = latest
-    if asked.end is not None:
-        end = milliseconds(moment("--end", asked.end, zone, present))
+    if options.end is not None:
+        end = milliseconds(moment("--end", options.end, zone, present))
     if before is not None:
-        # A run that continues keeps the moments that the first one computed.
-        if is_relative(asked.start):
+        # A run that continues uses the times that the first run computed.
+        if is_relative(options.start):
             start = before.plan.start
-        if asked.end is None or is_relative(asked.end):
+        if options.end is None or is_relative(options.end):
             end = before.plan.end
     if start >= end:
-        typed = f"--end {asked.end}, {text(end)}" if asked.end else f"now, {text(end)}"
-        raise BackfillError(f"--start {asked.start}, {text(start)}, is not before {typed}")
+        until = f"--end {options.end} ({text(end)})" if options.end else f"now ({text(end)})"
+        raise BackfillError(f"--start {options.start} ({text(start)}) is not before {until}")
     if end > latest:
-        # What is yet to come would count as done.
-        raise BackfillError(f"--end {text(end)} is yet to come: leave it out for now")
+        # Events that happen later would count as done.
+        raise BackfillError(f"--end {text(end)} is in the future: omit --end to use the time now")
     return start, end
 
 
-def _stack(access: Access, asked: Asked) -> Deployed | None:
-    """Return the deployed stack that says where events go, None where options do."""
-    if asked.stack is None:
+def _stack(access: Access, options: Options) -> Deployed | None:
+    """Return the deployed stack that --stack names, None without --stack."""
+    if options.stack is None:
         return None
-    if any(each is not None for each in (asked.log_group, asked.stream, asked.event_names)):
-        raise BackfillError("--stack says it all: no --log-group, --stream or --event-names")
-    return deployed(access, asked.stack)
+    if any(each is not None for each in (options.log_group, options.stream, options.event_names)):
+        raise BackfillError(
+            "--stack cannot be combined with --log-group, --stream or --event-names:"
+            " the stack determines them"
+        )
+    return deployed(access, options.stack)
 
 
-def _places(access: Access, asked: Asked, stack: Deployed | None) -> tuple[Source, str]:
+def _places(access: Access, options: Options, stack: Deployed | None) -> tuple[Source, str]:
     """Return the source and the stream."""
-    if asked.url is None and (asked.accounts or asked.regions):
-        raise BackfillError("--account and --from-region choose files: they need --from")
-    if asked.url is not None and asked.log_group is not None:
-        raise BackfillError("--from and --log-group are two sources: name one")
+    if options.url is None and (options.accounts or options.regions):
+        raise BackfillError("--account and --from-region select files, so they need --from")
+    if options.url is not None and options.log_group is not None:
+        raise BackfillError("--from cannot be combined with --log-group: name one source")
     if stack is not None:
         stream = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
         log_group, names = stack.outputs["LogGroupName"], stack.parameters["EventNames"]
     else:
-        if asked.stream is None or (asked.log_group is None and asked.url is None):
-            needed = "--log-group" if asked.url is None else "--from"
+        if options.stream is None or (options.log_group is None and options.url is None):
+            needed = "--log-group" if options.url is None else "--from"
             raise BackfillError(f"name --stack, or {needed} and --stream")
-        stream, names = asked.stream, asked.event_names or DEFAULT_EVENT_NAMES
-        log_group = asked.log_group or ""
-    if asked.url is not None:
-        # Whatever stands beside a *, every event is selected; today's template takes a lone * only.
+        stream, names = options.stream, options.event_names or DEFAULT_EVENT_NAMES
+        log_group = options.log_group or ""
+    if options.url is not None:
+        # A * selects every event, even if the list has other names. The current template accepts
+        # only a lone *, but an older stack may have such a list.
         names = "*" if "*" in names.split(",") else names
-        return Trail(access, asked.url, asked.accounts, asked.regions, names), stream
+        return Trail(access, options.url, options.accounts, options.regions, names), stream
     return LogGroup(access, log_group, filter_pattern(names)), stream
 
 
@@ -178,13 +183,13 @@ def _places(access: Access, asked: Asked, stack: Deployed | None) -> tuple[Sourc
 
 @dataclass
 class Totals:
-    """What a run has read, or sent.
+    """What a run has read or sent.
 
-    files: of a trail, that were read. bytes: of records, before base64.
-    too_large: events that no record can hold; each is alone in its record.
-    unreadable: files that could not be read, or not to their end; named: the first of them.
+    files: number of trail files read. bytes: size of the records before base64.
+    too_large: number of events too large for a record; each is alone in its record.
+    unreadable: number of files that could not be read completely; named: the first of them.
     left_out_before: events and files that earlier runs with the same state left out.
-    problem: why the run stopped before the end, None if it did not.
+    problem: why the run stopped early, None if it did not.
     """
 
     files: int = 0
@@ -208,9 +213,9 @@ class Totals:
 
 @dataclass
 class Backfill:
-    """One run, from a plan's position to its end.
+    """One run, from the saved position to the end of the plan.
 
-    sender: None reads and counts, and sends nothing.
+    sender: None to read and count, but send nothing.
     watch: called often, with the share that is done.
     """
 
@@ -221,13 +226,13 @@ class Backfill:
     totals: Totals = field(default_factory=Totals)
 
     def run(self) -> Totals:
-        """Work through the slices; stop at the first that is not certainly accepted whole.
+        """Send the slices in order; stop at the first that is not certainly accepted completely.
 
-        Raises BackfillError where the state cannot be kept.
+        Raises BackfillError if the state cannot be saved.
         """
         self.totals.left_out_before = self.progress.left_out
         if self.sender is not None:
-            # What cannot be written is said before anything is sent.
+            # If the state cannot be written, fail before anything is sent.
             self.progress.save(self.progress.position)
         try:
             is_done = self.progress.is_done or self._run()
@@ -249,10 +254,10 @@ class Backfill:
                 progress.save(each.position, self.totals.left_out - before)
         return True
 
-    def _send_all(self, made: Iterator[Record | LeftOut]) -> bool:
+    def _send_all(self, records: Iterator[Record | LeftOut]) -> bool:
         waiting: list[Record] = []
         size = 0
-        for record in made:
+        for record in records:
             if isinstance(record, LeftOut):
                 self.totals.unreadable += 1
                 if len(self.totals.named) < MAX_NAMED:
@@ -270,18 +275,20 @@ class Backfill:
         return self._send(waiting)
 
     def _send(self, waiting: list[Record]) -> bool:
-        """Send records; whether the stream has certainly accepted each of them."""
+        """Send records; return whether the stream has certainly accepted all of them."""
         if self.sender is None:
             self._count(waiting)
             return True
         data = [record.data for record in waiting]
         for batch in self.sender.batches(data):
             accepted = self.sender.send([data[index] for index in batch])
-            self._count(waiting[i] for i, taken in zip(batch, accepted, strict=True) if taken)
+            pairs = zip(batch, accepted, strict=True)
+            self._count(waiting[index] for index, is_accepted in pairs if is_accepted)
             if not all(accepted):
                 count = accepted.count(False)
-                why = self.sender.problem or "it took too long"
-                self.totals.problem = f"{counted(count, 'record')} not certainly accepted: {why}"
+                why = self.sender.problem or "the time limit was reached"
+                uncertain = counted(count, "record")
+                self.totals.problem = f"{uncertain} may not have been accepted: {why}"
                 return False
         return True
 

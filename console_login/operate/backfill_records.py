@@ -1,4 +1,4 @@
-"""What a source of a backfill gives: records for the stream, in slices to go on from."""
+"""The interface of a backfill's sources: records for the stream, in slices that can be resumed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
@@ -6,34 +6,34 @@ from typing import NamedTuple, Protocol
 from console_login.events.envelope import LogEvent, Origin, compact, compress, data_message_of
 from console_login.operate.backfill_state import Plan
 
-# Stands in the envelopes where a filter's name does, so that a failed record says where it is from.
+# In the envelopes instead of a filter's name, so that a failed record shows where it comes from.
 FILTER_NAME = "console-login-backfill"
 
-# As together as what CloudWatch Logs sends.
+# The events of an envelope are as close in time as those that CloudWatch Logs sends together.
 _ENVELOPE_MS = 5 * 60 * 1000
-# Of JSON. A record is far below Firehose's 1,000 KiB then, unless one event alone is not.
+# Bytes of JSON. Keeps a record far below Firehose's 1,000 KiB, unless one event alone is larger.
 _MAX_ENVELOPE_BYTES = 512 * 1024
 
-# Is told which share of a plan is done, from 0 to 1.
+# Called with the share of a plan that is done, from 0 to 1.
 Watch = Callable[[float], None]
 
 
 class Record(NamedTuple):
-    """A record for the stream, and how many log events it holds."""
+    """A record for the stream, and the number of log events in it."""
 
     data: bytes
     events: int
 
 
 class LeftOut(NamedTuple):
-    """An object that could not be read, or not to its end, and why."""
+    """An object that could not be read completely, and why."""
 
     key: str
     reason: str
 
 
 class Slice(NamedTuple):
-    """A part of a plan. position: what to go on from when it is done; files: how many it reads."""
+    """A part of a plan. position: where to continue after it; files: how many files it reads."""
 
     records: Iterator[Record | LeftOut]
     position: str
@@ -41,24 +41,27 @@ class Slice(NamedTuple):
 
 
 class Source(Protocol):
-    """Where events are read from."""
+    """A source that events are read from."""
 
     @property
     def source(self) -> dict[str, str]:
-        """What tells it from any other source, for `Plan.source`."""
+        """What distinguishes this source from any other, for `Plan.source`."""
 
     def described(self) -> list[tuple[str, str]]:
-        """Return what is read, a heading and a value each."""
+        """Return a description of the source, as pairs of a heading and a value."""
 
     def first(self, start: int) -> int:
-        """Return the first moment from `start` on of which there can be an event."""
+        """Return the first time from `start` on at which the source can have an event."""
 
     def slices(self, plan: Plan, position: str, watch: Watch) -> Iterator[Slice]:
-        """Yield what is left of a plan, in order. Raises AccessError, as the records do."""
+        """Yield the remaining slices of a plan, in order.
+
+        Raises AccessError, also while the records of a slice are read.
+        """
 
 
 class SentEvent(NamedTuple):
-    """A log event and the log stream that it is sent under."""
+    """A log event, and the log stream that its envelope names."""
 
     log_stream: str
     event: LogEvent
@@ -67,14 +70,14 @@ class SentEvent(NamedTuple):
 def records(
     owner: str, log_group: str, found: Iterable[SentEvent | LeftOut]
 ) -> Iterator[Record | LeftOut]:
-    """Yield records of events: one log stream and a few minutes in each."""
+    """Yield the records for events. Each has events of one log stream and of a few minutes."""
     waiting: dict[str, _Envelope] = {}
     for each in found:
         if isinstance(each, LeftOut):
             yield each
             continue
         envelope = waiting.get(each.log_stream)
-        if envelope is None or not envelope.has_room_for(each.event):
+        if envelope is None or not envelope.fits(each.event):
             if envelope is not None:
                 yield envelope.record()
             origin = Origin(owner, log_group, each.log_stream, FILTER_NAME)
@@ -90,7 +93,7 @@ class _Envelope:
         self._log_events: list[LogEvent] = []
         self._bytes = 0
 
-    def has_room_for(self, event: LogEvent) -> bool:
+    def fits(self, event: LogEvent) -> bool:
         is_near = abs(event.timestamp - self._log_events[0].timestamp) <= _ENVELOPE_MS
         return is_near and self._bytes + _size(event) <= _MAX_ENVELOPE_BYTES
 
@@ -104,5 +107,5 @@ class _Envelope:
 
 
 def _size(event: LogEvent) -> int:
-    """Return an event's bytes in an envelope, where quotation marks take two."""
+    """Return the bytes of an event in an envelope, where a quotation mark takes two."""
     return len(compact(event._asdict()).encode())

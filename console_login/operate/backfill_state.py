@@ -1,4 +1,4 @@
-"""What a backfill is to do and how far it is, kept in a file if there is one."""
+"""The plan and the progress of a backfill, saved in a file if --state names one."""
 
 import json
 import os
@@ -12,21 +12,22 @@ from console_login.errors import UserError
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# A key of S3 has 1,024 bytes at most, and the other texts are shorter; nothing beyond this is read.
+# An S3 key has at most 1,024 bytes, and the other values are shorter. Only this much is read.
 _MAX_STATE_BYTES = 64 * 1024
 
 
 class BackfillError(UserError):
-    """What was asked cannot be done; the message says why."""
+    """A backfill that cannot run as requested; the message says why."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which events go where.
+    """Which events are sent to which stream.
 
-    source: what the events are read from, by the names that state and report give it.
-    start_ago, end_ago: what was asked, such as `72h`, where it names another moment at each run.
-    start, end: of the events, in milliseconds since the epoch; `end` is not included.
+    source: keys of the state and the report that identify the source of the events.
+    start_ago, end_ago: --start and --end as typed if they are ages, such as `72h`, which mean
+    another time in each run; otherwise None.
+    start, end: the time range of the events, in milliseconds since the epoch; `end` is excluded.
     """
 
     source: dict[str, str]
@@ -37,7 +38,7 @@ class Plan:
     end: int
 
     def document(self) -> dict[str, str | None]:
-        """Return the plan as state and report have it; times in ISO 8601, UTC."""
+        """Return the plan for the state and the report, with times in ISO 8601, UTC."""
         return {
             **self.source,
             "stream": self.stream,
@@ -49,10 +50,10 @@ class Plan:
 
 
 class Progress:
-    """How far a plan is carried out, kept in a file if there is one.
+    """How much of a plan is done, saved in a file if `path` is given.
 
-    position: what the source goes on from; the plan's end as `text` spells it when all is done.
-    left_out: events and files before it that could not be sent.
+    position: where the source continues; `text` of the plan's end when all is done.
+    left_out: number of events and files before the position that could not be sent.
     """
 
     def __init__(self, plan: Plan, position: str, path: Path | None, left_out: int = 0) -> None:
@@ -66,19 +67,19 @@ class Progress:
         return self.position == text(self.plan.end)
 
     def save(self, position: str, left_out: int = 0) -> None:
-        """Note that everything before `position` is done, and that so many more are left out.
+        """Save that everything before `position` is done, and add `left_out` to the total.
 
-        Raises BackfillError if it cannot be kept.
+        Raises BackfillError if the file cannot be written.
         """
         self.position = position
         self.left_out += left_out
         if self._path is None:
             return
         document = self.plan.document() | {"position": position, "left_out": self.left_out}
-        # A reader finds the old file or the new one, whenever this process is killed.
+        # Whenever this process is killed, either the old file or the new one is complete.
         beside = self._path.with_name(f"{self._path.name}.new")
         try:
-            # What a killed run has left may be open to others, or lead elsewhere.
+            # A file that a killed run has left may be readable by others, or link to another file.
             beside.unlink(missing_ok=True)
             with private.file(beside) as file:
                 file.write(f"{json.dumps(document, indent=2)}\n".encode())
@@ -90,9 +91,9 @@ class Progress:
 
 
 def saved(path: Path | None) -> Progress | None:
-    """Return what a file of `Progress.save` says, None where there is none yet.
+    """Return the progress that `Progress.save` wrote, None if the file does not exist.
 
-    Raises BackfillError for a file that cannot be read, or that holds anything else.
+    Raises BackfillError if the file cannot be read or is not a state file.
     """
     if path is None:
         return None
@@ -105,7 +106,7 @@ def saved(path: Path | None) -> Progress | None:
         raise BackfillError(f"--state {path}: {error.strerror}") from error
     try:
         return _progress(json.loads(content), path)
-    # RecursionError: brackets in brackets; OverflowError: a time that no offset can move.
+    # RecursionError: deeply nested brackets; OverflowError: a time outside the range of years.
     except (
         ValueError,
         TypeError,
@@ -115,19 +116,19 @@ def saved(path: Path | None) -> Progress | None:
         OverflowError,
     ) as error:
         raise BackfillError(
-            f"--state {path}: not what a backfill has written: name another file"
+            f"--state {path} is not a state file of a backfill: name another file"
         ) from error
 
 
 def _progress(document: dict[str, object], path: Path) -> Progress:
-    """Read a state; any of the errors that `saved` names for anything else."""
+    """Return the progress in a state document. If invalid, raise an error that `saved` handles."""
     left_out = document.pop("left_out")
     if type(left_out) is not int or left_out < 0:
         raise TypeError
     agos = {key: document.pop(key) for key in ("start_ago", "end_ago")}
     texts: dict[str, str] = {}
     for key, value in [*document.items(), *((k, v) for k, v in agos.items() if v is not None)]:
-        # Some of them are printed.
+        # Some of these values are printed.
         if not isinstance(value, str) or not value.isprintable():
             raise TypeError
         texts[key] = value
@@ -141,9 +142,9 @@ def _progress(document: dict[str, object], path: Path) -> Progress:
         end=end,
         source=texts,
     )
-    # OverflowError for a time that `text` cannot spell.
+    # Raises OverflowError for a time that `text` cannot represent.
     plan.document()
-    # A key, or a moment.
+    # An S3 key, or a time.
     if "/" not in position and not start <= milliseconds(_with_offset(position)) <= end:
         raise ValueError
     return Progress(plan, position, path, left_out)
@@ -157,16 +158,16 @@ def _with_offset(text: str) -> datetime:
 
 
 def milliseconds(when: datetime) -> int:
-    """Return the first millisecond that is not before a moment: timestamps have no smaller part."""
+    """Return the first millisecond at or after a time: timestamps have millisecond precision."""
     return -((_EPOCH - when) // _MILLISECOND)
 
 
 def text(milliseconds: int) -> str:
-    """Return a time as the state and the command line spell it, in UTC."""
+    """Return a time in the format of the state and the command line, in UTC."""
     when = _EPOCH + timedelta(milliseconds=milliseconds)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def time_of(text: str) -> int:
-    """Return the time that `text` has spelled, in milliseconds since the epoch."""
+    """Return the time in a string from `text`, in milliseconds since the epoch."""
     return milliseconds(datetime.fromisoformat(text))

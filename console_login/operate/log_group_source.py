@@ -1,7 +1,7 @@
 """Events of a log group, for a backfill: FilterLogEvents with the filter's pattern.
 
-The time is worked through in slices, so that nothing is left out in whatever order events come
-within one.
+The time range is read in slices. So nothing is left out, whatever the order of the events within a
+slice.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 """
 
@@ -22,15 +22,18 @@ from console_login.operate.backfill_state import BackfillError, Plan, text, time
 
 SLICE_MS = 60 * 60 * 1000
 
-# PutLogEvents takes nothing older, so a group holds nothing from longer before it was made.
+# PutLogEvents rejects older events, so an event can be older than its group by at most this much.
 _OLDEST_BEFORE_GROUP_MS = 14 * 24 * 60 * 60 * 1000
 
-# FilterLogEvents allows five to ten calls a second, and each slice is one at least.
+# FilterLogEvents allows five to ten calls per second, and each slice needs at least one.
 _READ_TRIES = 10
 
 
 class LogGroup:
-    """A log group and the pattern of the events to read. Raises BackfillError, AccessError."""
+    """A log group and the pattern of the events to read.
+
+    Raises BackfillError if the log group does not exist, AccessError if a request fails.
+    """
 
     def __init__(self, access: Access, name: str, pattern: str) -> None:
         group = _described(access, name)
@@ -42,18 +45,21 @@ class LogGroup:
         self.source = {"log_group_arn": arn, "pattern": pattern}
 
     def described(self) -> list[tuple[str, str]]:
-        """Return what is read, a heading and a value each."""
+        """Return a description of the source, as pairs of a heading and a value."""
         return [
             ("log group", f"{self._name} ({self._owner}, {self._region})"),
             ("pattern", self._pattern or "none: every event"),
         ]
 
     def first(self, start: int) -> int:
-        """Return the first moment from `start` on of which the group can hold an event."""
+        """Return the first time from `start` on at which the group can have an event."""
         return max(start, self._created - _OLDEST_BEFORE_GROUP_MS)
 
     def slices(self, plan: Plan, position: str, watch: Watch) -> Iterator[Slice]:
-        """Yield an hour after the other. Raises AccessError, as the records do."""
+        """Yield one slice for each hour.
+
+        Raises AccessError, also while the records of a slice are read.
+        """
         retries = {"mode": "standard", "max_attempts": _READ_TRIES}
         pages = self._access.client("logs", retries=retries).get_paginator("filter_log_events")
         first = time_of(position)
@@ -79,19 +85,19 @@ class LogGroup:
         return records(self._owner, self._name, sent())
 
     def _events(self, pages: Any, start: int, end: int) -> Iterator[dict[str, Any]]:
-        asked: dict[str, Any] = {"logGroupName": self._name, "startTime": start, "endTime": end}
+        request: dict[str, Any] = {"logGroupName": self._name, "startTime": start, "endTime": end}
         if self._pattern:
-            asked["filterPattern"] = self._pattern
+            request["filterPattern"] = self._pattern
         with one_line():
-            for page in pages.paginate(**asked):
+            for page in pages.paginate(**request):
                 for event in page["events"]:
-                    # The API's end is included, ours is not.
+                    # The API includes the end of the range; a slice excludes it.
                     if start <= event["timestamp"] < end:
                         yield event
 
 
 def _described(access: Access, log_group: str) -> dict[str, Any]:
-    """Return a log group's description, whose ARN has the account and the Region."""
+    """Return the description of a log group, with its ARN, which has the account and the Region."""
     pages = access.client("logs").get_paginator("describe_log_groups")
     with one_line():
         for page in pages.paginate(logGroupNamePrefix=log_group):
@@ -100,6 +106,6 @@ def _described(access: Access, log_group: str) -> dict[str, Any]:
                     found: dict[str, Any] = each
                     return found
     raise BackfillError(
-        f"there is no log group {log_group} in this account and Region: check --log-group, --region"
-        " and --profile"
+        f"log group {log_group} does not exist in this account and Region: check --log-group,"
+        " --region and --profile"
     )

@@ -1,4 +1,4 @@
-"""Records into a stream from the command line: batches and back-off are the function's own code."""
+"""Send records to a stream from the command line, with the function's batching and back-off."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,15 +7,15 @@ from typing import Any
 from console_login.function import make_importable
 from console_login.operate.access import Access
 
-# What a stream does not take for so long, it will not take now.
+# If a stream has not accepted a batch after this time, more retries will not help.
 SECONDS_FOR_A_BATCH = 120
 
 
 class Sender:
-    """Puts records into one stream, one call of PutRecordBatch after the other.
+    """Sends records to one stream, one PutRecordBatch call after another.
 
-    bytes_per_second: of records, before base64; None sends as fast as the stream takes them.
-    problem: why the last call was not accepted in full, None if it was.
+    bytes_per_second: bytes of records before base64; None sends as fast as the stream accepts.
+    problem: why the last call was not fully accepted, None if it was.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class Sender:
         self._bytes_per_second = bytes_per_second
         self._sleep = sleep
         self._free_at = 0.0
-        # One place decides on retries, and it is the function's.
+        # Only the function's code decides on retries.
         client = access.client(
             "firehose",
             connect_timeout=put_back.CONNECT_SECONDS,
             read_timeout=put_back.READ_SECONDS,
             retries={"total_max_attempts": 1},
         )
-        self._client = _Remembering(client)
+        self._client = _RecordingClient(client)
         self._putter = put_back.PutBack(lambda: self._client, sleep)
         self._batches = put_back.batches
 
@@ -48,25 +48,26 @@ class Sender:
         return self._client.problem
 
     def batches(self, records: Sequence[bytes]) -> Iterator[list[int]]:
-        """Yield the indexes of the records that one call can take, in order.
+        """Yield the indexes of the records for each call, in order.
 
-        None takes more than may be sent in a second, but for a record that is larger alone: a
-        stream's quota is per second, and a call's 4 MiB at once would be throttled.
+        A call sends at most the bytes of one second, unless a single record is larger: a stream's
+        quota is per second, and a call with its maximum of 4 MiB would be throttled.
         """
         for batch in self._batches(records):
-            yield from self._of_a_second(records, batch)
+            yield from self._split_by_rate(records, batch)
 
     def send(self, batch: Sequence[bytes]) -> list[bool]:
-        """Send what one call can take; return for each record whether it was certainly accepted.
+        """Send the records of one call; return for each whether it was certainly accepted.
 
-        Nothing accepted is sent again here. What timed out may have been accepted all the same.
+        Accepted records are not sent again here. Records of a call that timed out may have been
+        accepted.
         """
         self._wait(sum(map(len, batch)))
         self._client.problem = None
         end = time.monotonic() + SECONDS_FOR_A_BATCH
         return self._putter.put(self._stream_name, batch, lambda: end - time.monotonic())
 
-    def _of_a_second(self, records: Sequence[bytes], batch: list[int]) -> Iterator[list[int]]:
+    def _split_by_rate(self, records: Sequence[bytes], batch: list[int]) -> Iterator[list[int]]:
         part: list[int] = []
         size = 0
         for index in batch:
@@ -85,8 +86,8 @@ class Sender:
         self._free_at = max(now, self._free_at) + size / self._bytes_per_second
 
 
-class _Remembering:
-    """A client that remembers what the function's code has no use for: why a call failed."""
+class _RecordingClient:
+    """A client that keeps the reason why a call failed, which the function's code does not need."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -1,7 +1,7 @@
-"""Events of CloudTrail's own files in a trail's bucket, for a backfill.
+"""Events from CloudTrail's log files in a trail's bucket, for a backfill.
 
-[PREFIX/]AWSLogs/[ORGANIZATION/]ACCOUNT/CloudTrail/REGION/yyyy/MM/dd/*.json.gz, by the UTC day of
-the delivery; a file can hold events of any time before that.
+The keys are [PREFIX/]AWSLogs/[ORGANIZATION/]ACCOUNT/CloudTrail/REGION/yyyy/MM/dd/*.json.gz, with
+the UTC day of the delivery. A file can have events of any time before that.
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-examples.html
 """
 
@@ -31,18 +31,22 @@ from console_login.operate.backfill_records import (
 from console_login.operate.backfill_state import BackfillError, Plan, milliseconds
 from console_login.operate.error_objects import ListedObject, ObjectError
 
-# CloudTrail delivers about five minutes after an event; what comes later than this was held up.
+# CloudTrail delivers a file about five minutes after an event. A file that is later than this was
+# held up, and is not read.
 LATE_MS = 24 * 60 * 60 * 1000
 
-# What a run that was killed reads, and may send, again.
-FILES_A_SLICE = 100
+# If a run is killed, the next run reads up to this many files again, and may send their events
+# again.
+FILES_PER_SLICE = 100
 
-# Decompressed. CloudTrail's files are far smaller: what is larger is a mistake, or meant to harm.
+# Decompressed. CloudTrail's files are far smaller: a larger file is a mistake, or meant to harm.
 MAX_FILE_BYTES = 128 * 1024 * 1024
 _MAX_OBJECT_BYTES = 32 * 1024 * 1024
 
-# A file takes some milliseconds to come and less to read.
+# Fetching a file takes some milliseconds, and parsing it takes less.
 _READERS = 8
+
+_TOO_LARGE = "it is larger than any CloudTrail log file"
 
 _ACCOUNT = r"\d{12}"
 _ORGANIZATION = r"o-[a-z0-9]{10,32}"
@@ -65,10 +69,11 @@ class _Folder(NamedTuple):
 
 
 class Trail:
-    """The files of a trail, by account and Region, and the events to send of them.
+    """The log files of a trail, by account and Region, and the events in them to send.
 
-    accounts, regions: empty for all that there are.
-    Raises BackfillError for what is not there, AccessError.
+    accounts, regions: empty for all.
+    Raises BackfillError if an option is invalid or its folder does not exist, AccessError if a
+    request fails.
     """
 
     def __init__(
@@ -90,9 +95,9 @@ class Trail:
         match = _URL.fullmatch(url.rstrip("/") + "/")
         if match is None or not url.isprintable():
             raise BackfillError(
-                f"--from {url}: name the folder AWSLogs of a trail's bucket, such as"
-                " s3://BUCKET/AWSLogs/, or in it an organization's or an account's; a day is for"
-                " --start and --end"
+                f"--from {url}: name the AWSLogs folder of a trail's bucket, such as"
+                " s3://BUCKET/AWSLogs/, or the folder of an organization or account in it; use"
+                " --start and --end for days"
             )
         self._bucket, self._root, account, region = match.groups()
         self._url = f"s3://{self._bucket}/{self._root}"
@@ -103,15 +108,15 @@ class Trail:
             _wanted("--from-region", [region] if region else regions, {f.region for f in folders}),
         ]
         chosen, chosen_regions = self._wanted
-        # In the order of their keys: a key is where a run goes on.
+        # In the order of their keys, because a run continues from a key.
         self._chosen = sorted(
             (f for f in folders if f.account in chosen and f.region in chosen_regions),
             key=lambda folder: folder.prefix,
         )
         if not self._chosen:
-            raise BackfillError(f"there are no files of CloudTrail under {url}: check --from")
-        asked = ([account] if account else accounts), ([region] if region else regions)
-        all_accounts, all_regions = (",".join(sorted(set(each))) or "all" for each in asked)
+            raise BackfillError(f"there are no CloudTrail log files under {url}: check --from")
+        named = ([account] if account else accounts), ([region] if region else regions)
+        all_accounts, all_regions = (",".join(sorted(set(each))) or "all" for each in named)
         self.source = {
             "from": self._url,
             "accounts": all_accounts,
@@ -120,27 +125,27 @@ class Trail:
         }
 
     def described(self) -> list[tuple[str, str]]:
-        """Return what is read, a heading and a value each."""
+        """Return a description of the source, as pairs of a heading and a value."""
         accounts = {folder.account for folder in self._chosen}
         regions = {folder.region for folder in self._chosen}
         return [
             ("files", self._url),
-            ("accounts", _shown(accounts)),
-            ("Regions", _shown(regions)),
+            ("accounts", _abridged(accounts)),
+            ("Regions", _abridged(regions)),
             ("events", self.source["event_names"]),
         ]
 
     def first(self, start: int) -> int:
-        """Return `start`: nothing says when a trail began."""
+        """Return `start`, because the files do not show when the trail began."""
         return start
 
     def slices(self, plan: Plan, position: str, watch: Watch) -> Iterator[Slice]:
-        """Yield some files of an account and a Region after the other.
+        """Yield slices of files, one account and Region after another.
 
         Files that were delivered up to a day after the plan's end are read. Raises AccessError.
         """
         first, last = _day(plan.start), _day(plan.end + LATE_MS)
-        # A moment before the first file is read.
+        # Before the first slice is done, the position is a time and not a key.
         after = position if "/" in position else ""
         for number, folder in enumerate(self._chosen):
             if folder.prefix < after and not after.startswith(folder.prefix):
@@ -149,14 +154,14 @@ class Trail:
             end = f"{folder.prefix}{last:%Y/%m/%d}0"
             listed = error_objects.listed(self._s3, self._bucket, folder.prefix, begin)
             of_days = itertools.takewhile(lambda each: each.key < end, listed)  # noqa: B023
-            for files in itertools.batched(of_days, FILES_A_SLICE, strict=False):
+            for files in itertools.batched(of_days, FILES_PER_SLICE, strict=False):
                 found = records(folder.account, self._url, self._events(plan, folder, files))
                 yield Slice(found, files[-1].key, len(files))
                 share = _share(files[-1].key.removeprefix(folder.prefix), first, last)
                 watch((number + share) / len(self._chosen))
 
     def _folders(self, accounts: list[str] | None) -> list[_Folder]:
-        """Return the folders of Regions; accounts: where they are known, of no other account."""
+        """Return the folder of each Region, of the given accounts only, or of all for None."""
         if accounts is not None:
             places = [(self._root, account) for account in accounts]
         else:
@@ -174,7 +179,7 @@ class Trail:
         ]
 
     def _names_in(self, prefix: str) -> list[str]:
-        """Return the names of the folders in a folder."""
+        """Return the names of the subfolders of a folder."""
         pages = self._s3.get_paginator("list_objects_v2")
         with one_line():
             return [
@@ -198,9 +203,9 @@ class Trail:
                         yield LeftOut(file.key, str(error))
 
     def _read(self, file: ListedObject) -> bytes | ObjectError:
-        """Return the file's bytes, or why there are none: alone among others, it ends nothing."""
+        """Return the file's bytes, or the error: one unreadable file must not end the run."""
         if file.size > _MAX_OBJECT_BYTES:
-            return ObjectError("it is larger than any file of CloudTrail")
+            return ObjectError(_TOO_LARGE)
         try:
             return error_objects.read(self._s3, self._bucket, file)
         except ObjectError as error:
@@ -214,12 +219,13 @@ class Trail:
 def _wanted(option: str, wanted: Sequence[str], found: set[str]) -> set[str]:
     for each in wanted:
         if each not in found:
-            there = f" (there are {_shown(found)})" if found else ""
-            raise BackfillError(f"{option} {each}: there is no folder of it under --from{there}")
+            existing = f", only {_abridged(found)}" if found else ""
+            raise BackfillError(f"{option} {each}: --from has no such folder{existing}")
     return set(wanted) or found
 
 
-def _shown(names: set[str]) -> str:
+def _abridged(names: set[str]) -> str:
+    """Return the names in order, cut after the first 20."""
     most = 20
     listed = ", ".join(sorted(names)[:most])
     return listed if len(names) <= most else f"{listed} and {len(names) - most:,} more"
@@ -230,7 +236,7 @@ def _day(moment: int) -> date:
 
 
 def _share(name: str, first: date, last: date) -> float:
-    """Return which share of the days is done with a file, by the name of its day's folder."""
+    """Return the share of the days that is done after a file, from the day in its name."""
     try:
         day = date.fromisoformat(name[:10].replace("/", "-"))
     except ValueError:
@@ -239,9 +245,10 @@ def _share(name: str, first: date, last: date) -> float:
 
 
 def _records(body: bytes | ObjectError) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each record of a file: as it is spelled there, on one line, and what it holds.
+    """Yield each record of a file: its JSON as in the file, but on one line, and the parsed event.
 
-    Raises ObjectError where the file is damaged or no file of records; what came before is good.
+    Raises ObjectError if the file is damaged or is not a CloudTrail log file; the records before
+    the damage are valid.
     """
     if isinstance(body, ObjectError):
         raise body
@@ -250,7 +257,7 @@ def _records(body: bytes | ObjectError) -> Iterator[tuple[str, dict[str, Any]]]:
         raise ObjectError(f"it has more than {MAX_VALUES:,} values")
     begin = _BEGIN.match(text)
     if begin is None:
-        raise ObjectError("it is no file of CloudTrail's records")
+        raise ObjectError("it is not a CloudTrail log file")
     index = begin.end()
     try:
         while not text.startswith("]", index):
@@ -273,7 +280,7 @@ def _text(body: bytes) -> str:
             with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
                 body = file.read(MAX_FILE_BYTES + 1)
             if len(body) > MAX_FILE_BYTES:
-                raise ObjectError("it is larger than any file of CloudTrail")
+                raise ObjectError(_TOO_LARGE)
         return body.decode("utf-8-sig")
     except (EOFError, OSError, zlib.error) as error:
         raise ObjectError("its gzip is damaged") from error
@@ -289,7 +296,7 @@ def _time(event: dict[str, Any]) -> int | None:
 
 
 def _is_within(plan: Plan, event: dict[str, Any]) -> bool:
-    """Whether an event is of the plan's time; what says no time may be, and is."""
+    """Whether an event is in the plan's time range, or has no valid time and so may be in it."""
     time = _time(event)
     return time is None or plan.start <= time < plan.end
 

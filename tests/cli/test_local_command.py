@@ -149,7 +149,7 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--fail", "disk"], "available: lambda"),
         ([*ARTICLE, "--fail", "s3:2"], "is not a share"),
         ([*ARTICLE, "--fail", "s3:"], "is not a share"),
-        ([*ARTICLE, "--clock", "noon"], "not a time; write 72h, 3d, "),
+        ([*ARTICLE, "--clock", "noon"], "not a time: write 72h, 3d, "),
         ([*ARTICLE, "--generate", "-1"], "-1"),
         (["--generate", "1", "--sign-ins", "2"], "2"),
         ([*ARTICLE, "--seed", "x"], "'x' is not a valid"),

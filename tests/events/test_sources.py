@@ -1,6 +1,6 @@
-"""CloudTrail events as people have them, each form with where AWS shows it.
+"""CloudTrail events in the formats that users have, each with the page where AWS documents it.
 
-`docs` below is https://docs.aws.amazon.com.
+`docs` below stands for https://docs.aws.amazon.com.
 """
 
 import csv
@@ -76,8 +76,8 @@ GOT = {
     "nextForwardToken": "f/1/s",
     "nextBackwardToken": "b/1/s",
 }
-# docs/awscloudtrail/latest/APIReference/API_GetQueryResults.html, whose rows are objects of one
-# column each; the columns: docs/awscloudtrail/latest/userguide/query-supported-event-schemas.html
+# docs/awscloudtrail/latest/APIReference/API_GetQueryResults.html: rows of one object per column.
+# The columns: docs/awscloudtrail/latest/userguide/query-supported-event-schemas.html
 LAKE = {
     "QueryStatus": "FINISHED",
     "QueryStatistics": {"ResultsCount": 2, "TotalResultsCount": 2, "BytesScanned": 13287},
@@ -168,7 +168,7 @@ def read(path: Path) -> list[str]:
         ("empty.jsonl", b"", []),
     ],
 )
-def test_a_file(name: str, content: bytes, expected: list[str], tmp_path: Path) -> None:
+def test_a_file_is_read(name: str, content: bytes, expected: list[str], tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert read(path) == expected
@@ -180,7 +180,7 @@ CUT = TOKYO[:-300]
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        # A cut line costs neither what is before it, nor what comes after it.
+        # A truncated line costs neither the events before it nor those after it.
         (f"{TOKYO}\n{CUT}\n{OSAKA}\n", [TOKYO, 2, OSAKA]),
         (f"{TOKYO}\n{OSAKA}\n{CUT}", [TOKYO, OSAKA, 3]),
         (f'{TOKYO}\n{{"eventName":\n{OSAKA}\n{{"a":[\n{TOKYO}\n', [TOKYO, 2, OSAKA, 4, TOKYO]),
@@ -211,10 +211,13 @@ def test_a_damaged_line_is_named_and_the_others_are_read(
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (event(ENVELOPE), "line 1: a Firehose transformation event: use console-login transform"),
+        (
+            event(ENVELOPE),
+            "line 1: this is a Firehose transformation event: use console-login transform",
+        ),
         (FAILED, "a record that failed in Firehose: use console-login redrive"),
         (DIGEST, "a CloudTrail digest"),
-        (SIGN_FILE, "the sign file of CloudTrail Lake"),
+        (SIGN_FILE, "a CloudTrail Lake sign file"),
         ({"QueryResultRows": [[{"eventName": "ConsoleLogin"}]]}, "event 1: .*column eventJson"),
         ({**BRIDGE, "detail-type": "Sign-in Anomaly Alert"}, "neither a CloudTrail event"),
         (S3_NOTIFICATION, "event 1: neither a CloudTrail event"),
@@ -227,7 +230,9 @@ def test_a_damaged_line_is_named_and_the_others_are_read(
         ({"a": 1}, "neither a CloudTrail event"),
     ],
 )
-def test_what_holds_no_events_is_refused_by_name(document: Any, words: str, tmp_path: Path) -> None:
+def test_a_document_without_events_is_named_in_the_error(
+    document: Any, words: str, tmp_path: Path
+) -> None:
     path = tmp_path / "x.json"
     for indent in (None, 2):
         path.write_bytes(dump(document, indent))
@@ -251,7 +256,9 @@ def test_what_holds_no_events_is_refused_by_name(document: Any, words: str, tmp_
         ("x.csv", b'eventJson\n"' + b"x" * 2 * 1024 * 1024, "x.csv line .: field larger"),
     ],
 )
-def test_a_wrong_file_is_named(name: str, content: Any, words: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_named_in_the_error(
+    name: str, content: Any, words: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -260,7 +267,7 @@ def test_a_wrong_file_is_named(name: str, content: Any, words: str, tmp_path: Pa
     assert str(path) in str(raised.value)
 
 
-def test_what_is_all_but_events_is_given_up(tmp_path: Path) -> None:
+def test_reading_ends_after_too_many_lines_that_are_not_events(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"x\n" * 20_000)
     *lines, last = Sources([path]).read()
@@ -271,7 +278,7 @@ def test_what_is_all_but_events_is_given_up(tmp_path: Path) -> None:
 
 
 def test_an_escaped_event_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
-    # Escaped, it has none of the characters that the values of a document are counted by.
+    # If escaped, the event has none of the characters by which a document's values are counted.
     path = tmp_path / "x.json"
     inside = r"{\"eventName\":\"X\",\"a\":[0" + r"\u002c\"éa\"" * 5_300_000 + "]}"
     path.write_text(f'{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":"{inside}"}}]}}')
@@ -280,7 +287,7 @@ def test_an_escaped_event_that_is_too_large_is_not_parsed(tmp_path: Path) -> Non
     assert "line 1 event 1 the event is larger than the 1,048,576 bytes" in done.stderr
 
 
-def test_a_folder_is_read_whole_in_order(tmp_path: Path) -> None:
+def test_a_folder_is_read_completely_and_in_order(tmp_path: Path) -> None:
     (tmp_path / "2024" / "03").mkdir(parents=True)
     (tmp_path / "2024" / "03" / "b.json.gz").write_bytes(gzip.compress(RECORDS.encode()))
     # Firehose's objects have no suffix.
@@ -295,7 +302,7 @@ def test_a_folder_is_read_whole_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "broken link", "link to a folder"])
-def test_what_a_folder_has_beside_files_is_not_passed_over(tmp_path: Path, kind: str) -> None:
+def test_a_pipe_or_broken_link_in_a_folder_is_an_error(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a.jsonl").write_text(f"{TOKYO}\n")
     path = tmp_path / "b.jsonl"
     if kind == "pipe":
@@ -310,7 +317,7 @@ def test_what_a_folder_has_beside_files_is_not_passed_over(tmp_path: Path, kind:
     assert read(tmp_path) == [TOKYO, TOKYO]
 
 
-def test_a_folder_that_may_not_be_read_is_not_passed_over(
+def test_a_folder_that_may_not_be_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.jsonl").write_text(f"{TOKYO}\n")
@@ -318,7 +325,7 @@ def test_a_folder_that_may_not_be_read_is_not_passed_over(
     scandir = os.scandir
 
     def refusing(path: Any) -> Any:
-        # To root everything is open.
+        # Root may read every folder, whatever its mode.
         if Path(path).name == "sub":
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
@@ -343,7 +350,7 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     writer.join()
 
 
-def test_how_far_it_has_read_is_known(tmp_path: Path) -> None:
+def test_the_position_grows_to_the_size(tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).write_text(f"{TOKYO}\n" * 100)
     sources = Sources([tmp_path])
@@ -358,7 +365,7 @@ def test_how_far_it_has_read_is_known(tmp_path: Path) -> None:
     assert (list(sources), sources.position) == ([TOKYO], sources.size)
 
 
-def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="the folder has no files"):
         read(tmp_path)
 
@@ -380,7 +387,7 @@ READ = """
 import sys
 from pathlib import Path
 from console_login.events import sources
-# Less than the thousand MiB, for the sake of time.
+# Less than 1,024 MiB, to save time.
 sources.MAX_DECOMPRESSED_BYTES = 100 * 1024 * 1024
 count = 0
 for count, found in enumerate(sources.Sources([Path(sys.argv[1])]).read(), 1):
@@ -407,7 +414,7 @@ def bounded(path: Path, mebibytes: int = 512) -> subprocess.CompletedProcess[str
         (b'{"eventName":"', b"x", "line 1 longer than 64 MiB"),
         (b"", b"x", "more than 100 MiB of gzip content"),
         (TOKYO.encode() + b"\n", b"\n", "more than 100 MiB of gzip content"),
-        (b'{"eventName":"X","a":[', b"{},", "line 1 more than 4,000,000 values without an end"),
+        (b'{"eventName":"X","a":[', b"{},", "line 1 more than 4,000,000 values and not complete"),
     ],
     ids=["one document", "one line", "blank lines", "many values"],
 )
@@ -422,8 +429,8 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(
     assert words in done.stderr
 
 
-def test_many_envelopes_in_one_line_take_the_memory_of_one(tmp_path: Path) -> None:
-    # The largest object of a stream with decompression alone: 128 MiB without a line break.
+def test_many_envelopes_on_one_line_need_the_memory_of_one(tmp_path: Path) -> None:
+    # The largest object of a stream that only decompresses: 128 MiB without a line break.
     path = tmp_path / "envelopes"
     one = envelope([TOKYO] * 500)
     path.write_bytes(one * (128 * 1024 * 1024 // len(one)))
@@ -431,7 +438,7 @@ def test_many_envelopes_in_one_line_take_the_memory_of_one(tmp_path: Path) -> No
     assert done.stdout.strip() == f"{128 * 1024 * 1024 // len(one) * 500}", done.stderr
 
 
-def test_a_gzip_that_holds_itself_ends(tmp_path: Path) -> None:
+def test_reading_nested_gzip_ends(tmp_path: Path) -> None:
     path = tmp_path / "deep.gz"
     content = TOKYO.encode()
     for _ in range(5):
@@ -441,7 +448,7 @@ def test_a_gzip_that_holds_itself_ends(tmp_path: Path) -> None:
         read(path)
 
 
-def test_lines_that_never_end_take_linear_time(tmp_path: Path) -> None:
+def test_unfinished_documents_take_linear_time(tmp_path: Path) -> None:
     path = tmp_path / "open"
     path.write_text(f'["{"x" * 10_000}",\n' * 2000)
     began = time.process_time()

@@ -1,4 +1,4 @@
-"""`console-login backfill`: what the log group holds, into the stream, nothing left out."""
+"""`console-login backfill` from a log group: it sends every event and leaves none out."""
 
 import gzip
 import io
@@ -25,7 +25,7 @@ from console_login import cli
 from console_login.events.envelope import compress
 from console_login.operate import backfill
 from console_login.operate.access import Access
-from console_login.operate.backfill import Asked, Backfill, BackfillError
+from console_login.operate.backfill import Backfill, BackfillError, Options
 from console_login.operate.backfill_state import Progress, text
 from console_login.operate.sender import Sender
 
@@ -59,9 +59,9 @@ def found(event_id: str, timestamp: int, log_stream: str = "a", message: str | N
 
 
 class FakeAccess(Access):
-    """A log group with some events, in pages, and a stream.
+    """A stream, and a log group with some events, in pages.
 
-    The order within a page's answer is chance, and every other page is empty.
+    The order of the events is random, and every other page is empty.
     """
 
     def __init__(self, events: list[Any], firehose: FakeFirehose | None = None) -> None:
@@ -101,11 +101,11 @@ class _Pages:
             yield {"events": events[first : first + 3]}
 
 
-ASKED = {"log_group": GROUP, "stream": STREAM, "start": START, "end": END}
+OPTIONS = {"log_group": GROUP, "stream": STREAM, "start": START, "end": END}
 
 
-def asked(**keys: Any) -> Asked:
-    return Asked(**{**ASKED, **keys})
+def options(**keys: Any) -> Options:
+    return Options(**{**OPTIONS, **keys})
 
 
 def sender(access: Any, **keys: Any) -> Sender:
@@ -113,7 +113,7 @@ def sender(access: Any, **keys: Any) -> Sender:
 
 
 def prepared(access: Any, now: float = NOW, **keys: Any) -> Progress:
-    return backfill.prepare(access, asked(**keys), now)[1]
+    return backfill.prepare(access, options(**keys), now)[1]
 
 
 def filled(access: Any, **keys: Any) -> tuple[Progress, backfill.Totals]:
@@ -122,7 +122,7 @@ def filled(access: Any, **keys: Any) -> tuple[Progress, backfill.Totals]:
 
 
 def ready(access: Any, sender: Sender | None, now: float = NOW, **keys: Any) -> Backfill:
-    source, progress = backfill.prepare(access, asked(**keys), now)
+    source, progress = backfill.prepare(access, options(**keys), now)
     return Backfill(source, progress, sender)
 
 
@@ -167,7 +167,7 @@ def iso(hours_ago: float) -> str:
 
 
 def without_duplicates(lines: list[str], folder: Path) -> tuple[list[str], list[str]]:
-    """Return what docs/architecture.md's SQL and its Python leave of lines."""
+    """Return the lines that remain after the SQL, and after the Python, of docs/architecture.md."""
     document = (ROOT / "docs" / "architecture.md").read_text()
     (query,) = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
     (program,) = re.findall(r"python3 -c '\n(.*?)' ", document, re.DOTALL)
@@ -186,7 +186,7 @@ def without_duplicates(lines: list[str], folder: Path) -> tuple[list[str], list[
     return by_sql, done.stdout.splitlines()
 
 
-def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_event_id(
+def test_events_from_before_the_filter_arrive_and_repeated_events_have_the_same_event_id(
     endpoint: Endpoint,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -207,7 +207,7 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
 
     arguments = ["backfill", "--endpoint-url", endpoint.url, "--stack", "console-login-firehose"]
     arguments += ["--start", iso(5), "--end", iso(0)]
-    # Nothing is sent by a dry run, nor without an answer.
+    # Neither a dry run nor a run without a yes sends anything.
     assert console_login(*arguments, "--dry-run", monkeypatch=monkeypatch) == 0
     assert "10 events in 8 records" in capsys.readouterr().out
     for answer, status in (("n\n", 1), ("", 2)):
@@ -225,10 +225,10 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
     expected = Counter([*early, *live])
     for left in without_duplicates(lines, tmp_path):
         assert Counter(left) == expected
-    # Nothing of an event is printed or kept.
+    # No content of an event is printed or saved.
     for secret in ("early-", "live-", "userIdentity", "203.0.113", "no JSON"):
         assert secret not in shown.out + shown.err + state.read_text()
-    # What is done is not done again.
+    # A run that is done sends nothing again.
     assert console_login(*kept, "--json", monkeypatch=monkeypatch) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["events"], report["is_complete"]) == (0, True)
@@ -237,7 +237,7 @@ def test_what_came_before_the_filter_arrives_and_what_overlaps_is_told_by_its_ev
     assert len(endpoint.lines(13)) == 13
 
 
-def test_what_never_passed_the_log_group_comes_from_the_trails_bucket(
+def test_events_that_are_not_in_the_log_group_are_read_from_the_trails_bucket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = datetime.now(UTC)
@@ -250,7 +250,7 @@ def test_what_never_passed_the_log_group_comes_from_the_trails_bucket(
         lost = [sign_in(f"lost-{number}", eventTime=time_) for number in range(3)]
         other = sign_in("other", eventName="CheckMfa", eventTime=time_)
         put(running, *lost, other, sign_in("old", eventTime="2024-03-30T00:00:00Z"))
-        # As if its retention was over: only CloudTrail's own file has them.
+        # As if the retention had ended: only CloudTrail's file has the events.
         logs.delete_log_group(logGroupName=GROUP)
         (trail,) = running.client("cloudtrail").describe_trails()["trailList"]
         url = f"s3://{trail['S3BucketName']}/AWSLogs/"
@@ -260,26 +260,26 @@ def test_what_never_passed_the_log_group_comes_from_the_trails_bucket(
         out = capsys.readouterr().out
         assert re.search(rf"^files      {url}$", out, re.M)
         assert re.search(r"^3 events in 1 file in 1 record, \d+ bytes: would take", out, re.M)
-        # A file that is none beside it.
+        # Beside it, an object that is not a log file.
         key = f"AWSLogs/111122223333/CloudTrail/us-east-1/{now:%Y/%m/%d}/zzz.json.gz"
         s3 = running.client("s3")
         s3.put_object(Bucket=trail["S3BucketName"], Key=key, Body=b"junk")
         kept = [*arguments, "--state", str(tmp_path / "state"), "--yes"]
         assert console_login(*kept, monkeypatch=monkeypatch) == 1
         out = capsys.readouterr().out
-        assert f"{key}: it is no file of CloudTrail's records\n1 file not read to the end" in out
+        assert f"{key}: it is not a CloudTrail log file\n1 file not read to the end" in out
         assert Counter(running.lines(3)) == Counter(lost)
         chosen = ["--account", "111122223333", "--from-region", "us-east-1", "--yes", "--json"]
         assert console_login(*arguments, *chosen, monkeypatch=monkeypatch) == 1
         report = json.loads(capsys.readouterr().out)
-        assert report["named"] == [{"key": key, "reason": "it is no file of CloudTrail's records"}]
+        assert report["named"] == [{"key": key, "reason": "it is not a CloudTrail log file"}]
         assert (report["unreadable"], report["is_complete"]) == (1, False)
         assert report["from"] == url
     for secret in ("lost-", "userIdentity", "203.0.113"):
         assert secret not in out + (tmp_path / "state").read_text()
 
 
-def test_what_the_stream_refuses_exits_1_with_its_words(
+def test_records_that_the_stream_rejects_exit_with_1_and_its_error(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(endpoint, sign_in("refused"), minutes_ago=30)
@@ -287,8 +287,9 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
     arguments += [iso(1), "--stream", "nowhere", "--yes"]
     assert console_login(*arguments, monkeypatch=monkeypatch) == 1
     out = capsys.readouterr().out
-    assert re.search(r"^stopped: \d records? not certainly accepted: .*ResourceNotFound", out, re.M)
-    assert re.search(r"^everything before \S+Z is done: go on by --start \S+Z$", out, re.M)
+    error = r"^stopped: \d records? may not have been accepted: .*ResourceNotFound"
+    assert re.search(error, out, re.M)
+    assert re.search(r"^everything before \S+Z is done: continue with --start \S+Z$", out, re.M)
 
 
 @pytest.mark.parametrize(
@@ -298,26 +299,26 @@ def test_what_the_stream_refuses_exits_1_with_its_words(
         (["--start", END, "--end", END], "is not before --end"),
         (
             ["--start", "2999-01-01"],
-            "--start 2999-01-01, 2999-01-01T00:00:00.000Z, is not before now",
+            "--start 2999-01-01 (2999-01-01T00:00:00.000Z) is not before now",
         ),
-        (["--start", START, "--end", "2999-01-01T00:00:00Z"], "is yet to come"),
-        (["--start", START, "--mib-per-second", "1e-300"], "--mib-per-second 1e-300: "),
-        (["--start", "noon"], "--start noon: not a time; write 72h, 3d, 2026-11-24 or "),
+        (["--start", START, "--end", "2999-01-01T00:00:00Z"], "is in the future"),
+        (["--start", START, "--mib-per-second", "1e-300"], "--mib-per-second 1e-300 must be "),
+        (["--start", "noon"], "--start noon is not a time: write 72h, 3d, 2026-11-24 or "),
         (["--start", "-3d"], "not a time"),
         (["--start", "999999w"], "too long ago"),
-        (["--start", START, "--end", "soon"], "--end soon: not a time"),
+        (["--start", START, "--end", "soon"], "--end soon is not a time"),
         (["--start", START], "name --stack, or --log-group and --stream"),
-        (["--start", START, "--stack", "s", "--stream", "s"], "--stack says it all"),
-        (["--start", START, "--mib-per-second", "5.1"], "5 at most"),
-        (["--start", START, "--mib-per-second", "0"], "more than 0"),
-        (["--start", START, "--mib-per-second", "nan"], "more than 0"),
+        (["--start", START, "--stack", "s", "--stream", "s"], "--stack cannot be combined with"),
+        (["--start", START, "--mib-per-second", "5.1"], "from 0.001 to 5"),
+        (["--start", START, "--mib-per-second", "0"], "from 0.001 to 5"),
+        (["--start", START, "--mib-per-second", "nan"], "from 0.001 to 5"),
         (["--start", START, "--json"], "needs --yes or --dry-run"),
-        (["--start", START, "--state", str(ROOT / "Makefile")], "not what a backfill has written"),
+        (["--start", START, "--state", str(ROOT / "Makefile")], "is not a state file"),
         (["--start", START, "--state", str(ROOT)], "Is a directory"),
         (["--start", START, "--stack", "none"], "DescribeStacks: ValidationError"),
         (
             ["--start", START, "--log-group", "/none", "--stream", "s"],
-            "there is no log group /none",
+            "log group /none does not exist",
         ),
         (
             ["--start", START, "--log-group", GROUP, "--stream", "s", "--event-names", "a b"],
@@ -366,24 +367,24 @@ def test_the_start_is_included_and_the_end_is_not() -> None:
 def test_a_time_within_a_millisecond_leaves_nothing_out() -> None:
     times = {"start": "2024-03-30T05:00:00.0001Z", "end": "2024-03-30T05:00:00.0021Z"}
     progress = prepared(FakeAccess([]), **times)
-    # The first whole milliseconds that are not before them.
+    # The first milliseconds that are not before these times.
     assert (progress.plan.start, progress.plan.end) == (START_MS + 1, START_MS + 3)
 
 
-def test_the_end_is_now_and_nothing_from_before_the_log_group_is_asked_for() -> None:
+def test_the_end_is_now_and_no_time_before_the_log_group_is_requested() -> None:
     access: Any = FakeAccess([])
     progress = prepared(access, start="1999-01-01T00:00:00Z", end=None)
     assert progress.plan.end == int(NOW * 1000)
     assert progress.position == text(START_MS - 14 * 24 * HOUR_MS)
 
 
-def test_every_event_is_asked_for_without_a_pattern() -> None:
+def test_every_event_is_requested_without_a_pattern() -> None:
     access: Any = FakeAccess([])
     filled(access, event_names="*")
     assert all("filterPattern" not in each for each in access.asked)
 
 
-def test_envelopes_are_those_of_cloudwatch_logs() -> None:
+def test_envelopes_are_like_those_of_cloudwatch_logs() -> None:
     randomness = random.Random(0)
     events = [
         found(str(number), randomness.randrange(START_MS, START_MS + HOUR_MS), stream)
@@ -415,7 +416,7 @@ def test_envelopes_are_those_of_cloudwatch_logs() -> None:
         assert record == compress(gzip.decompress(record).decode())
 
 
-def test_envelopes_stay_small_and_an_event_that_no_record_holds_is_counted() -> None:
+def test_envelopes_stay_small_and_an_event_too_large_for_a_record_is_counted() -> None:
     randomness = random.Random(0)
     # Nearly incompressible, and each quotation mark doubles in the envelope.
     texts = ["".join(chr(randomness.randrange(0x4E00, 0x9FFF)) for _ in range(60_000))] * 9
@@ -431,7 +432,7 @@ def test_envelopes_stay_small_and_an_event_that_no_record_holds_is_counted() -> 
         assert len(record) < 1000 * 1024
     sizes = [len(gzip.decompress(record)) for record in access.firehose.accepted]
     assert sorted(sizes)[-2] < 513 * 1024
-    # The one of quotation marks, alone.
+    # The envelope with only the event of quotation marks.
     assert max(sizes) < 1300 * 1024
     assert (totals.events, totals.too_large, totals.is_complete) == (10, 1, False)
 
@@ -461,11 +462,11 @@ EVENTS = [found(str(number), START_MS + number * 100_000) for number in range(14
 
 
 def small_calls(access: Any) -> Sender:
-    # Some records a second: several calls a slice.
+    # A few records per second, so several calls per slice.
     return sender(access, bytes_per_second=3000)
 
 
-def test_killed_at_every_call_and_resumed_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_run_killed_at_any_call_and_resumed_loses_nothing(tmp_path: Path) -> None:
     access: Any = FakeAccess(EVENTS)
     ready(access, small_calls(access)).run()
     calls = len(access.firehose.calls)
@@ -483,14 +484,14 @@ def test_killed_at_every_call_and_resumed_nothing_is_lost(tmp_path: Path) -> Non
             assert saved.plan.end == END_MS
             totals = job.run()
             assert totals.is_complete
-            came = Counter(event_ids(access.firehose))
-            assert set(came) == {str(number) for number in range(144)}
-            # Twice at most what one slice holds.
-            assert came.total() - 144 <= 36
-            assert max(came.values()) <= 2
+            arrived = Counter(event_ids(access.firehose))
+            assert set(arrived) == {str(number) for number in range(144)}
+            # At most the events of one slice are sent twice.
+            assert arrived.total() - 144 <= 36
+            assert max(arrived.values()) <= 2
 
 
-def test_killed_while_the_state_is_written_the_old_one_is_there(
+def test_a_run_killed_while_it_writes_the_state_leaves_the_old_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tmp_path / "state"
@@ -516,13 +517,13 @@ def test_killed_while_the_state_is_written_the_old_one_is_there(
     ],
     ids=["refused", "refused in part", "unknown"],
 )
-def test_what_is_not_certainly_accepted_stops_before_its_slice(
+def test_a_record_that_may_not_be_accepted_stops_the_run_before_its_slice(
     answer: Any, words: str, tmp_path: Path
 ) -> None:
     firehose = FakeFirehose({}, answer)
     access: Any = FakeAccess(EVENTS, firehose)
     if isinstance(answer, dict):
-        # Tried again, and refused for good.
+        # The retry is rejected too.
         firehose.answers += [client_error("AccessDeniedException")]
     progress, totals = filled(access, state=tmp_path / "state")
     assert totals.problem is not None
@@ -534,7 +535,7 @@ def test_what_is_not_certainly_accepted_stops_before_its_slice(
     assert set(event_ids(firehose)) == {str(number) for number in range(144)}
 
 
-def test_a_log_group_that_cannot_be_read_on_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_log_group_stops_the_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
     access: Any = FakeAccess(EVENTS)
     paginate = _Pages.paginate
 
@@ -565,16 +566,16 @@ def test_a_state_belongs_to_one_backfill(tmp_path: Path) -> None:
         "log_group": f"{GROUP}-2",
         "event_names": "CheckMfa",
     }.items():
-        with pytest.raises(BackfillError, match="of another backfill"):
+        with pytest.raises(BackfillError, match="belongs to another backfill"):
             prepared(access, state=state, **{name: value})
     for junk in (b"", b"{}", b"[]", b"\xff", before.replace(b"Z", b""), before[:-3]):
         state.write_bytes(junk)
-        with pytest.raises(BackfillError, match="not what a backfill has written"):
+        with pytest.raises(BackfillError, match="is not a state file of a backfill"):
             prepared(access, state=state)
         assert state.read_bytes() == junk
 
 
-def test_the_same_hours_ago_continue_the_first_run_and_never_pass_for_a_new_one(
+def test_the_same_age_continues_the_first_run_and_never_starts_a_new_one(
     tmp_path: Path,
 ) -> None:
     state = tmp_path / "state"
@@ -584,10 +585,10 @@ def test_the_same_hours_ago_continue_the_first_run_and_never_pass_for_a_new_one(
     later = prepared(access, NOW + 3600, state=state, start="3h", end=None)
     assert (later.plan, later.position) == (first.plan, text(first.plan.start + HOUR_MS))
     for other in ({"start": "2h"}, {"start": "3h", "end": "1h"}):
-        with pytest.raises(BackfillError, match="of another backfill"):
+        with pytest.raises(BackfillError, match="belongs to another backfill"):
             prepared(access, **{"state": state, "end": None} | other)
     first.save(text(first.plan.end))
-    with pytest.raises(BackfillError, match="of another backfill: stream"):
+    with pytest.raises(BackfillError, match=r"belongs to another backfill \(stream was"):
         prepared(access, state=state, start="3h", end=None, stream="x")
     with pytest.raises(BackfillError, match=r"this backfill is done .*name another file"):
         prepared(access, NOW + 7 * 86400, state=state, start="3h", end=None)
@@ -595,25 +596,27 @@ def test_the_same_hours_ago_continue_the_first_run_and_never_pass_for_a_new_one(
 
 def test_a_time_without_an_offset_is_in_the_stacks_zone(endpoint: Endpoint) -> None:
     access = Access(endpoint.url, "ap-northeast-1", None)
-    wanted = Asked(start="2024-03-30", end="2024-03-30T09:00+09:00", stack="console-login-firehose")
+    wanted = Options(
+        start="2024-03-30", end="2024-03-30T09:00+09:00", stack="console-login-firehose"
+    )
     plan = backfill.prepare(access, wanted)[1].plan
     assert text(plan.start) == "2024-03-29T15:00:00.000Z"
     assert text(plan.end) == "2024-03-30T00:00:00.000Z"
 
 
-def test_without_a_stack_it_is_in_utc() -> None:
+def test_without_a_stack_a_time_without_an_offset_is_in_utc() -> None:
     plan = prepared(FakeAccess(EVENTS), start="2024-03-30").plan
     assert text(plan.start) == "2024-03-30T00:00:00.000Z"
 
 
-def test_a_state_that_cannot_be_kept_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_saved_fails_before_anything_is_sent(tmp_path: Path) -> None:
     access: Any = FakeAccess(EVENTS)
     with pytest.raises(BackfillError, match="No such file or directory"):
         filled(access, state=tmp_path / "none" / "state")
     assert access.firehose.calls == []
 
 
-def test_a_dry_run_sends_and_keeps_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_sends_and_saves_nothing(tmp_path: Path) -> None:
     access: Any = FakeAccess(EVENTS)
     totals = ready(access, None, state=tmp_path / "state").run()
     assert (access.firehose.calls, list(tmp_path.iterdir())) == ([], [])
@@ -625,15 +628,15 @@ def test_a_dry_run_sends_and_keeps_nothing(tmp_path: Path) -> None:
 # The rate ----------------------------------------------------------------------------------------
 
 
-def test_the_rate_is_kept_and_no_call_takes_more_than_a_seconds_share() -> None:
+def test_the_rate_is_kept_and_no_call_sends_more_than_in_a_second() -> None:
     access: Any = FakeAccess([found(str(n), START_MS + n, str(n)) for n in range(1100)])
     rate = 50_000
     totals = ready(access, sender(access, bytes_per_second=rate)).run()
-    # More records in a slice than are kept waiting, and none of them twice.
+    # The slice has more records than are collected at once, and none of them is sent twice.
     assert totals.events == 1100
     assert sorted(event_ids(access.firehose), key=int) == [str(n) for n in range(1100)]
     for call in access.firehose.calls:
         assert sum(map(len, call)) <= rate
     last = sum(map(len, access.firehose.calls[-1]))
-    # The fake clock does not go on: each wait is what all calls before it take.
+    # The fake clock does not advance, so each wait is the time of all calls before it.
     assert max(access.firehose.slept) == pytest.approx((totals.bytes - last) / rate, rel=0.2)

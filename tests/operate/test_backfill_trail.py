@@ -1,4 +1,4 @@
-"""`console-login backfill --from`: CloudTrail's own files, into the stream, nothing left out."""
+"""`console-login backfill --from`: it sends every event of CloudTrail's files, leaving none out."""
 
 import functools
 import gzip
@@ -30,7 +30,7 @@ from console_login import cli
 from console_login.errors import UserError
 from console_login.operate import backfill, trail_source
 from console_login.operate.access import Access
-from console_login.operate.backfill import Asked, Backfill, BackfillError, Totals
+from console_login.operate.backfill import Backfill, BackfillError, Options, Totals
 from console_login.operate.backfill_state import Progress
 from console_login.operate.sender import Sender
 
@@ -45,7 +45,7 @@ START, END = "2024-03-28T12:00:00Z", "2024-03-30T00:00:00Z"
 
 
 class FakeAccess(Access):
-    """A stream that is a fake, and moto's S3."""
+    """A fake stream, and moto's S3."""
 
     def __init__(self, firehose: FakeFirehose) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def s3_client() -> Any:
 
 
 class Trail:
-    """The bucket of a trail, written as CloudTrail would."""
+    """The bucket of a trail, with files like those of CloudTrail."""
 
     def __init__(self) -> None:
         self.s3 = s3_client()
@@ -106,8 +106,8 @@ def ready(
     firehose: FakeFirehose, *, dry: bool = False, rate: float | None = None, **keys: Any
 ) -> Backfill:
     access = FakeAccess(firehose)
-    asked = Asked(**{"url": ROOT_URL, "stream": STREAM, "start": START, "end": END} | keys)
-    source, progress = backfill.prepare(access, asked, NOW)
+    options = Options(**{"url": ROOT_URL, "stream": STREAM, "start": START, "end": END} | keys)
+    source, progress = backfill.prepare(access, options, NOW)
     sender = None if dry else Sender(access, STREAM, rate, firehose.sleep)
     return Backfill(source, progress, sender)
 
@@ -139,7 +139,7 @@ def test_sign_ins_of_all_accounts_and_regions_are_sent_as_cloudwatch_logs_would(
     broken = sign_in("broken").replace('","', '",\n"', 1)
     trail.put(other, sign_in("one"), spaced, broken)
     trail.put(sign_in("two"), account=SECOND, region="ap-northeast-1")
-    # Other files that lie beside: digests, Insights, other services'.
+    # Other files in the bucket: digests, Insights, and those of other services.
     for folder in ("CloudTrail-Digest", "CloudTrail-Insight", "Config"):
         key = f"AWSLogs/{FIRST}/{folder}/us-east-1/2024/03/29/x.json.gz"
         trail.s3.put_object(Bucket=BUCKET, Key=key, Body=gz(sign_in("no").encode()))
@@ -150,7 +150,7 @@ def test_sign_ins_of_all_accounts_and_regions_are_sent_as_cloudwatch_logs_would(
     )
     first, second = (json.loads(gzip.decompress(record)) for record in firehose.accepted)
     messages = [each["message"] for each in first.pop("logEvents")]
-    # As the file spells it, but for what a line cannot hold.
+    # As in the file, except that line breaks are removed.
     assert messages == [sign_in("one"), spaced, sign_in("broken")]
     assert first == {
         "messageType": "DATA_MESSAGE",
@@ -163,7 +163,7 @@ def test_sign_ins_of_all_accounts_and_regions_are_sent_as_cloudwatch_logs_would(
     assert second["logEvents"] == [
         {"id": "two", "timestamp": 1711670400000, "message": sign_in("two")}
     ]
-    # The function delivers all of it.
+    # The function delivers the whole record.
     assert result_of(firehose.accepted[0])[:2] == ("Ok", "delivered")
 
 
@@ -195,7 +195,7 @@ def test_accounts_and_regions_can_be_chosen(trail: Trail) -> None:
     ]
 
 
-def test_the_time_is_the_events_and_a_file_may_come_a_day_later(trail: Trail) -> None:
+def test_events_are_selected_by_their_time_from_files_up_to_a_day_later(trail: Trail) -> None:
     trail.put(
         sign_in("too early", "2024-03-28T11:59:59Z"),
         sign_in("first", "2024-03-28T12:00:00Z"),
@@ -208,17 +208,17 @@ def test_the_time_is_the_events_and_a_file_may_come_a_day_later(trail: Trail) ->
     trail.put(sign_in("no time", "soon"), sign_in("none").replace('"eventTime"', '"time"'))
     found, totals = sent()
     assert found == ["a day late", "first", "last", "no time", "none"]
-    # What can hold nothing of the time is not read.
+    # Files that cannot have events of the time range are not read.
     assert (totals.files, totals.is_complete) == (4, True)
 
 
-def test_event_names_choose(trail: Trail) -> None:
+def test_event_names_select_events(trail: Trail) -> None:
     trail.put(sign_in("one"), sign_in("mfa", eventName="CheckMfa"), sign_in("x", eventName=None))
     assert sent(event_names="CheckMfa")[0] == ["mfa"]
     assert sent(event_names="*")[0] == ["mfa", "one", "x"]
 
 
-def test_an_event_that_cloudtrail_sends_to_no_log_group_comes_too(trail: Trail) -> None:
+def test_an_event_too_large_for_cloudwatch_logs_is_sent_too(trail: Trail) -> None:
     # CloudTrail sends events of at most 256 KB to CloudWatch Logs.
     large = sign_in("large", requestParameters={"x": os.urandom(200_000).hex()})
     huge = sign_in("huge", requestParameters={"x": os.urandom(1_200_000).hex()})
@@ -226,14 +226,14 @@ def test_an_event_that_cloudtrail_sends_to_no_log_group_comes_too(trail: Trail) 
     assert sent()[0] == ["large"]
     trail.put(huge, sign_in("small"))
     found, totals = sent()
-    # No record of Firehose's holds it.
+    # The huge event does not fit into a Firehose record.
     assert found == ["large", "small"]
     assert (totals.too_large, totals.is_complete) == (1, False)
 
 
 def test_more_files_than_a_page_and_a_slice(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "7")
-    monkeypatch.setattr(trail_source, "FILES_A_SLICE", 3)
+    monkeypatch.setattr(trail_source, "FILES_PER_SLICE", 3)
     names = [f"{number:02}" for number in range(20)]
     for name in names:
         trail.put(sign_in(name), day=f"2024/03/{28 + int(name) % 2}")
@@ -265,13 +265,13 @@ def whole(*records: str) -> bytes:
         (whole(sign_in("in it")) + b"x", ["in it"], "its JSON is damaged"),
         (whole(sign_in("in it") + " " + sign_in("glued")), [], "its JSON is damaged"),
         (b"\xff" + whole(sign_in("in it")), [], "it is not UTF-8"),
-        (sign_in("in it").encode(), [], "it is no file of CloudTrail's records"),
-        (envelope([sign_in("in it")]), [], "it is no file of CloudTrail's records"),
-        (b"[]", [], "it is no file of CloudTrail's records"),
-        (gz(b"[" * 100_000), [], "it is no file of CloudTrail's records"),
+        (sign_in("in it").encode(), [], "it is not a CloudTrail log file"),
+        (envelope([sign_in("in it")]), [], "it is not a CloudTrail log file"),
+        (b"[]", [], "it is not a CloudTrail log file"),
+        (gz(b"[" * 100_000), [], "it is not a CloudTrail log file"),
     ],
 )
-def test_a_damaged_file_is_named_and_ends_nothing(
+def test_a_damaged_file_is_named_and_does_not_end_the_run(
     body: bytes, before: list[str], reason: str, trail: Trail
 ) -> None:
     trail.put(sign_in("a"))
@@ -293,7 +293,7 @@ def test_a_damaged_file_is_named_and_ends_nothing(
     ],
     ids=["byte order mark", "pretty", "gzip members", "lone surrogate"],
 )
-def test_files_of_other_forms_are_read(body: bytes, trail: Trail) -> None:
+def test_files_in_other_formats_are_read(body: bytes, trail: Trail) -> None:
     trail.put(body=body)
     trail.put(body=whole())
     found, totals = sent()
@@ -320,20 +320,20 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, trail: Trail) -> No
     found, totals = sent()
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 400
     assert found == ["z"]
-    assert totals.named == [(key, "it is larger than any file of CloudTrail")]
+    assert totals.named == [(key, "it is larger than any CloudTrail log file")]
 
 
 def test_an_object_too_large_is_not_fetched(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trail_source, "_MAX_OBJECT_BYTES", 10)
     trail.put(sign_in("one"))
-    assert sent()[1].named[0].reason == "it is larger than any file of CloudTrail"
+    assert sent()[1].named[0].reason == "it is larger than any CloudTrail log file"
 
 
 # Interrupted and resumed -------------------------------------------------------------------------
 
 
 def several(trail: Trail, *accounts: str) -> list[str]:
-    """Put files of accounts, two Regions and days; return their events."""
+    """Put files of accounts, with two Regions and two days each; return the names of the events."""
     names = []
     for account in accounts or (FIRST, SECOND):
         for region in ("ap-northeast-1", "us-east-1"):
@@ -352,13 +352,13 @@ def several(trail: Trail, *accounts: str) -> list[str]:
     return sorted(names)
 
 
-def test_killed_at_every_call_and_resumed_nothing_is_lost(
+def test_a_run_killed_at_any_call_and_resumed_loses_nothing(
     trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trail_source, "FILES_A_SLICE", 2)
+    monkeypatch.setattr(trail_source, "FILES_PER_SLICE", 2)
     names = several(trail, FIRST)
     firehose = FakeFirehose()
-    # A record a second: several calls a slice.
+    # One record per second, so several calls per slice.
     ready(firehose, rate=600).run()
     calls = len(firehose.calls)
     assert calls > 6
@@ -371,20 +371,20 @@ def test_killed_at_every_call_and_resumed_nothing_is_lost(
             job = ready(firehose, state=state, rate=600)
             assert job.run().is_complete
             assert job.progress.is_done
-            came = Counter(event_ids(firehose))
-            assert sorted(came) == names
-            # Twice at most what one slice holds.
-            assert came.total() - len(names) <= 4
-            assert max(came.values()) <= 2
-            # What is done is not done again.
+            arrived = Counter(event_ids(firehose))
+            assert sorted(arrived) == names
+            # At most the events of one slice are sent twice.
+            assert arrived.total() - len(names) <= 4
+            assert max(arrived.values()) <= 2
+            # A run that is done sends nothing again.
             assert ready(firehose, state=state).run() == Totals()
 
 
 @pytest.mark.parametrize("answer", [client_error("InvalidSourceException"), LIE])
-def test_what_is_not_certainly_accepted_stops_before_its_slice(
+def test_a_record_that_may_not_be_accepted_stops_the_run_before_its_slice(
     answer: Any, trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trail_source, "FILES_A_SLICE", 1)
+    monkeypatch.setattr(trail_source, "FILES_PER_SLICE", 1)
     names = several(trail)
     firehose = FakeFirehose({}, answer)
     state = tmp_path / "state"
@@ -395,10 +395,10 @@ def test_what_is_not_certainly_accepted_stops_before_its_slice(
     assert sorted(set(event_ids(firehose))) == names
 
 
-def test_s3_that_refuses_stops_and_is_gone_on_from(
+def test_an_error_of_s3_stops_the_run_and_the_next_run_continues(
     trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trail_source, "FILES_A_SLICE", 1)
+    monkeypatch.setattr(trail_source, "FILES_PER_SLICE", 1)
     names = several(trail)
     read = trail_source.error_objects.read
     calls = 0
@@ -419,14 +419,14 @@ def test_s3_that_refuses_stops_and_is_gone_on_from(
     assert totals.problem == "PutRecordBatch: AccessDenied: x"
     assert (totals.files, totals.unreadable) == (7, 1)
     totals = ready(firehose, state=state).run()
-    # A later run does not forget what an earlier one had to leave out.
+    # A later run still reports the events that an earlier run left out.
     assert (totals.problem, totals.unreadable, totals.left_out_before) == (None, 0, 1)
     assert not totals.is_complete
     assert not ready(firehose, state=state).run().is_complete
     assert len(event_ids(firehose)) == len(names) - 2
 
 
-def test_a_dry_run_sends_and_keeps_nothing(trail: Trail, tmp_path: Path) -> None:
+def test_a_dry_run_sends_and_saves_nothing(trail: Trail, tmp_path: Path) -> None:
     several(trail)
     firehose = FakeFirehose()
     totals = ready(firehose, dry=True, state=tmp_path / "state").run()
@@ -458,7 +458,7 @@ def test_a_state_belongs_to_one_backfill(trail: Trail, tmp_path: Path) -> None:
         {"event_names": "*"},
         {"url": f"{ROOT_URL}{FIRST}"},
     ):
-        with pytest.raises(BackfillError, match="of another backfill"):
+        with pytest.raises(BackfillError, match="belongs to another backfill"):
             ready(FakeFirehose(), state=state, **keys)
 
 
@@ -521,12 +521,12 @@ def test_any_damaged_state_is_one_line_and_exit_status_2(
         (line,) = printed.err.splitlines()
         assert printed.out == ""
         assert line == (
-            f"console-login: --state {state}: not what a backfill has written: name another file"
+            f"console-login: --state {state} is not a state file of a backfill: name another file"
         )
         assert state.read_bytes() == content
 
 
-def test_a_whole_state_is_read(tmp_path: Path) -> None:
+def test_a_valid_state_is_read(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.write_bytes(state_of(position="AWSLogs/1/x", left_out=1))
     from console_login.operate.backfill_state import saved
@@ -542,23 +542,23 @@ def test_a_whole_state_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"url": "AWSLogs/"}, "--from AWSLogs/: name the folder AWSLogs"),
-        ({"url": f"s3://{BUCKET}"}, "name the folder AWSLogs"),
-        ({"url": f"s3://{BUCKET}/AWSLogs/{FIRST}/CloudTrail/us-east-1/2024/03/29"}, "a day is for"),
-        ({"url": f"s3://{BUCKET}/AWSLogs/{FIRST}/Config/"}, "name the folder AWSLogs"),
+        ({"url": "AWSLogs/"}, "--from AWSLogs/: name the AWSLogs folder"),
+        ({"url": f"s3://{BUCKET}"}, "name the AWSLogs folder"),
+        ({"url": f"s3://{BUCKET}/AWSLogs/{FIRST}/CloudTrail/us-east-1/2024/03/29"}, "for days$"),
+        ({"url": f"s3://{BUCKET}/AWSLogs/{FIRST}/Config/"}, "name the AWSLogs folder"),
         ({"url": f"s3://{BUCKET}/\x1b[2J/AWSLogs/"}, "--from s3://amzn-s3-demo-bucket/\x1b\\[2J"),
-        ({"url": f"s3://{BUCKET}/none/AWSLogs/"}, "no files of CloudTrail under .*: check --from"),
-        ({"accounts": (SECOND,)}, f"--account {SECOND}: there is no folder .* are {FIRST}"),
-        ({"regions": ("ap-south-1",)}, "--from-region ap-south-1: there is no folder"),
-        ({"url": f"{ROOT_URL}{SECOND}"}, f"--account {SECOND}: there is no folder"),
-        ({"url": None, "log_group": "g", "accounts": (FIRST,)}, "they need --from"),
-        ({"log_group": "g"}, "--from and --log-group are two sources"),
+        ({"url": f"s3://{BUCKET}/none/AWSLogs/"}, "no CloudTrail log files under .*: check --from"),
+        ({"accounts": (SECOND,)}, f"--account {SECOND}: --from has no such folder, only {FIRST}"),
+        ({"regions": ("ap-south-1",)}, "--from-region ap-south-1: --from has no such folder"),
+        ({"url": f"{ROOT_URL}{SECOND}"}, f"--account {SECOND}: --from has no such folder"),
+        ({"url": None, "log_group": "g", "accounts": (FIRST,)}, "so they need --from"),
+        ({"log_group": "g"}, "--from cannot be combined with --log-group"),
         ({"stream": None}, "name --stack, or --from and --stream"),
         ({"event_names": "a b"}, "--event-names: .*'a b' is not an event name"),
         ({"url": "s3://amzn-s3-demo-bucket1/AWSLogs/"}, "NoSuchBucket"),
     ],
 )
-def test_what_makes_no_sense_is_refused(keys: Any, words: str, trail: Trail) -> None:
+def test_invalid_options_are_rejected(keys: Any, words: str, trail: Trail) -> None:
     trail.put(sign_in("one"))
     with pytest.raises(UserError, match=words):
         ready(FakeFirehose(), **keys)

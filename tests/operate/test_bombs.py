@@ -138,7 +138,7 @@ def test_backfill_leaves_out_a_file_of_too_much(tmp_path: Path) -> None:
         gz(b'{"Records":[' + TOKYO.encode() + b"]}"),
     ]
     assert bounded(BACKFILL, *bodies, folder=tmp_path) == [
-        "it is larger than any file of CloudTrail",
+        "it is larger than any CloudTrail log file",
         "it has more than 4,000,000 values",
         "1",
     ]

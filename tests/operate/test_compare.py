@@ -122,7 +122,7 @@ def test_a_failed_record_does_not_count_as_delivered(tmp_path: Path) -> None:
     failed = json.dumps({"errorCode": "x", "rawData": b64(gz(envelope([TOKYO])))})
     status, lines = run(tmp_path, f"{TOKYO}\n", f"{TOKYO}\n{failed}\n")
     assert status == 1
-    assert "line 2: a record that failed in Firehose: use console-login redrive" in lines[-1]
+    assert "this is a record that failed in Firehose: use console-login redrive" in lines[-1]
 
 
 def test_control_characters_in_names_are_escaped(tmp_path: Path) -> None:

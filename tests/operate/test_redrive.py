@@ -846,7 +846,7 @@ def test_settled_objects_are_shown_tagged_and_left_out(
     assert printed.out.endswith("\nnothing is settled\n")
     assert bucket.tags(junk) == {}
     main(monkeypatch, Clients(FakeFirehose()), *options, code=2)
-    assert "nobody answers: --yes settles without asking" in capsys.readouterr().err
+    assert "there is no answer: use --yes to settle without asking" in capsys.readouterr().err
 
     firehose = FakeFirehose()
     main(monkeypatch, Clients(firehose), *options, "--yes", code=0)
@@ -1136,7 +1136,9 @@ def test_it_asks_and_no_is_the_default(
     assert "Send 1 record? [y/N]: " in printed.err
     assert {0: "1 of 1 record sent\n", 1: "nothing is sent\n", 2: ""}[code] in printed.out
     if code == 2:
-        assert printed.err.endswith("console-login: nobody answers: --yes sends without asking\n")
+        assert printed.err.endswith(
+            "console-login: there is no answer: use --yes to send without asking\n"
+        )
 
 
 def test_json_for_machines(
