@@ -5,6 +5,7 @@ buckets are not put.
 """
 
 import contextlib
+import functools
 import gzip
 import json
 import os
@@ -127,6 +128,7 @@ def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
         )
 
 
+@functools.cache
 def client(service: Any, region: str = REGION) -> Any:
     """Return a client of moto."""
     return boto3.client(service, region_name=region)
