@@ -30,6 +30,8 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A module that is not compiled is compiled again by each command: that doubles the time of a start.
+unexport PYTHONDONTWRITEBYTECODE
 # The Region that the linters and SAM use to expand templates. Only `make deploy...` calls AWS.
 LOCAL_AWS := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-ap-northeast-1}
 

@@ -1,6 +1,7 @@
 """How a command reaches AWS, or a local pipeline behind an endpoint; what a stack is made of."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,9 +59,13 @@ class Access:
     def client(self, service: Any, **config: Any) -> Any:
         """Return a client; `config` are settings of botocore's. Raises AccessError."""
         with one_line():
-            session = boto3.Session(profile_name=self.profile, region_name=self.region)
             settings: Any = {"endpoint_url": self.endpoint_url} if self.endpoint_url else {}
-            return session.client(service, config=Config(**config), **settings)
+            return self._session.client(service, config=Config(**config), **settings)
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        """One session: it keeps the service models, and asks for credentials once."""
+        return boto3.Session(profile_name=self.profile, region_name=self.region)
 
 
 @contextlib.contextmanager
