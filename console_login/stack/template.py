@@ -248,6 +248,9 @@ def expand(
     Raises TemplateError where the document is no SAM template.
     """
     document = copy.deepcopy(dict(document))
+    # CloudFormation expands nothing in it either.
+    if "Transform" not in document:
+        return document
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             # The translator accepts only the output of `sam package`.
