@@ -67,7 +67,7 @@ soak: setup ## Run a million events through the pipeline, account for each one, 
 test: ## Run the linters and every test, without AWS and without Docker
 	@echo "The linters and every test take about nine minutes on two cores."
 	@$(MAKE) --no-print-directory lint
-	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup
+	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder
 
 # `uv tool run` checks no hashes; `uv pip sync` does.
 $(MINISTACK)/.ready: tests/deploy/requirements.txt $(READY)
