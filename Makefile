@@ -65,7 +65,7 @@ soak: setup ## Run a million events through the pipeline, account for each one, 
 
 .PHONY: test
 test: ## Run the linters and every test, without AWS and without Docker
-	@echo "The linters and every test take about nine minutes on two cores."
+	@echo "The linters and every test take about six minutes on two cores."
 	@$(MAKE) --no-print-directory lint
 	$(VENV)/bin/pytest --numprocesses=auto --dist=loadgroup --no-loadscope-reorder
 
