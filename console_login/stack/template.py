@@ -247,10 +247,10 @@ def expand(
     code: Bucket and Key of the functions' code, each a text or an intrinsic function.
     Raises TemplateError where the document is no SAM template.
     """
-    document = copy.deepcopy(dict(document))
     # CloudFormation expands nothing in it either.
     if "Transform" not in document:
-        return document
+        return copy.deepcopy(dict(document))
+    document = copy.deepcopy(dict(document))
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             # The translator accepts only the output of `sam package`.

@@ -245,7 +245,7 @@ def test_what_backfill_sent_and_firehose_has_not_written(drained: Callable[..., 
     assert "is safe" not in done.out
 
 
-def test_a_closed_pipe_leaves_the_undo_on_stderr(tmp_path: Any) -> None:
+def test_a_closed_pipe_leaves_the_undo_on_stderr() -> None:
     with serving() as endpoint:
         command = shlex.join(
             [
@@ -262,7 +262,7 @@ def test_a_closed_pipe_leaves_the_undo_on_stderr(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_says_what_may_be_on_its_way(number: int, tmp_path: Any) -> None:
+def test_an_interruption_says_what_may_be_on_its_way(number: int) -> None:
     with serving("--fail", "s3:1") as endpoint:
         put(endpoint, TOKYO)
         command = [forked.command(1), "drain", "--stack", STACK, "--yes"]
@@ -292,7 +292,7 @@ def test_an_interruption_says_what_may_be_on_its_way(number: int, tmp_path: Any)
         assert errors.endswith("console-login: interrupted\n") is (number == signal.SIGINT)
 
 
-def test_the_undo_is_printed_before_anything_is_deleted(tmp_path: Any) -> None:
+def test_the_undo_is_printed_before_anything_is_deleted() -> None:
     with serving("--fail", "s3:1") as endpoint:
         put(endpoint, TOKYO)
         command = [forked.command(1), "drain", "--stack", STACK, "--yes"]
