@@ -14,13 +14,19 @@ import app
 from transformer import report
 from transformer.put_back import PutBack
 
+_LONG = ("cli", "local", "operate", "project", "runtime")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-golden", action="store_true", help="rewrite tests/golden/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run each file in one xdist worker, to share its fixtures; tests/runtime builds in one too."""
+    """Run each file in one xdist worker, to share its fixtures; tests/runtime builds in one too.
+
+    The folders with the longest files run first, so that no worker is left with a long file.
+    """
+    items.sort(key=lambda item: item.path.relative_to(ROOT).parts[1] not in _LONG)
     for item in items:
         path = item.path.relative_to(ROOT)
         group = "runtime" if path.parts[1] == "runtime" else str(path)

@@ -33,7 +33,7 @@ class Moto:
 def serving_moto(stack: Stack) -> Iterator[str]:
     """Serve moto's state in this process; yield the address."""
     server = make_server("127.0.0.1", 0, Moto(stack), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

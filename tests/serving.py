@@ -4,13 +4,13 @@ import contextlib
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
+import forked
 from botocore.config import Config
 from support import ROOT
 
@@ -66,11 +66,11 @@ class Endpoint:
 @contextlib.contextmanager
 def serving(
     *arguments: str,
-    program: Sequence[str] = (sys.executable, "-m", "console_login"),
+    program: Sequence[str] = (),
     folder: Path = ROOT,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Endpoint]:
-    command = [*program, "local", "--serve", "--port", "0"]
+    command = [*(program or [forked.command()]), "local", "--serve", "--port", "0"]
     for name in ("BufferSeconds", "LambdaBufferSeconds"):
         command += ["--parameter", f"{name}=0"]
     with subprocess.Popen(

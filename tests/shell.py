@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import aws_command
+import forked
 
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
@@ -38,29 +39,16 @@ def blocks(path: Path) -> list[str]:
     return found
 
 
-def impatient(folder: Path) -> Path:
-    """Write a `console-login` whose drain waits for the buffers only; return its folder."""
-    command = folder / "bin" / "console-login"
-    command.parent.mkdir(exist_ok=True)
-    command.write_text(
-        f"#!{sys.executable}\n"
-        "from console_login.__main__ import main\n"
-        "import sys\n"
-        "if 'drain' in sys.argv:\n"
-        "    from console_login.operate import drain\n"
-        "    drain.MARGIN_SECONDS = 1\n"
-        "main()\n"
-    )
-    command.chmod(0o755)
-    return command.parent
-
-
 def run(
-    script: str, folder: Path, environment: Mapping[str, str]
+    script: str, folder: Path, environment: Mapping[str, str], margin: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script in a folder, with `console-login` and a stand-in for `aws` on the path."""
+    """Run a script in a folder, with `console-login` and a stand-in for `aws` on the path.
+
+    margin: the seconds that `drain` waits beyond the buffers (None: as in the code).
+    """
     with _aws(folder / "bin" / "aws") as aws:
-        path = f"{aws.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        folders = (aws.parent, forked.command(margin).parent, Path(sys.executable).parent)
+        path = ":".join([*map(str, folders), os.environ["PATH"]])
         credentials = {
             "AWS_ACCESS_KEY_ID": "x",
             "AWS_SECRET_ACCESS_KEY": "x",
@@ -78,7 +66,7 @@ def run(
 @contextlib.contextmanager
 def _aws(command: Path) -> Iterator[Path]:
     with socketserver.TCPServer(("127.0.0.1", 0), _Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         command.parent.mkdir(exist_ok=True)
         text = _CLIENT.format(python=sys.executable, port=server.server_address[1])

@@ -5,6 +5,7 @@ condition. Therefore bucket policies are not created.
 """
 
 import contextlib
+import functools
 import gzip
 import json
 import os
@@ -128,6 +129,7 @@ def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
         )
 
 
+@functools.cache
 def client(service: Any, region: str = REGION) -> Any:
     """Return a boto3 client, which calls moto."""
     return boto3.client(service, region_name=region)

@@ -1,6 +1,7 @@
 """Clients of AWS, or of a local pipeline behind an endpoint, and the description of a stack."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,9 +59,13 @@ class Access:
     def client(self, service: Any, **config: Any) -> Any:
         """Return a client; config: settings of botocore. Raises AccessError."""
         with one_line():
-            session = boto3.Session(profile_name=self.profile, region_name=self.region)
             settings: Any = {"endpoint_url": self.endpoint_url} if self.endpoint_url else {}
-            return session.client(service, config=Config(**config), **settings)
+            return self._session.client(service, config=Config(**config), **settings)
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        """One session for all clients: it loads service models and credentials once."""
+        return boto3.Session(profile_name=self.profile, region_name=self.region)
 
 
 @contextlib.contextmanager

@@ -248,6 +248,9 @@ def expand(
     code: Bucket and Key of the functions' code, each a string or an intrinsic function.
     Raises TemplateError if the document is not a SAM template.
     """
+    # CloudFormation does not expand a template without a transform either.
+    if "Transform" not in document:
+        return copy.deepcopy(dict(document))
     document = copy.deepcopy(dict(document))
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":

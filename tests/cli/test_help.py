@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+import forked
 import pytest
 from serving import REGION, Endpoint, serving
-from shell import impatient
 from support import EVENTS, ROOT
 
 from console_login.cli import cli
@@ -65,7 +65,7 @@ def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> No
     shutil.copy(EVENTS / "mixed.json", tmp_path / "packed.json")
     shutil.copy(ROOT / "samconfig.toml", tmp_path)
     environment = os.environ | {
-        "PATH": f"{impatient(tmp_path)}:{COMMAND.parent}:{os.environ['PATH']}",
+        "PATH": f"{forked.command(1, forks=False).parent}:{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": endpoint.url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from support import EVENTS, OSAKA, ROOT, TOKYO
 
@@ -21,7 +22,7 @@ ARTICLE = [str(EVENTS / "src" / "tokyo.jsonl"), str(EVENTS / "src" / "osaka.json
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "console_login", "local", *arguments],
+        [forked.command(), "local", *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,

@@ -3,11 +3,11 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
+import forked
 import pytest
 from botocore.exceptions import ClientError
 from serving import REGION, serving
@@ -34,7 +34,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
 
 def failed(*arguments: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "console_login", *arguments],
+        [forked.command(), *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,

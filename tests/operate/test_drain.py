@@ -15,10 +15,11 @@ from email.utils import format_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import forked
 import pytest
 from botocore.exceptions import ClientError
 from serving import BUCKET, GROUP, REGION, STREAM, Endpoint, serving
-from shell import impatient, run
+from shell import run
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
 from console_login import cli
@@ -244,11 +245,11 @@ def test_a_record_of_backfill_that_firehose_has_not_written(drained: Callable[..
     assert "is safe" not in done.out
 
 
-def test_a_closed_pipe_leaves_the_undo_on_stderr(tmp_path: Any) -> None:
+def test_a_closed_pipe_leaves_the_undo_on_stderr() -> None:
     with serving() as endpoint:
         command = shlex.join(
             [
-                str(impatient(tmp_path) / "console-login"),
+                str(forked.command(1)),
                 *("drain", "--stack", STACK, "--yes"),
                 *("--endpoint-url", endpoint.url, "--region", REGION),
             ]
@@ -261,10 +262,10 @@ def test_a_closed_pipe_leaves_the_undo_on_stderr(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_says_that_events_may_be_in_transit(number: int, tmp_path: Any) -> None:
+def test_an_interruption_says_that_events_may_be_in_transit(number: int) -> None:
     with serving("--fail", "s3:1") as endpoint:
         put(endpoint, TOKYO)
-        command = [impatient(tmp_path) / "console-login", "drain", "--stack", STACK, "--yes"]
+        command = [forked.command(1), "drain", "--stack", STACK, "--yes"]
         command += ["--endpoint-url", endpoint.url, "--region", REGION]
         with subprocess.Popen(
             command,
@@ -291,10 +292,10 @@ def test_an_interruption_says_that_events_may_be_in_transit(number: int, tmp_pat
         assert errors.endswith("console-login: interrupted\n") is (number == signal.SIGINT)
 
 
-def test_the_undo_is_printed_before_anything_is_deleted(tmp_path: Any) -> None:
+def test_the_undo_is_printed_before_anything_is_deleted() -> None:
     with serving("--fail", "s3:1") as endpoint:
         put(endpoint, TOKYO)
-        command = [impatient(tmp_path) / "console-login", "drain", "--stack", STACK, "--yes"]
+        command = [forked.command(1), "drain", "--stack", STACK, "--yes"]
         command += ["--endpoint-url", endpoint.url, "--region", REGION]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             for _ in range(200):

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import forked
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -1248,7 +1249,7 @@ def test_the_command_against_the_local_endpoint(tmp_path: Any) -> None:
         "AWS_CONFIG_FILE": str(tmp_path / "none"),
     }
     with subprocess.Popen(
-        [*program, *serve.split()], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [forked.command(), *serve.split()], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as server:
         try:
             assert server.stdout is not None

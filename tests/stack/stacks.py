@@ -3,9 +3,14 @@
 import functools
 from typing import Any
 
+from samtranslator.translator import translator
 from support import ROOT
 
 from console_login.stack import template
+
+# The translator checks SAM's own policy templates each time, which takes longer than the rest.
+_make_plugin = functools.cache(translator.make_policy_template_for_function_plugin)
+translator.make_policy_template_for_function_plugin = _make_plugin
 
 KEY_ARN = "arn:aws:kms:ap-northeast-1:111122223333:key/11112222-3333-4444-5555-666677778888"
 OTHER_ACCOUNT = "444455556666"

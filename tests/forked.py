@@ -1,0 +1,161 @@
+"""Start `console-login` as a fork of a process that has already imported everything.
+
+The imports take seconds of each start. A fork has the arguments, environment, folder, standard
+streams, signals and exit status of the command. Tests of the start run `.venv/bin/console-login`.
+"""
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+# The program that a test starts: requests a fork, forwards signals, and ends as the fork ended.
+_CLIENT = """\
+#!{python} -ISE
+import json, os, signal, socket, sys
+request = json.dumps([sys.argv, os.getcwd(), dict(os.environ), {margin}]).encode()
+connection = socket.socket(socket.AF_UNIX)
+connection.connect({address!r})
+socket.send_fds(connection, [len(request).to_bytes(4)], [0, 1, 2])
+connection.sendall(request)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
+status = int(connection.recv(9))
+if status < 0:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [-status])
+    if status != -signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+os._exit(status)
+"""
+
+# The same program without a fork.
+_PLAIN = """\
+#!{python}
+import sys
+from console_login.__main__ import main
+if "drain" in sys.argv and {margin} is not None:
+    from console_login.operate import drain
+    drain.MARGIN_SECONDS = {margin}
+main()
+"""
+
+
+@functools.cache
+def command(margin: int | None = None, *, forks: bool = sys.platform == "linux") -> Path:
+    """Return a `console-login`, alone in its folder.
+
+    margin: the seconds that `drain` waits beyond the buffers (None: as in the code).
+    forks: start as a fork, which needs Linux; otherwise as a new process.
+    """
+    path = Path(tempfile.mkdtemp(dir=_parent())) / "console-login"
+    text = _CLIENT if forks else _PLAIN
+    address = str(_parent() / "socket")
+    path.write_text(text.format(python=sys.executable, address=address, margin=margin))
+    path.chmod(0o755)
+    return path
+
+
+@functools.cache
+def _parent() -> Path:
+    """Start the process that forks, and return its folder. It ends when this process ends."""
+    folder = tempfile.TemporaryDirectory()
+    process = subprocess.Popen(
+        [sys.executable, __file__, folder.name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+
+    def end() -> None:
+        process.communicate()
+        folder.cleanup()
+
+    atexit.register(end)
+    return Path(folder.name)
+
+
+def _serve(folder: Path) -> None:
+    """Fork for each client until stdin ends; return in the forks, which are then the command."""
+    import console_login
+
+    for module in pkgutil.walk_packages(console_login.__path__, "console_login."):
+        importlib.import_module(module.name)
+    # moto and botocore load most of their code at first use.
+    from console_login.local import moto_state
+    from console_login.stack import template
+
+    with moto_state.started(template.load(), {}):
+        gc.freeze()
+    # The kernel removes the ended processes between this process and the commands.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(folder / "socket"))
+    server.listen()
+    os.write(1, b"ready\n")
+    while select.select([server, 0], [], [])[0] == [server]:
+        connection, _ = server.accept()
+        if not os.fork():
+            server.close()
+            return _fork(connection)
+        connection.close()
+    os._exit(0)
+
+
+def _fork(connection: socket.socket) -> None:
+    """Wait for the command and send its status to the client; return only in the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, _, _ = socket.recv_fds(connection, 4, 3)
+    request = json.loads(connection.recv(int.from_bytes(size), socket.MSG_WAITALL))
+    pid = os.fork()
+    if not pid:
+        connection.close()
+        return _become(request, streams)
+    for stream in (0, 1, 2, *streams):
+        os.close(stream)
+    ended = os.pidfd_open(pid)
+    while ended not in select.select([connection, ended], [], [])[0]:
+        # If the client is gone (no byte to read), kill the command too.
+        os.kill(pid, (connection.recv(1) or bytes([signal.SIGKILL]))[0])
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    connection.sendall(str(status).encode())
+    os._exit(0)
+
+
+def _become(request: Any, streams: list[int]) -> None:
+    from console_login.operate import drain
+
+    sys.argv, folder, environment, margin = request
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    if margin is not None:
+        drain.MARGIN_SECONDS = margin
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))
+    from console_login.__main__ import main
+
+    main()
