@@ -73,15 +73,23 @@ def main() -> None:
             _exit_for_closed_pipe()
         raise
     except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_stdout()
         _fail(f"cannot write: {error.strerror or error}")
 
 
 def _exit_for_closed_pipe() -> None:
     """Exit with the status of a program that SIGPIPE has ended."""
-    # Otherwise Python would report the error again when it ends. This replaces the file descriptor,
-    # because click has wrapped stdout.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _discard_stdout()
     sys.exit(128 + signal.SIGPIPE)
+
+
+def _discard_stdout() -> None:
+    """Discard what is left in stdout's buffer; Python would report the error again when it ends."""
+    # This replaces the file descriptor, because click has wrapped stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _with_next_step(error: click.UsageError) -> str:

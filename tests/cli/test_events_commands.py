@@ -37,6 +37,20 @@ def test_transform_prints_fates_and_then_the_lines_raw() -> None:
     ]
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["unpack", "--help"], ["unpack", ARTICLE]])
+def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    # Buffered, as outside containers: Python flushes stdout again when it ends.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [COMMAND, *arguments], env=environment, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "console-login: cannot write: No space left on device\n",
+    )
+
+
 def test_the_table_fits_a_terminal_of_80_columns() -> None:
     rows = run("transform", str(EVENTS / "poison.json")).stdout.decode().splitlines()[:15]
     table = [row for row in rows if not row.startswith("{")]
