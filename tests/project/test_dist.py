@@ -42,8 +42,12 @@ def files(folder: Path) -> dict[str, bytes]:
 def copied(folder: Path) -> Path:
     """Copy the packaged files, with stray files and a section for the version in CHANGELOG."""
     unneeded = shutil.ignore_patterns(".[!c]*", ".cache", "dist", "tests", "docs", "benchmarks")
+    # Other tests write bytecode at the same time.
+    compiled = shutil.ignore_patterns("__pycache__")
     shutil.copytree(
-        ROOT, folder, ignore=lambda at, names: unneeded(at, names) if Path(at) == ROOT else set()
+        ROOT,
+        folder,
+        ignore=lambda at, names: (unneeded if Path(at) == ROOT else compiled)(at, names),
     )
     for stray in STRAYS:
         (folder / stray).parent.mkdir(exist_ok=True)
