@@ -17,7 +17,7 @@ from console_login.stack import template
 FLEET = (ROOT / "docs" / "fleet.md").read_text()
 COMMANDS = re.findall(r"^ *aws (.+)$", FLEET, re.MULTILINE)
 # Commands of the AWS CLI that are not API operations.
-OWN_COMMANDS = {("cloudformation", "deploy")}
+OWN_COMMANDS = {("cloudformation", "deploy"), ("s3", "cp")}
 
 
 def test_the_destination_feeds_this_stream_with_the_filters_role() -> None:
