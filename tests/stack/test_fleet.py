@@ -17,7 +17,7 @@ from console_login.stack import template
 FLEET = (ROOT / "docs" / "fleet.md").read_text()
 COMMANDS = re.findall(r"^ *aws (.+)$", FLEET, re.MULTILINE)
 # Commands of the AWS CLI that are not API operations.
-OWN_COMMANDS = {("cloudformation", "deploy")}
+OWN_COMMANDS = {("cloudformation", "deploy"), ("s3", "cp")}
 
 
 def test_the_destination_feeds_this_stream_with_the_filters_role() -> None:
@@ -126,7 +126,9 @@ def value(shape: Shape, texts: list[str]) -> Any:
     (text,) = texts
     match shape.type_name:
         case "structure":
-            pairs = dict(pair.split("=", 1) for pair in text.split(","))
+            # A backslash before a comma makes it part of the value.
+            parts = [part.replace("\\,", ",") for part in re.split(r"(?<!\\),", text)]
+            pairs = dict(part.split("=", 1) for part in parts)
             members = shape.members  # type: ignore[attr-defined]
             # A list of one item needs no brackets.
             return {key: value(members[key], [each]) for key, each in pairs.items()}
