@@ -116,7 +116,7 @@ invoke: ## Build, then run EVENT with sam local invoke (needs Docker)
 	$(LOCAL_AWS) sam local invoke TransformFunction --event $(EVENT) --parameter-overrides Architecture=$(MACHINE)
 
 .PHONY: deploy
-deploy: setup ## Build, check and deploy the pipeline with your AWS credentials; asks before any change
+deploy: setup ## Build, check and deploy the pipeline with your AWS credentials; asks before it changes the stack
 	sam build
 	console-login preflight
 	sam deploy
