@@ -12,6 +12,7 @@ import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import jmespath
 from serving import BUCKET, GROUP, Endpoint, serving
@@ -20,6 +21,8 @@ from stacks import stack
 from support import OSAKA, ROOT, TOKYO, envelope, gz
 
 from console_login.cli import cli
+from console_login.operate import drain_report
+from console_login.operate.drain import Outcome
 
 RUNBOOK = ROOT / "docs" / "operations.md"
 JAPANESE = ROOT / "docs" / "operations.ja.md"
@@ -59,6 +62,9 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
     assert by_hand.splitlines()[-1].split() == ["0", "missing"]
     # The first doctor reports the prepared error object.
     assert "1 error object waits" in printed[2]
+    # The runbook explains both.
+    assert "ok: compared nothing" in printed[2]
+    assert "too recent to compare" in printed[2]
     # Each command among the outputs is complete, on one line.
     (commands,) = (each for each in printed if each.count("--region ap-northeast-1") > 3)
     assert [line.split()[0] for line in commands.splitlines()] == ["aws"] * 5
@@ -86,6 +92,22 @@ def test_a_row_of_a_result_is_one_line() -> None:
     found = jmespath.search(expression[1], {"ResultSet": {"Rows": rows}})
     assert found == ["user_name | error", "alice\x1b[2J | -"]
     assert "--output json" in block
+
+
+def test_the_runbook_quotes_what_drain_prints() -> None:
+    (section,) = (each for each in sections(RUNBOOK) if each.heading == "Remove the pipeline")
+    quoted = [quote for row in section.first_cells() for quote in row]
+    assert len(quoted) > 5
+    outcomes = [
+        Outcome(),
+        Outcome(waiting=["key"] * 2, tags_unread=1),
+        Outcome(oldest_record_seconds=3600),
+        Outcome(events=2, missing=["event"]),
+        Outcome(unread=1),
+        Outcome(problem="a call was denied"),
+    ]
+    printed = [line for each in outcomes for line in drain_report.words(MagicMock(), each)]
+    assert [each for each in quoted if each not in "\n".join(printed)] == []
 
 
 def executions(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ _ALARMS = {
 }
 GROUPS = {
     "alarms": _ALARMS,
-    "alarms but TrailSilentAlarm": _ALARMS - {"TrailSilentAlarm"},
+    "alarms except TrailSilentAlarm": _ALARMS - {"TrailSilentAlarm"},
     "topic": {"AlarmTopic", "AlarmSubscription", "AlarmTopicPolicy"},
     "sign-in alarms": {
         each
