@@ -31,7 +31,7 @@ CONTEXT = SimpleNamespace(
 )
 
 
-# An answer of FakeFirehose: it accepts everything, but the caller gets a time-out.
+# An answer of FakeFirehose: it accepts everything, but the caller gets a timeout.
 LIE = "lie"
 
 

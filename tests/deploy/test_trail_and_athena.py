@@ -83,7 +83,7 @@ def test_athena_leaves_the_work_group_and_touches_no_bucket(
     assert "console-login" in groups
     assert cloud.objects(bucket) == before
 
-    # The retained work group blocks a second deploy, unless the parameter has another name.
+    # The retained workgroup blocks a second deploy, unless the parameter has another name.
     document = possible["athena.yaml"]
     assert cloud.deploy("looking", document, **given) == "ROLLBACK_COMPLETE"
     assert "console-login already exists" in cloud.failures("looking")["QueryWorkGroup"]

@@ -37,7 +37,7 @@ def test_the_work_group_is_kept_with_what_users_saved(name: str) -> None:
         if kept:
             assert resource.attributes["DeletionPolicy"] == "RetainExceptOnCreate"
             assert resource.attributes["UpdateReplacePolicy"] == "Retain"
-            # Otherwise Athena deletes the saved queries together with the work group.
+            # Otherwise Athena deletes the saved queries together with the workgroup.
             assert "RecursiveDeleteOption" not in resource.properties
 
 

@@ -56,7 +56,7 @@ class PutBack:
         accepted = [False] * len(records)
         for batch in batches(records):
             waiting = {index: records[index] for index in batch}
-            # After any error, such as a time-out, the records may have been accepted. If raised, it
+            # After any error, such as a timeout, the records may have been accepted. If raised, it
             # would make Firehose retry a batch of which a part is in the stream again.
             with contextlib.suppress(Exception):
                 if not self._put_batch(stream_name, waiting, accepted, seconds_left):
