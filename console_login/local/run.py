@@ -269,7 +269,7 @@ def _summary(account: Account) -> list[str]:
 
 def _print_json(pipeline: Pipeline, account: Account) -> None:
     document = {
-        "stations": pipeline.stages(),
+        "stages": pipeline.stages(),
         "failed_by_code": dict(pipeline.stream.counts.failed_by_code),
         "objects": [each._asdict() for each in pipeline.objects()],
         "account": dataclasses.asdict(account) | {"is_balanced": account.is_balanced},

@@ -53,7 +53,7 @@ def test_json_for_machines_and_objects_on_disk(tmp_path: Path) -> None:
     done = run(*ARTICLE, "--clock", CLOCK, "--json", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     document: Any = json.loads(done.stdout)
-    assert document["stations"]["records delivered"] == 1
+    assert document["stages"]["records delivered"] == 1
     assert document["account"]["is_balanced"] is True
     assert document["account"]["delivered"] == 2
     (stored,) = document["objects"]
