@@ -22,9 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run each file in one xdist worker, to share its fixtures; tests/runtime builds in one too.
+    """Run each file in one xdist worker, to share fixtures; tests/runtime in one, for its builds.
 
-    The folders with the longest files run first, so that no worker is left with a long file.
+    The folders with the longest files run first, so that no long file starts last.
     """
     items.sort(key=lambda item: item.path.relative_to(ROOT).parts[1] not in _LONG)
     for item in items:
@@ -59,7 +59,7 @@ def run_python() -> Callable[[str], str]:
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the handler on an event; return its answer and the lines that it printed."""
-    # Powertools' log handler keeps the stdout of the time when it was created.
+    # Powertools' log handler keeps the stdout that was set when it was created.
     monkeypatch.setattr(report._logger.registered_handler, "stream", _Stdout())
 
     def run(firehose_event: Any) -> tuple[Any, list[dict[str, Any]]]:

@@ -1,7 +1,8 @@
 """Start `console-login` as a fork of a process that has already imported everything.
 
-The imports take seconds of each start. A fork has the arguments, environment, folder, standard
-streams, signals and exit status of the command. Tests of the start run `.venv/bin/console-login`.
+The imports take seconds at each start. A fork gets the command's arguments, environment, folder,
+standard streams and signals, and the command exits with the fork's status. Tests of the start
+run `.venv/bin/console-login`.
 """
 
 import atexit
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# The program that a test starts: requests a fork, forwards signals, and ends as the fork ended.
+# The program that a test starts. It requests a fork, forwards signals and exits as the fork did.
 _CLIENT = """\
 #!{python} -ISE
 import json, os, signal, socket, sys
@@ -55,7 +56,7 @@ main()
 
 @functools.cache
 def command(margin: int | None = None, *, forks: bool = sys.platform == "linux") -> Path:
-    """Return a `console-login`, alone in its folder.
+    """Return the path of a `console-login`, the only file in its folder.
 
     margin: the seconds that `drain` waits beyond the buffers (None: as in the code).
     forks: start as a fork, which needs Linux; otherwise as a new process.
@@ -90,7 +91,7 @@ def _parent() -> Path:
 
 
 def _serve(folder: Path) -> None:
-    """Fork for each client until stdin ends; return in the forks, which are then the command."""
+    """Fork for each client until stdin ends; return only in the forks, which run the command."""
     import console_login
 
     for module in pkgutil.walk_packages(console_login.__path__, "console_login."):
@@ -101,7 +102,7 @@ def _serve(folder: Path) -> None:
 
     with moto_state.started(template.load(), {}):
         gc.freeze()
-    # The kernel removes the ended processes between this process and the commands.
+    # Let the kernel reap the ended processes between this process and the commands.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(folder / "socket"))

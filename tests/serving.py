@@ -21,7 +21,7 @@ REGION = "ap-northeast-1"
 
 
 def client(url: str, service: Any) -> Any:
-    """Return a client of an endpoint on this machine, which accepts any credentials."""
+    """Return a client for a local endpoint, which accepts any credentials."""
     return boto3.client(
         service,
         endpoint_url=url,
@@ -47,7 +47,7 @@ class Endpoint:
         return [each["Key"] for each in listed.get("Contents", [])]
 
     def lines(self, count: int) -> list[str]:
-        """Return the lines in the bucket as soon as there are `count`."""
+        """Return the bucket's lines once there are `count`, or after 100 tries."""
         s3 = self.client("s3")
         found: list[str] = []
         for _ in range(100):

@@ -1,4 +1,4 @@
-"""Shared helpers: records, envelopes and events as CloudWatch Logs and Firehose make them."""
+"""Shared helpers: records, envelopes and events as CloudWatch Logs and Firehose write them."""
 
 import base64
 import gzip
@@ -31,7 +31,7 @@ CONTEXT = SimpleNamespace(
 )
 
 
-# An answer of FakeFirehose: it accepts everything, but the caller gets a timeout.
+# A FakeFirehose answer, named like the fault: it accepts all records, but the call times out.
 LIE = "lie"
 
 
@@ -89,7 +89,7 @@ class FakeFirehose:
 
 
 class Killed(BaseException):
-    """Like SIGKILL: no code catches it."""
+    """Stands for SIGKILL: no code catches it."""
 
 
 class MortalFirehose(FakeFirehose):

@@ -1,4 +1,4 @@
-"""`console-login` as a user runs it: a process, its output and its exit status."""
+"""Runs `console-login` as a user does, and checks its output and exit status."""
 
 import base64
 import gzip
@@ -24,7 +24,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[byte
     )
 
 
-def test_transform_prints_fates_and_then_the_lines_raw() -> None:
+def test_transform_prints_results_and_then_the_unchanged_lines() -> None:
     done = run("transform", ARTICLE)
     assert done.returncode == 0
     *table, first, second = done.stdout.decode().splitlines()
@@ -38,8 +38,8 @@ def test_transform_prints_fates_and_then_the_lines_raw() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["unpack", "--help"], ["unpack", ARTICLE]])
-def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
-    # Buffered, as outside containers: Python flushes stdout again when it ends.
+def test_a_full_disk_is_reported_on_one_line(arguments: list[str]) -> None:
+    # stdout is buffered, as outside containers, so Python flushes it again at exit.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -59,14 +59,14 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
     assert all(len(row) <= 80 for row in table)
 
 
-def test_transform_json_prints_the_answer_alone() -> None:
+def test_transform_json_prints_only_the_answer() -> None:
     done = run("transform", "--json", ARTICLE)
     answer = json.loads(done.stdout)
     assert [record["result"] for record in answer["records"]] == ["Dropped", "Ok", "Ok"]
     assert base64.b64decode(answer["records"][1]["data"]).decode() == TOKYO + "\n"
 
 
-def test_lines_are_utf_8_whatever_the_locale() -> None:
+def test_lines_are_utf_8_in_any_locale() -> None:
     done = run("transform", str(EVENTS / "mixed.json"), LC_ALL="C", PYTHONUTF8="0")
     assert "例の利用者" in done.stdout.decode()
 
@@ -89,7 +89,7 @@ def test_pack_and_unpack_are_inverse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--plain"], ["--plain", "--lines"], ["--lines"]])
-def test_every_packing_is_read_alike(options: list[str], tmp_path: Path) -> None:
+def test_every_packing_is_transformed_to_the_same_line(options: list[str], tmp_path: Path) -> None:
     packed = tmp_path / "packed.json"
     run("pack", *options, str(EVENTS / "src" / "tokyo.jsonl"), "-o", str(packed))
     assert run("transform", str(packed)).stdout.decode().splitlines()[-1] == TOKYO
@@ -148,7 +148,7 @@ def test_an_error_is_one_line_and_exit_status_2(arguments: list[str], words: str
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b"[]", b'{"records":[null]}'])
-def test_a_wrong_event_file_is_one_line(content: bytes, tmp_path: Path) -> None:
+def test_an_invalid_event_file_is_reported_on_one_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     path.write_bytes(content)
     for command in ("transform", "unpack"):
@@ -158,7 +158,7 @@ def test_a_wrong_event_file_is_one_line(content: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["trail.json", "trail.json.gz", "glued.jsonl", "envelopes.json"])
 @pytest.mark.parametrize("options", [[], ["--plain", "--lines"]])
-def test_events_in_any_form_are_packed_to_be_delivered(
+def test_events_in_each_format_are_packed_and_delivered(
     name: str, options: list[str], tmp_path: Path
 ) -> None:
     records = json.dumps({"Records": [json.loads(TOKYO), json.loads(OSAKA)]}, indent=1).encode()
@@ -174,7 +174,7 @@ def test_events_in_any_form_are_packed_to_be_delivered(
     assert run("transform", packed).stdout.decode().splitlines()[-2:] == [TOKYO, OSAKA]
 
 
-def test_an_envelope_is_packed_as_it_is(tmp_path: Path) -> None:
+def test_an_envelope_is_packed_unchanged(tmp_path: Path) -> None:
     (tmp_path / "e.json").write_bytes(envelope([TOKYO, "no JSON"], owner="444455556666"))
     assert run("pack", str(tmp_path / "e.json"), "-o", str(tmp_path / "out")).returncode == 0
     _, keys, *messages = run("unpack", str(tmp_path / "out")).stdout.decode().splitlines()
@@ -182,7 +182,7 @@ def test_an_envelope_is_packed_as_it_is(tmp_path: Path) -> None:
     assert messages == [TOKYO, "no JSON"]
 
 
-def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
+def test_an_invalid_source_is_reported_on_one_line(tmp_path: Path) -> None:
     wrong = {
         "a.json": b"{",
         "b.jsonl": b"\xff",
@@ -197,7 +197,7 @@ def test_a_wrong_source_is_one_line(tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
 
 
-def test_a_lone_surrogate_is_packed_as_the_escape_that_it_was(tmp_path: Path) -> None:
+def test_an_escaped_lone_surrogate_stays_escaped_when_packed(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_bytes(b'{"messageType":"\\ud800"}')
     done = run("pack", "--plain", str(tmp_path / "d.json"), "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
@@ -205,7 +205,7 @@ def test_a_lone_surrogate_is_packed_as_the_escape_that_it_was(tmp_path: Path) ->
     assert base64.b64decode(record["data"]) == b'{"messageType":"\\ud800"}'
 
 
-def test_a_wrong_configuration_is_one_line() -> None:
+def test_an_invalid_configuration_is_reported_on_one_line() -> None:
     done = run("transform", ARTICLE, EVENT_NAMES="a*,b c")
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
@@ -220,7 +220,7 @@ def test_event_names_are_read_from_the_environment(tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines()[-1] == '{"eventName":"CheckMfa"}'
 
 
-def test_ids_of_any_characters_are_printed(tmp_path: Path) -> None:
+def test_ids_with_any_characters_are_printed(tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     path.write_text(json.dumps({"records": [{"recordId": "日本 \ud800", "data": ""}]}))
     for command in ("transform", "unpack"):

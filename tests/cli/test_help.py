@@ -1,4 +1,4 @@
-"""The help texts, whose examples run; version, suggestions and completion."""
+"""Checks help texts, runs their examples, and checks version, suggestions and completion."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from console_login.cli import cli
 
 COMMAND = ROOT / ".venv" / "bin" / "console-login"
 COMMANDS = {"": cli, **cli.commands}
-# A fragment begins so: the noun or the verb is missing.
+# A fragment, which lacks a noun or a verb, begins with one of these words.
 FRAGMENT = re.compile(r"(?:Of|Such|With|Without|What|Where|When|How|Also|Keeps)\b")
 
 
@@ -38,7 +38,7 @@ def help_of(name: str) -> str:
 
 
 def examples(name: str) -> list[str]:
-    """Return a command's examples, each of one line or of several that end with a backslash."""
+    """Return a command's examples. Lines that continue end with a backslash."""
     _, _, shown = help_of(name).partition("\nExamples:\n")
     return re.findall(r"^  (console-login(?:.*\\\n)*.*)$", shown, re.MULTILINE)
 
@@ -51,7 +51,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_help_ends_with_one_or_two_examples(name: str) -> None:
+def test_each_help_text_ends_with_one_or_two_examples(name: str) -> None:
     _, _, shown = help_of(name).partition("\nExamples:\n")
     found = examples(name)
     assert 1 <= len(found) <= 2
@@ -73,7 +73,7 @@ def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> No
     }
     for each in examples(name):
         if "--serve" in each:
-            # Another example may have the default port.
+            # On a free port, because another example may use the default port.
             arguments = each.replace("console-login local", "").replace("--serve", "").split()
             with serving(*arguments, folder=tmp_path) as running:
                 assert running.lines(1)
@@ -85,7 +85,7 @@ def test_every_example_runs(name: str, endpoint: Endpoint, tmp_path: Path) -> No
         assert done.stdout or "-o packed.json" in each
 
 
-def test_summaries_are_not_cut() -> None:
+def test_summaries_are_not_truncated() -> None:
     _, _, listed = help_of("").partition("\nCommands:\n")
     lines = listed.partition("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == sorted(cli.commands)
@@ -107,7 +107,7 @@ def test_every_help_text_is_a_sentence(name: str) -> None:
         assert len(text.split()) > 2, text
 
 
-def test_the_version_is_the_packages() -> None:
+def test_the_version_is_the_package_version() -> None:
     done = run("--version")
     assert done.stdout == f"console-login {version('console-login-firehose')}\n"
 
@@ -124,7 +124,7 @@ def test_the_version_is_the_packages() -> None:
         (["transform"], "Missing argument 'EVENT'; see console-login transform --help"),
     ],
 )
-def test_what_is_mistyped_gets_a_suggestion(arguments: list[str], message: str) -> None:
+def test_a_usage_error_suggests_a_name_or_the_help(arguments: list[str], message: str) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"console-login: {message}\n"

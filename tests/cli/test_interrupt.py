@@ -1,4 +1,4 @@
-"""Ctrl-C, at any time: one line, exit status 130."""
+"""Checks that Ctrl-C prints one line and exits with status 130 at any time."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ import time
 import pytest
 from support import ROOT, TOKYO
 
-# `local` imports for a second or two, and then works on these for minutes.
+# `local` imports modules for a second or two, then processes these events for minutes.
 ARGUMENTS = ["local", "--generate", "10000000"]
 
-# Says when main has begun: before it, Python starts, and nothing of ours can catch anything.
+# Reports when main has begun. Before that, Python starts, and none of our code can catch Ctrl-C.
 PROGRAM = """
 import os, sys
 
@@ -33,19 +33,19 @@ def started(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        # stdout as users have it, with a buffer.
+        # Buffered stdout, as users have it.
         env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # As a terminal would, even where this test ignores it.
+        # As in a terminal: Ctrl-C must end the process even if this test ignores it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
 @pytest.mark.parametrize("seconds", [0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 4])
-def test_an_interruption_is_one_line(seconds: float) -> None:
+def test_an_interruption_prints_one_line(seconds: float) -> None:
     with started(sys.executable, "-c", PROGRAM, *ARGUMENTS) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
@@ -57,12 +57,12 @@ def test_an_interruption_is_one_line(seconds: float) -> None:
     assert output == ""
 
 
-def test_an_interruption_in_the_middle_of_work_is_one_line() -> None:
-    # It has read the first event, and waits for the next.
+def test_an_interruption_during_work_prints_one_line() -> None:
+    # The command has read the first event and waits for the next.
     command = [sys.executable, "-m", "console_login", "local", "/dev/stdin"]
     with started(*command) as process:
         assert process.stdin is not None
-        # More than a pipe holds: when it is written, most of it has been read.
+        # More than a pipe's buffer: when the write returns, most of it has been read.
         process.stdin.write(f"{TOKYO}\n" * 200)
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
@@ -71,8 +71,8 @@ def test_an_interruption_in_the_middle_of_work_is_one_line() -> None:
     assert errors == "console-login: interrupted\n"
 
 
-def test_one_that_python_drops_is_raised_again() -> None:
-    # What a weak reference's callback raises, Python prints and forgets.
+def test_an_interruption_that_python_ignores_is_raised_again() -> None:
+    # Python prints and ignores exceptions from a weak reference's callback.
     program = """
 import signal, time, weakref
 from console_login import __main__, cli
@@ -93,7 +93,7 @@ __main__.main()
     assert (process.returncode, errors) == (130, "console-login: interrupted\n")
 
 
-def test_a_reader_who_is_interrupted_too_is_no_error() -> None:
+def test_an_interruption_with_a_closed_pipe_prints_one_line() -> None:
     program = """
 import sys
 from console_login import __main__, cli

@@ -1,4 +1,4 @@
-"""`console-login local` as a user runs it."""
+"""Runs `console-login local` as a user does."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_the_demo_shows_two_lines_in_the_days_folder() -> None:
     )
 
 
-def test_json_for_machines_and_objects_on_disk(tmp_path: Path) -> None:
+def test_json_output_and_objects_on_disk(tmp_path: Path) -> None:
     done = run(*ARTICLE, "--clock", CLOCK, "--json", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     document: Any = json.loads(done.stdout)
@@ -62,7 +62,7 @@ def test_json_for_machines_and_objects_on_disk(tmp_path: Path) -> None:
     assert stored["size"] == (tmp_path / "out" / stored["key"]).stat().st_size
 
 
-def test_a_clock_without_an_offset_is_in_the_parameters_zone() -> None:
+def test_a_clock_without_an_offset_uses_the_time_zone_parameter() -> None:
     arguments = ("--parameter", "TimeZone=UTC", "--clock", "2024-03-30T23:59", "--json")
     (stored,) = json.loads(run(*ARTICLE, *arguments).stdout)["objects"]
     assert stored["key"].startswith("consolelogin/2024/03/30/")
@@ -71,7 +71,7 @@ def test_a_clock_without_an_offset_is_in_the_parameters_zone() -> None:
     assert stored["key"].startswith("consolelogin/2024/03/30/")
 
 
-def test_the_functions_log_goes_where_it_is_told(tmp_path: Path) -> None:
+def test_the_functions_log_is_written_to_the_given_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     done = run(*ARTICLE, "--log", str(log))
     assert done.returncode == 0
@@ -81,7 +81,7 @@ def test_the_functions_log_goes_where_it_is_told(tmp_path: Path) -> None:
     assert "batch transformed" not in done.stdout + done.stderr
 
 
-def test_faults_are_survived_and_said() -> None:
+def test_failures_and_duplicates_are_counted_and_nothing_is_lost() -> None:
     faults = ("--fail", "lambda:1", "--fail", "duplicate:1")
     done = run(*ARTICLE, *faults, "--generate", "50", "--sign-ins", "0", "--json")
     assert done.returncode == 0
@@ -91,7 +91,7 @@ def test_faults_are_survived_and_said() -> None:
     assert set(document["failed_by_code"]) == {"Lambda.FunctionError"}
 
 
-def test_a_loss_is_named_and_exits_1() -> None:
+def test_a_loss_lists_the_missing_events_and_exits_1() -> None:
     done = run(*ARTICLE, "--fail", "s3:1")
     assert done.returncode == 1
     assert "MISSING 2: " in done.stdout
@@ -100,7 +100,7 @@ def test_a_loss_is_named_and_exits_1() -> None:
 
 
 @pytest.mark.parametrize("form", ["glued", "lookup-events", "filter-log-events", "bom"])
-def test_no_form_of_the_events_is_taken_for_none(form: str, tmp_path: Path) -> None:
+def test_events_in_each_format_are_delivered(form: str, tmp_path: Path) -> None:
     forms = {
         "glued": TOKYO + OSAKA,
         "lookup-events": json.dumps({"Events": [{"CloudTrailEvent": e} for e in (TOKYO, OSAKA)]}),
@@ -113,14 +113,14 @@ def test_no_form_of_the_events_is_taken_for_none(form: str, tmp_path: Path) -> N
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, last)
 
 
-def test_a_cut_line_is_refused_and_not_left_out(tmp_path: Path) -> None:
+def test_a_truncated_line_is_an_error_and_not_skipped(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl").write_text(f"{TOKYO}\n{OSAKA[:-300]}\n")
     done = run(str(tmp_path / "cut.jsonl"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "cut.jsonl line 2: the line is not JSON, or is cut off" in done.stderr
 
 
-def test_the_users_aws_configuration_has_no_say() -> None:
+def test_the_users_aws_configuration_has_no_effect() -> None:
     environment = {"AWS_PROFILE": "nowhere", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     done = run(*ARTICLE, AWS_CONFIG_FILE=str(ROOT / "Makefile"), **environment)
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_the_users_aws_configuration_has_no_say() -> None:
         ([*ARTICLE, "--parameter", "Prefix"], "write NAME=VALUE"),
         ([*ARTICLE, "--parameter", "EventNames=a*"], "plain event names"),
         ([*ARTICLE, "--parameter", "TimeZone=Mars"], "must be an IANA time zone name"),
-        # Firehose takes no name of three letters, and Athena decides by the ending .gz.
+        # Firehose rejects names of three letters. Athena reads objects that end in .gz as gzip.
         ([*ARTICLE, "--parameter", "TimeZone=EST"], "must be an IANA time zone name"),
         ([*ARTICLE, "--parameter", "FileExtension=.json.gz"], "not end in .gz"),
         (
@@ -191,21 +191,21 @@ def test_a_users_error_is_one_line_and_exit_status_2(
     assert words in line
 
 
-def test_an_error_of_the_command_itself_is_one_line_too() -> None:
+def test_an_error_in_a_separate_process_is_one_line_too() -> None:
     done = run("nowhere.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"console-login: nowhere.jsonl: No such file or directory in {ROOT}\n"
 
 
-def test_a_log_that_cannot_be_written_is_said_at_the_end() -> None:
+def test_an_unwritable_log_is_reported_at_the_end() -> None:
     done = run(*ARTICLE, "--log", "/dev/full")
     assert done.returncode == 2
     assert done.stderr == "console-login: cannot write: No space left on device\n"
 
 
-def test_a_reader_that_has_had_enough_of_much_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_during_long_output_is_not_an_error(tmp_path: Path) -> None:
     source, event = tmp_path / "many.jsonl", tmp_path / "many.json"
-    # More than a pipe holds: the command itself meets the end of it.
+    # More than a pipe's buffer, so the command itself writes to the closed pipe.
     source.write_text(f"{TOKYO}\n" * 500)
     program = f"{sys.executable} -m console_login"
     subprocess.run([*program.split(), "pack", source, "-o", event], cwd=ROOT, check=True)
@@ -214,7 +214,7 @@ def test_a_reader_that_has_had_enough_of_much_is_no_error(tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_reader_that_has_had_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     command = f"{sys.executable} -m console_login local {ARTICLE[0]} --generate 5000 --sign-ins 1"
     shell = f"{command} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
@@ -223,7 +223,7 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
     assert done.returncode in (0, 141)
 
 
-def test_a_runtime_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_build_is_reported_on_one_line(tmp_path: Path) -> None:
     # A copy of the package in a folder where nothing has been built.
     copy = tmp_path / "console_login"
     shutil.copytree(ROOT / "console_login", copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -236,7 +236,7 @@ def test_a_runtime_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "run make build ARCHITECTURE=" in line
 
 
-def test_a_port_that_is_taken_is_one_line() -> None:
+def test_a_port_in_use_is_reported_on_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("--serve", "--port", port)

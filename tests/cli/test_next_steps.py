@@ -1,4 +1,4 @@
-"""What a user meets when AWS does not answer, and what to do next."""
+"""Checks that errors in access to AWS say what to do next."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ DOCTOR = ("doctor", "--stack", "none")
 
 
 @pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """Return an environment without any AWS configuration."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -46,17 +46,17 @@ def failed(*arguments: str, **environment: str) -> str:
     return line
 
 
-def test_without_a_region_it_names_the_option(nobody: dict[str, str]) -> None:
-    assert "--region" in failed(*DOCTOR, **nobody)
+def test_a_missing_region_names_the_option(unconfigured: dict[str, str]) -> None:
+    assert "--region" in failed(*DOCTOR, **unconfigured)
 
 
-def test_without_credentials_it_says_how_to_get_some(nobody: dict[str, str]) -> None:
-    line = failed(*DOCTOR, "--region", REGION, **nobody)
+def test_missing_credentials_say_how_to_sign_in(unconfigured: dict[str, str]) -> None:
+    line = failed(*DOCTOR, "--region", REGION, **unconfigured)
     assert "Unable to locate credentials; sign in" in line
     assert "--profile" in line
 
 
-def test_where_nobody_answers_it_names_the_endpoint() -> None:
+def test_an_endpoint_that_does_not_answer_names_the_option() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_MAX_ATTEMPTS": "1"}
@@ -64,7 +64,7 @@ def test_where_nobody_answers_it_names_the_endpoint() -> None:
     assert "check --endpoint-url" in line
 
 
-def test_a_stack_that_is_not_there_is_named_with_its_region() -> None:
+def test_a_missing_stack_is_named_with_its_region() -> None:
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     with serving() as endpoint:
         line = failed(*DOCTOR, "--region", REGION, "--endpoint-url", endpoint.url, **keys)
@@ -89,7 +89,7 @@ def test_expired_credentials_say_how_to_renew_them(error: Any) -> None:
         raise error
 
 
-def test_one_is_singular() -> None:
+def test_a_count_of_one_is_singular() -> None:
     found = [counted(count, "object") for count in (0, 1, 2000)]
     assert found == ["0 objects", "1 object", "2,000 objects"]
     assert [counted(count, "copy", "copies") for count in (1, 2)] == ["1 copy", "2 copies"]

@@ -1,4 +1,4 @@
-"""Hostile names and lines, in what every command prints: escaped for eyes, quoted for a shell."""
+"""Checks that every command escapes hostile names and lines, and quotes names for a shell."""
 
 import ast
 import contextlib
@@ -26,9 +26,9 @@ from console_login.operate.access import Access
 __all__ = ["access", "endpoint"]
 
 STACK = "console-login-firehose"
-# Clear the screen, a title, the one-byte CSI, right to left, and lines of their own.
+# Clear screen, window title, one-byte CSI, right-to-left characters and line breaks.
 HOSTILE = "x $(touch y) \x1b[2J\x1b]0;t\x07\x9b2J\u202e\u2028\u2066\x7f\r\nforged `z`"
-# moto takes no key with a line break.
+# moto does not accept a key with a line break.
 KEY = "consolelogin/processing-failed/2024/03/30/" + HOSTILE.replace("\r\n", "")
 
 
@@ -54,9 +54,9 @@ def check(printed: str) -> None:
         assert not line.startswith("forged")
 
 
-# Names that the user, or a script of the user's, gives ------------------------------------------
+# Names from the user or the user's scripts -------------------------------------------------------
 
-# What a command needs besides.
+# The required arguments of each command.
 REQUIRED = {
     "pack": ["-o", "packed.json", "in.jsonl"],
     "unpack": ["in.json"],
@@ -73,7 +73,7 @@ REQUIRED = {
 
 
 def given_by_users() -> Iterator[tuple[str, str | None]]:
-    """Yield each option of a command that takes any text, and None for its arguments."""
+    """Yield each command with its options that accept any text, and with None for arguments."""
     for name, command in cli.cli.commands.items():
         for parameter in command.params:
             is_text = isinstance(parameter.type, click.Path) or parameter.type is click.STRING
@@ -84,7 +84,7 @@ def given_by_users() -> Iterator[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(("command", "option"), sorted(set(given_by_users()), key=str), ids=str)
-def test_a_hostile_argument_is_printed_in_printable_lines(
+def test_a_hostile_argument_is_escaped(
     command: str,
     option: str | None,
     endpoint: Endpoint,
@@ -106,14 +106,14 @@ def test_a_hostile_argument_is_printed_in_printable_lines(
     run(monkeypatch, *arguments)
     printed = capsys.readouterr()
     check(printed.out)
-    # In JSON, the function's log is as Lambda writes it.
+    # Skip the function's log: its JSON is printed as Lambda writes it.
     check("".join(line for line in printed.err.splitlines(True) if not line.startswith("{")))
 
 
 # Names in files and in AWS -----------------------------------------------------------------------
 
 
-def test_a_hostile_name_in_a_settings_file(
+def test_a_hostile_name_in_a_settings_file_is_escaped(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"stack_name": HOSTILE, "parameter_overrides": [f"Name={HOSTILE}"]}
@@ -125,7 +125,7 @@ def test_a_hostile_name_in_a_settings_file(
         check(printed.out + printed.err)
 
 
-def test_a_hostile_file_name_in_a_folder(
+def test_a_hostile_file_name_in_a_folder_is_escaped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("folder").mkdir()
@@ -143,7 +143,7 @@ def test_a_hostile_file_name_in_a_folder(
 
 @pytest.fixture
 def hostile_stack(endpoint: Endpoint) -> Iterator[None]:
-    """Name the filter and an error object of the served stack so."""
+    """Give the filter and an error object of the served stack a hostile name."""
     logs, s3 = endpoint.client("logs"), endpoint.client("s3")
     (ours,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
     keys = ("logGroupName", "filterPattern", "destinationArn", "roleArn")
@@ -174,7 +174,7 @@ def hostile_stack(endpoint: Endpoint) -> Iterator[None]:
     ],
     ids=str,
 )
-def test_a_hostile_name_in_aws(
+def test_a_hostile_name_in_aws_is_escaped(
     arguments: list[str],
     named: bool,
     hostile_stack: None,
@@ -193,7 +193,7 @@ def test_a_hostile_name_in_aws(
     "name", [HOSTILE, "`touch y` of Other", "x; touch y", "x > y", "x & touch y"]
 )
 def test_a_name_in_a_comment_runs_nothing(name: str, tmp_path: Path) -> None:
-    # zsh has no comments where a user types; bash can be told to have none.
+    # Interactive zsh does not support comments, and bash can disable them.
     place = permissions.Place("true", "echo put")
     get, edit, put = permissions.changes(place, [name, "statement 1 of Other"])
     assert edit.isprintable()
@@ -214,7 +214,7 @@ def test_a_name_in_a_comment_runs_nothing(name: str, tmp_path: Path) -> None:
     assert shown.comment("statement 1 of Other") == "statement 1 of Other"
 
 
-def test_a_command_gives_a_shell_the_name_as_it_is(tmp_path: Path) -> None:
+def test_a_shell_reads_a_quoted_name_unchanged(tmp_path: Path) -> None:
     typed = shown.command(["printf", r"%s\0", HOSTILE, "it's", "\\", ""])
     assert typed.isprintable()
     done = subprocess.run(["bash", "-c", typed], cwd=tmp_path, check=True, capture_output=True)
@@ -224,19 +224,19 @@ def test_a_command_gives_a_shell_the_name_as_it_is(tmp_path: Path) -> None:
 
 # Lines of data -----------------------------------------------------------------------------------
 
-# JSON allows these in a text as they are.
+# A JSON string may contain these characters unescaped.
 LINE = TOKYO.replace('"userAgent":"', '"userAgent":"\x9b2J\u202e\x7f')
 
 
 @contextlib.contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Make stdout and stderr a terminal; afterwards, the list has what came."""
+    """Make stdout and stderr a terminal. Its output is in the list after the block."""
     reader, writer = pty.openpty()
     came: list[str] = []
     parts: list[bytes] = []
 
     def read() -> None:
-        # At the end, Linux answers with an error.
+        # At the end of the output, Linux returns an error.
         with contextlib.suppress(OSError):
             while part := os.read(reader, 65536):
                 parts.append(part)
@@ -253,11 +253,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("command", ["unpack", "transform", "local"])
-def test_lines_are_escaped_on_a_terminal_and_as_they_are_in_a_pipe(
+def test_lines_are_escaped_on_a_terminal_and_unchanged_in_a_pipe(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert LINE != TOKYO
-    # Lines of a plain record are lines of their own.
+    # Without line breaks, at which a plain record would be split.
     plain = HOSTILE.replace("\n", "").encode()
     packed = event(gz(envelope([LINE, HOSTILE])), plain, HOSTILE.replace("\n", ""))
     packed["records"][0]["recordId"] = HOSTILE
@@ -268,21 +268,21 @@ def test_lines_are_escaped_on_a_terminal_and_as_they_are_in_a_pipe(
     printed = capsys.readouterr().out
     assert LINE in printed.split("\n")
     if command != "local":
-        # The record's id is no data.
+        # The record's id is not data, so it is escaped.
         assert "]0;t\\x07\\x9b2J\\u202e" in printed.replace("\n", "").replace(" ", "")
     with terminal(monkeypatch) as came:
         assert not run(monkeypatch, command, source)
     (text,) = came
     assert r"\x9b2J\u202e" in text
-    # What rich and click style, and how a bar moves the cursor and hides it.
+    # Remove the styles of rich and click, and the cursor controls of a progress bar.
     styled = re.sub(r"\x1b\[(\d+(;\d+)*m|0m|1A|2K|\?25[lh])", "", text)
     check(styled.replace("\r", ""))
 
 
-# Who prints --------------------------------------------------------------------------------------
+# Code that prints --------------------------------------------------------------------------------
 
 
-def test_nothing_prints_but_through_the_one_module() -> None:
+def test_all_output_goes_through_one_module() -> None:
     found = []
     for path in sorted((ROOT / "console_login").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -293,14 +293,14 @@ def test_nothing_prints_but_through_the_one_module() -> None:
             if not is_printing and not re.search(r"\bstd(out|err)\.write", called):
                 continue
             is_fixed = all(isinstance(each, ast.Constant) for each in node.args)
-            # JSON escapes what is no printable ASCII, unless it is told not to.
+            # json.dumps escapes all but printable ASCII, unless ensure_ascii is given.
             is_escaped = re.search(
                 r"\bshown\.|\bjson\.dumps\((?!.*ensure_ascii)", ast.unparse(node)
             )
             if not is_fixed and not is_escaped:
                 found.append(f"{path.relative_to(ROOT)}: {ast.unparse(node)}")
     assert found == [
-        # An interruption, and texts that hold counts alone.
+        # An interruption, and texts that contain only counts.
         "console_login/__main__.py: sys.stderr.write('\\n' * sys.stderr.isatty() +"
         " 'console-login: interrupted\\n')",
         "console_login/cli/options.py: click.echo(f'{question} [y/N]: ', nl=False, err=True)",

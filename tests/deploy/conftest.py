@@ -1,4 +1,4 @@
-"""Fixtures: one MiniStack for the session, and the pipeline that SAM builds and deploys on it."""
+"""Fixtures: one MiniStack for the session, and the pipeline that SAM builds and deploys to it."""
 
 import os
 import platform
@@ -52,7 +52,7 @@ def cloud(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # A session for it and its child processes, so that only these are ended.
+            # A separate session, so that only MiniStack and its child processes are ended.
             start_new_session=True,
         )
     try:
@@ -122,7 +122,7 @@ def documents(cloud: Cloud, pipeline: str, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def possible(documents: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the templates without the resources that MiniStack lacks."""
+    """Return the templates without the resources that MiniStack does not support."""
     return {name: without(document, LACKS[name]) for name, document in documents.items()}
 
 

@@ -1,6 +1,6 @@
-"""CloudTrail events in the formats that users have, each with the page where AWS documents it.
+"""Reads CloudTrail events in the formats that users have, with links to AWS's documentation.
 
-`docs` below stands for https://docs.aws.amazon.com.
+In the comments, `docs` stands for https://docs.aws.amazon.com.
 """
 
 import csv
@@ -145,7 +145,7 @@ def read(path: Path) -> list[str]:
         # docs/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
         ("envelope.json", ENVELOPE, BOTH),
         ("envelopes-of-native-decompression", ENVELOPES, BOTH),
-        ("envelopes-as-they-come", gzip.compress(ENVELOPE) + gzip.compress(ENVELOPE), BOTH * 2),
+        ("envelopes-as-sent", gzip.compress(ENVELOPE) + gzip.compress(ENVELOPE), BOTH * 2),
         ("envelopes-in-gzip.gz", gzip.compress(gzip.compress(ENVELOPE)), BOTH),
         ("lookup-events.json", dump(LOOKUP), BOTH),
         ("filter-log-events.json", dump(FILTERED), BOTH),
@@ -180,7 +180,7 @@ CUT = TOKYO[:-300]
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        # A truncated line costs neither the events before it nor those after it.
+        # The events before and after a truncated line are still read.
         (f"{TOKYO}\n{CUT}\n{OSAKA}\n", [TOKYO, 2, OSAKA]),
         (f"{TOKYO}\n{OSAKA}\n{CUT}", [TOKYO, OSAKA, 3]),
         (f'{TOKYO}\n{{"eventName":\n{OSAKA}\n{{"a":[\n{TOKYO}\n', [TOKYO, 2, OSAKA, 4, TOKYO]),
@@ -278,7 +278,7 @@ def test_reading_ends_after_too_many_lines_that_are_not_events(tmp_path: Path) -
 
 
 def test_an_escaped_event_that_is_too_large_is_not_parsed(tmp_path: Path) -> None:
-    # If escaped, the event has none of the characters by which a document's values are counted.
+    # An escaped event has none of the characters that are counted to limit a document's values.
     path = tmp_path / "x.json"
     inside = r"{\"eventName\":\"X\",\"a\":[0" + r"\u002c\"éa\"" * 5_300_000 + "]}"
     path.write_text(f'{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":"{inside}"}}]}}')

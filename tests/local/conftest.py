@@ -1,4 +1,4 @@
-"""The pipeline in simulated time."""
+"""Fixture: the pipeline in simulated time."""
 
 from simulated import run
 

@@ -1,4 +1,4 @@
-"""The pipeline in simulated time, and a served stack to examine."""
+"""Fixtures: the pipeline in simulated time, and a served stack."""
 
 from doctored import access, credentials, endpoint
 from simulated import run

@@ -1,4 +1,4 @@
-"""Three faults at once, as an engineer on call finds and repairs them: with what doctor prints."""
+"""Repairs several faults at once with the commands that doctor prints, as an engineer on call."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from support import TOKYO
 TRAIL = "management-events"
 DENY = {"Sid": "Never", "Effect": "Deny", "Action": "*", "Resource": "*"}
 DELIVERED = {f"before-{number}" for number in range(3)}
-LEFT_OUT = {f"during-{number}" for number in range(2)}
+MISSED = {f"during-{number}" for number in range(2)}
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def endpoint() -> Iterator[Endpoint]:
         yield running
 
 
-def test_filter_key_and_trail(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_repair_of_filter_key_and_trail(endpoint: Endpoint, tmp_path: Path) -> None:
     put(endpoint, DELIVERED)
     logs, kms, trail = (endpoint.client(each) for each in ("logs", "kms", "cloudtrail"))
     (settings,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
@@ -47,12 +47,12 @@ def test_filter_key_and_trail(endpoint: Endpoint, tmp_path: Path) -> None:
     trail.stop_logging(Name=TRAIL)
     read_only = {"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}
     trail.put_event_selectors(TrailName=TRAIL, EventSelectors=[read_only])
-    put(endpoint, LEFT_OUT)
+    put(endpoint, MISSED)
 
-    repaired(endpoint, tmp_path, {"subscription filter", "key policy", "trail"})
+    check_repair(endpoint, tmp_path, {"subscription filter", "key policy", "trail"})
 
 
-def test_roles_function_and_a_disabled_key(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_repair_of_roles_function_and_disabled_key(endpoint: Endpoint, tmp_path: Path) -> None:
     put(endpoint, DELIVERED)
     iam, kms, lambda_ = (endpoint.client(each) for each in ("iam", "kms", "lambda"))
     iam.delete_role_policy(RoleName=f"{STACK}-DeliveryRole", PolicyName="WriteObjects")
@@ -72,19 +72,19 @@ def test_roles_function_and_a_disabled_key(endpoint: Endpoint, tmp_path: Path) -
     lambda_.update_function_configuration(**function, Environment={"Variables": variables})
     (key,) = kms.list_keys()["Keys"]
     kms.disable_key(KeyId=key["KeyId"])
-    # Nothing plays what these do to sign-ins: left out by hand.
-    with_filter(endpoint, lambda: put(endpoint, LEFT_OUT))
+    # The endpoint does not simulate how these faults lose sign-ins, so delete the filter meanwhile.
+    without_filter(endpoint, lambda: put(endpoint, MISSED))
 
     roles = {f"role of the {each}" for each in ("filter", "stream", "function")}
-    repaired(endpoint, tmp_path, {*roles, "key policy", "function"})
+    check_repair(endpoint, tmp_path, {*roles, "key policy", "function"})
     found = lambda_.get_function_configuration(**function)
     assert found["Environment"]["Variables"] == {"EVENT_NAMES": "ConsoleLogin", "MINE": "kept"}
-    # Of the policy that denied, the rest stays.
+    # The other statements of the policy with the Deny are kept.
     assert iam.get_role_policy(**place)["PolicyDocument"]["Statement"] == [allow]
 
 
-def with_filter(endpoint: Endpoint, change: Callable[[], None]) -> None:
-    """Do something while there is no filter."""
+def without_filter(endpoint: Endpoint, change: Callable[[], None]) -> None:
+    """Make a change while the filter is deleted."""
     logs = endpoint.client("logs")
     (found,) = logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"]
     logs.delete_subscription_filter(logGroupName=GROUP, filterName=found["filterName"])
@@ -103,13 +103,13 @@ def put(endpoint: Endpoint, ids: set[str]) -> None:
     )
 
 
-def repaired(endpoint: Endpoint, folder: Path, expected: set[str]) -> None:
-    """Paste what doctor prints, until nothing is wrong and nothing missing."""
+def check_repair(endpoint: Endpoint, folder: Path, expected: set[str]) -> None:
+    """Run the commands that doctor prints until it finds no fault, and no event is missing."""
     assert ids(endpoint, len(DELIVERED)) == Counter(DELIVERED)
     report = doctor(endpoint, folder)
     found = {each["check"] for each in report["checks"] if each["status"] == "finding"}
     assert found == expected
-    # A Deny hides whether anything allows it: what was behind one is found the next time.
+    # A Deny hides a missing Allow, which the next run of doctor finds.
     for _ in range(3):
         findings = [finding for each in report["checks"] for finding in each["findings"]]
         paste(endpoint, folder, [line for each in findings for line in each["remedy"]])
@@ -119,7 +119,7 @@ def repaired(endpoint: Endpoint, folder: Path, expected: set[str]) -> None:
         if report["is_well"]:
             break
     assert report["is_well"], report
-    assert set(ids(endpoint, 2 * len(DELIVERED) + len(LEFT_OUT))) == DELIVERED | LEFT_OUT
+    assert set(ids(endpoint, 2 * len(DELIVERED) + len(MISSED))) == DELIVERED | MISSED
 
 
 def doctor(endpoint: Endpoint, folder: Path) -> Any:
@@ -152,5 +152,5 @@ def shell(endpoint: Endpoint, folder: Path, line: str) -> Any:
 
 
 def ids(endpoint: Endpoint, count: int) -> Counter[str]:
-    """Return how often each event is in the bucket, as soon as there are so many lines."""
+    """Return how often each event is in the bucket, after waiting for `count` lines."""
     return Counter(json.loads(line)["eventID"] for line in endpoint.lines(count))

@@ -1,6 +1,6 @@
-"""Every command of docs/migration.md, against moto: an old stream with native decompression.
+"""Runs every command of docs/migration.md against moto and a stream with native decompression.
 
-moto keeps a stream's configuration and processes nothing.
+moto stores a stream's configuration, but processes no records.
 """
 
 import json
@@ -76,7 +76,7 @@ def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
     texts = blocks(ROOT / "docs" / "migration.md")
     assert len(texts) == 8
     policies = {"old": "InvokeConsoleLoginTransform", FUNCTION_ROLE: "PutBackIntoOldStream"}
-    # Before the way back takes them away.
+    # Read the policies before the rollback deletes them.
     texts.insert(7, "".join(POLICY.format(role, name) for role, name in policies.items()))
     script = "\n".join(f"echo '### {number}'\n{text}" for number, text in enumerate(texts))
     done = run(script, tmp_path, {"AWS_ENDPOINT_URL": endpoint_url})
@@ -89,7 +89,7 @@ def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{FUNCTION}"
     assert invoke["Statement"][0]["Resource"] == [arn, f"{arn}:*"]
     assert put_back["Statement"][0]["Resource"].endswith(":deliverystream/my-stream")
-    # The way back.
+    # The rollback.
     assert printed[8].split()[-2:] == ["Decompression", "CloudWatchLogProcessing"]
     for role, name in policies.items():
         assert name not in state.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
@@ -99,7 +99,7 @@ def test_every_command_runs(endpoint_url: str, tmp_path: Path) -> None:
     assert filters["subscriptionFilters"] == []
 
 
-def test_the_native_processors_are_written_as_the_api_wants_them() -> None:
+def test_the_documented_native_processors_match_the_api() -> None:
     text = (ROOT / "docs" / "migration.md").read_text()
     written = text.split("NATIVE='")[1].split("'\n")[0]
     assert json.loads(f"[{written}]") == NATIVE

@@ -1,4 +1,4 @@
-"""Every command of docs/tutorial.md, against moto: what a console tutorial has made, and ours."""
+"""Runs every command of docs/tutorial.md against moto, with the tutorial's resources and ours."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def role(name: str) -> str:
 
 
 def prepare(started: state.State, processor: Any) -> None:
-    """Make what the tutorial makes, as the console does; then a day of both pipelines' objects."""
+    """Create the tutorial's resources as the console does, and a day of both pipelines' objects."""
     s3, firehose, iam = (state.client(each) for each in ("s3", "firehose", "iam"))
     for name in ROLES.values():
         iam.create_role(RoleName=name, Path="/service-role/", AssumeRolePolicyDocument="{}")
@@ -81,7 +81,7 @@ def prepare(started: state.State, processor: Any) -> None:
         Role=role("function"),
         Code={"ZipFile": code.getvalue()},
     )
-    # As the blueprint leaves them when nobody changes it, or as CloudWatch Logs sends them.
+    # As an unchanged blueprint returns them, or as CloudWatch Logs sends them.
     texts = [envelope([TOKYO]), envelope([OSAKA])]
     body = b"".join(texts if processor else map(gz, texts))
     key = f"consolelogin/{DAY}/my-stream-1"
@@ -91,14 +91,14 @@ def prepare(started: state.State, processor: Any) -> None:
 
 @pytest.fixture(params=PROCESSORS)
 def made(request: Any) -> Iterator[tuple[str, str]]:
-    """Yield an endpoint's address, and which processing the tutorial's stream has."""
+    """Yield an endpoint's URL and the name of the processing in the tutorial's stream."""
     with state.started(template.load(), {}) as started:
         prepare(started, PROCESSORS[request.param])
         with serving_moto(started.stack) as url:
             yield url, request.param
 
 
-def test_every_command_runs_and_only_what_is_named_is_gone(
+def test_every_command_runs_and_only_the_named_resources_are_deleted(
     made: tuple[str, str], tmp_path: Path
 ) -> None:
     url, processing = made
@@ -114,7 +114,7 @@ def test_every_command_runs_and_only_what_is_named_is_gone(
     iam, logs, firehose = (state.client(each) for each in ("iam", "logs", "firehose"))
     left = {each["RoleName"] for each in iam.list_roles()["Roles"]}
     assert left & set(ROLES.values()) == {ROLES[name] for name in ROLES.keys() - gone}
-    # The loop leaves the policies themselves, and the last block lists them.
+    # The loop does not delete the policies, and the last block lists them.
     names = {line.split("\t")[0] for line in printed[-1].splitlines() if line.startswith("my-")}
     assert names == {f"{ROLES[name]}-policy" for name in gone}
     filters = logs.describe_subscription_filters(logGroupName="/aws/cloudtrail/management-event")

@@ -1,6 +1,6 @@
 """Runs the shell commands of the README, docs/deploy.md and docs/local.md unchanged.
 
-Only `make ...` is left out, because make runs these tests. `make demo` has its own test.
+Commands of make are skipped, because make runs these tests. `make demo` has its own test.
 """
 
 import os
@@ -36,7 +36,7 @@ def lines_without(block: str, *starts: str) -> str:
     return "".join(line for line in block.splitlines(keepends=True) if not line.startswith(starts))
 
 
-def test_make_demo_prints_what_its_picture_shows() -> None:
+def test_the_picture_shows_the_output_of_make_demo() -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
         ["make", "-C", str(ROOT), "--no-print-directory", "demo"],
@@ -74,7 +74,7 @@ def test_every_command_runs(folder: Path) -> None:
     assert done.stdout.count("nothing lost") == 4
 
 
-def test_redrive_brings_back_what_failed(folder: Path) -> None:
+def test_redrive_delivers_the_failed_record(folder: Path) -> None:
     (command,) = [line for each in BLOCKS for line in each.splitlines() if "--fail lambda:" in line]
     (typed,) = [each for each in BLOCKS if "console-login redrive" in each]
     arguments = shlex.split(command.removeprefix(SERVE))

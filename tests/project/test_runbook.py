@@ -35,7 +35,7 @@ SAVED = {
 }
 
 
-def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_path: Path) -> None:
+def test_the_runbooks_commands_deliver_everything(tmp_path: Path) -> None:
     assert len(BLOCKS) > 15
     # One shell, so that variables of the first blocks are set in the others. doctor and compare may
     # exit with 1 for findings.
@@ -55,7 +55,7 @@ def test_what_the_runbook_says_to_type_brings_everything_into_the_bucket(tmp_pat
         assert filters == []
         ran = executions(endpoint)
     printed = [part.split("\n", 1)[1] for part in done.stdout.split("### ")[1:]]
-    # All events in transit have arrived, also when the filter is deleted by hand.
+    # All events in transit have arrived, even if the filter is deleted by hand.
     (number,) = (number for number, each in enumerate(printed) if "is safe" in each)
     assert "all 2 events have arrived" in printed[number]
     (by_hand,) = (each for each in printed if each.endswith(" missing\n"))
@@ -206,7 +206,7 @@ def numbers(document: list[Section]) -> dict[str, int]:
     return {heading.replace(" ", "-"): number for number, heading in enumerate(headings)}
 
 
-def test_the_japanese_runbook_is_in_step() -> None:
+def test_the_japanese_runbook_matches_the_english_runbook() -> None:
     english, japanese = sections(RUNBOOK), sections(JAPANESE)
     assert [each.level for each in english] == [each.level for each in japanese]
     assert len(numbers(english)) == len(numbers(japanese)) == len(english)

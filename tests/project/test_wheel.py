@@ -89,12 +89,12 @@ class Installed:
             "AWS_DEFAULT_REGION": REGION,
         }
         shutil.copy(EVENTS / "src" / "tokyo.jsonl", self.folder)
-        # root can write anyway, so `files` also finds what was written.
+        # root can write here anyway, so `files` also finds new files.
         self.folder.chmod(0o500)
         self.before = self.files()
 
     def files(self) -> set[Path]:
-        """Return the files where no command may write, except Python's cache."""
+        """Return the files in folders where no command may write, except Python's cache."""
         roots = (self.environment, self.folder, self.home)
         found = (path for each in roots for path in each.rglob("*"))
         return {path for path in found if "__pycache__" not in path.parts}
@@ -124,7 +124,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     installed.folder.chmod(0o700)
 
 
-def test_the_archives_carry_what_the_commands_need_and_nothing_else(wheel: Path) -> None:
+def test_the_archives_contain_exactly_what_the_commands_need(wheel: Path) -> None:
     package = {path.relative_to(ROOT) for path in (ROOT / "console_login").rglob("*.py")}
     code = {path.relative_to(ROOT) for path in (ROOT / TRANSFORM / "transformer").rglob("*.py")}
     templates = {path.relative_to(ROOT) for path in ROOT.glob("[a-z]*.yaml")}
@@ -141,7 +141,7 @@ def test_the_archives_carry_what_the_commands_need_and_nothing_else(wheel: Path)
     assert in_sdist - {Path(".gitignore")} == package | carried | {Path(name) for name in about}
 
 
-def test_the_same_bytes_from_the_sdist_and_from_the_checkout(
+def test_the_sdist_and_the_checkout_build_the_same_wheel(
     wheel: Path, checkout: Path, tmp_path: Path
 ) -> None:
     assert build(checkout, tmp_path, "--wheel").read_bytes() == wheel.read_bytes()
@@ -186,13 +186,13 @@ def test_objects_are_compared(installed: Installed) -> None:
     assert "both sides have the same events" in installed.run("compare", "tokyo.jsonl", objects)
 
 
-def test_the_policy_of_a_key(installed: Installed) -> None:
+def test_key_policy_prints_the_policy(installed: Installed) -> None:
     place = ("--stack", "s", "--region", REGION, "--account", "111122223333")
     policy = json.loads(installed.run("key-policy", *place))
     assert "RolesThroughS3" in {each["Sid"] for each in policy["Statement"]}
 
 
-def test_doctor_finds_a_served_pipeline_well(installed: Installed) -> None:
+def test_doctor_finds_nothing_wrong_in_a_served_pipeline(installed: Installed) -> None:
     with served(installed) as endpoint:
         assert endpoint.lines(1) == [TOKYO]
         found = installed.run("doctor", "--stack", STACK, "--endpoint-url", endpoint.url)
@@ -201,7 +201,7 @@ def test_doctor_finds_a_served_pipeline_well(installed: Installed) -> None:
     assert "not be checked" not in found
 
 
-def test_redrive_sends_what_failed_in_a_served_pipeline(installed: Installed) -> None:
+def test_redrive_sends_the_failed_record_of_a_served_pipeline(installed: Installed) -> None:
     # With this seed the first four invocations fail, and one of the next four succeeds.
     with served(installed, "--fail", "lambda:0.8", "--seed", "2") as endpoint:
         for _ in range(100):
