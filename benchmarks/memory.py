@@ -95,7 +95,9 @@ def cost(cpu_seconds: float, memory: int) -> dict[str, float]:
 
 def show(requests: dict[str, dict[str, float]], rows: list[dict[str, float]]) -> None:
     dear = MEMORY_SIZES[-1]
-    print("wall seconds by MemorySize; USD per million invocations, arm64/x86_64 (same up to 1769)")
+    print(
+        "wall seconds by MemorySize; USD (arm64/x86_64) per million invocations, equal up to 1769"
+    )
     print(
         f"{'request':24}{'CPU s':>8}{'peak MiB':>9}" + "".join(f"{m:>8}" for m in MEMORY_SIZES),
         end="",

@@ -141,7 +141,7 @@ PRICES = (
 # https://aws.amazon.com/kinesis/data-firehose/pricing/
 DIRECT_PUT_STEP = 5 * 1024
 # The S3 FAQ's example counts 100 GB as 107,374,182,400 bytes. Other services are assumed to count
-# the same way. With 10^9 the amounts would be 7% higher at most.
+# the same way. With 10^9 the amounts would be up to 7.4% higher.
 GB = 2**30
 HOURS_PER_MONTH = 730
 # 1,769 MB are one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html

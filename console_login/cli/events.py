@@ -84,7 +84,8 @@ def transform(event: Path, as_json: bool) -> None:
     try:
         response, outcomes = in_process.handle(firehose_event)
     except function.FunctionError as error:
-        raise function.FunctionError(f"{event}: {error}") from error
+        message = f"{event}: {error}; console-login pack creates an event"
+        raise function.FunctionError(message) from error
     if as_json:
         click.echo(json.dumps(response))
         return

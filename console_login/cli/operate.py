@@ -445,7 +445,7 @@ console-login drain --stack console-login-firehose --yes
 @click.option(
     "--end",
     metavar="TIME",
-    help="Set the time when the filter was deleted, if it no longer exists (default: now).",
+    help="Assume that the filter was deleted at this time, if it no longer exists (default: now).",
 )
 @click.option(
     "--wait",

@@ -301,5 +301,7 @@ def _copy(pipeline: Pipeline, folder: Path) -> None:
             private.folder(path.parent)
             with private.file(path) as file:
                 file.write(pipeline.state.get(key))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OptionError(f"--out {error.filename or folder} is not a folder") from error
     except OSError as error:
         raise OptionError(f"--out {error.filename or folder}: {error.strerror}") from error

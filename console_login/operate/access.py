@@ -13,6 +13,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     EndpointConnectionError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
@@ -31,9 +32,12 @@ _NEXT: dict[type[Exception] | str, str] = {
     EndpointConnectionError: "check --endpoint-url, AWS_ENDPOINT_URL and --region",
     NoCredentialsError: "sign in, such as with `aws sso login`, or use --profile",
     NoRegionError: "use --region, or set AWS_DEFAULT_REGION",
+    InvalidRegionError: "check --region",
     ProfileNotFound: "`aws configure list-profiles` lists the existing profiles",
     SSOError: _LOG_IN,
     TokenRetrievalError: _LOG_IN,
+    # The endpoint is not a valid URL.
+    ValueError: "check --endpoint-url and AWS_ENDPOINT_URL",
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
     "RequestExpired": _LOG_IN,
@@ -82,7 +86,6 @@ def one_line() -> Iterator[None]:
         raise AccessError(
             _with_next("the response is not from AWS", EndpointConnectionError)
         ) from error
-    # ValueError: the endpoint is not a valid URL.
     except (BotoCoreError, ValueError) as error:
         raise AccessError(_with_next(str(error), *type(error).__mro__)) from error
 

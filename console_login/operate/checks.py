@@ -1,6 +1,6 @@
 """Results of checks: what was examined, problems with their remedies, and what is unchecked.
 
-A check yields, in any order: strings that say what it examined, Findings and Uncheckeds.
+In any order, a check yields Finding and Unchecked objects, and strings that say what it examined.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -131,22 +131,23 @@ def compare(
 
 
 def _read(side: str, chosen: Days | None, access: "Access | None") -> Iterable[Event | Unreadable]:
-    if not side.startswith("s3://"):
+    if "://" not in side:
         return Sources([Path(side)]).read()
+    place = _S3.fullmatch(side)
+    if place is None:
+        raise CompareError(f"{side} is not an S3 prefix, such as s3://BUCKET/PREFIX")
     if chosen is None or access is None:
         raise CompareError(f"{side} needs the first day, such as --start 2026-11-24")
-    return _in_s3(access, side, chosen)
+    return _in_s3(access, place[1], place[2] or "", chosen)
 
 
-def _in_s3(access: "Access", side: str, chosen: Days) -> Iterator[Event | Unreadable]:
+def _in_s3(
+    access: "Access", bucket: str, prefix: str, chosen: Days
+) -> Iterator[Event | Unreadable]:
     """Yield the events of the objects in the folders of the chosen days."""
     # boto3 takes half a second to import, and local folders do not need it.
     from console_login.operate import error_objects as objects
 
-    place = _S3.fullmatch(side)
-    if place is None:
-        raise CompareError(f"{side} is not an S3 prefix, such as s3://BUCKET/PREFIX")
-    bucket, prefix = place[1], place[2] or ""
     s3 = access.client("s3")
     count = 0
     for day in chosen:

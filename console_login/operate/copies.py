@@ -20,7 +20,7 @@ from console_login.operate.subject import Subject
 from console_login.stack.limits import MIB
 from console_login.stack.prefix import time_zone
 
-# Limits of what is read; the newest objects come first.
+# Limits for reading; the newest objects come first.
 MAX_LISTED = 50_000
 MAX_OBJECTS = 1000
 MAX_READ_BYTES = 256 * MIB
@@ -34,7 +34,7 @@ _EVENT_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class _BoundError(Exception):
-    """A limit of what is read is exceeded; the message names the limit."""
+    """There is more to read than a limit allows; the message names the limit."""
 
 
 def check_copies(subject: Subject) -> Checked:

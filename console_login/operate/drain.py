@@ -58,7 +58,7 @@ _CLOCKS = timedelta(minutes=1)
 _PERIOD_SECONDS = 60
 _NEWEST = timedelta(minutes=5)
 
-# Limits of what is read. In a busy account, --start narrows the window.
+# Limits for reading. In a busy account, --start narrows the window.
 MAX_EVENTS = 100_000
 MAX_OBJECTS = 50_000
 MAX_READ_BYTES = 2048 * MIB
@@ -84,7 +84,7 @@ class DrainError(UserError):
 
 
 class BoundError(Exception):
-    """A limit of what is read is exceeded; the message names the limit."""
+    """There is more to read than a limit allows; the message names the limit."""
 
 
 @dataclass(frozen=True)

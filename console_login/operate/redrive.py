@@ -362,7 +362,7 @@ class Redrive:
             self._tags.check_writable(key)
         except AccessError as error:
             raise AccessError(
-                f"nothing was sent, because what is sent cannot be recorded in tags: {error}"
+                f"nothing was sent, because sent lines cannot be recorded in tags: {error}"
             ) from error
         except TagError:
             # The object was deleted after the plan; `_send_object` reports it.

@@ -79,7 +79,9 @@ def _check_key(subject: Subject, stack: template.Stack, topic: str, key_id: str)
     """Check that CloudWatch may use the key of a topic; key_id: in any form that SNS accepts."""
     ours = _set(subject, topic, "KmsMasterKeyId", stack.outputs["KeyArn"])
     # The policy of an AWS managed key cannot be changed.
-    managed = f"topic {topic} is encrypted with the AWS managed key {key_id}, which denies alarms"
+    managed = (
+        f"topic {topic} is encrypted with the AWS managed key {key_id}, which alarms cannot use"
+    )
     if "alias/aws/" in key_id:
         yield Finding(managed, [ours])
         return

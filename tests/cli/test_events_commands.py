@@ -59,7 +59,7 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
     assert all(len(row) <= 80 for row in table)
 
 
-def test_transform_json_prints_only_the_answer() -> None:
+def test_transform_json_prints_only_the_response() -> None:
     done = run("transform", "--json", ARTICLE)
     answer = json.loads(done.stdout)
     assert [record["result"] for record in answer["records"]] == ["Dropped", "Ok", "Ok"]
@@ -119,6 +119,7 @@ def test_help_lists_the_commands() -> None:
         (["transform", "."], "Is a directory"),
         (["transform", str(EVENTS / "src" / "tokyo.jsonl")], "not a Firehose transformation"),
         (["transform", str(ROOT / "Makefile")], "not JSON"),
+        (["transform", str(ROOT / "docs/deployer-policy.json")], "console-login pack creates"),
         (["unpack", "nowhere.json"], "No such file"),
         (["unpack", str(EVENTS / "src" / "tokyo.jsonl")], "not a Firehose transformation"),
         (["pack", "-o", "out.json"], "Missing argument"),

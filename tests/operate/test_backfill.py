@@ -324,7 +324,11 @@ def test_records_that_the_stream_rejects_exit_with_1_and_its_error(
             ["--start", START, "--log-group", GROUP, "--stream", "s", "--event-names", "a b"],
             "must be 1 to 25 plain event names",
         ),
-        (["--start", START, "--stack", "s", "--endpoint-url", "here"], "Invalid endpoint: here"),
+        (
+            ["--start", START, "--stack", "s", "--endpoint-url", "here"],
+            "Invalid endpoint: here; check --endpoint-url",
+        ),
+        (["--start", START, "--stack", "s", "--region", "a b"], "format; check --region"),
         (["--start", START, "--stack", "s", "--profile", "none"], "profile (none)"),
     ],
 )

@@ -407,7 +407,7 @@ def test_an_error_of_s3_stops_the_run_and_the_next_run_continues(
         nonlocal calls
         calls += 1
         if calls == 4:
-            raise trail_source.error_objects.ObjectError("it is gone")
+            raise trail_source.error_objects.ObjectError("it no longer exists")
         if calls == 8:
             with trail_source.one_line():
                 raise client_error("AccessDenied")

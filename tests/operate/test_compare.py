@@ -301,6 +301,8 @@ def test_the_rest_is_compared_if_an_object_cannot_be_read(
             "399 days after",
         ),
         (["s3://B!/x", ".", "--start", "2026-11-24"], "s3://B!/x is not an S3 prefix, such as"),
+        (["s3://", "."], "s3:// is not an S3 prefix, such as"),
+        (["https://b-1/x", "."], "https://b-1/x is not an S3 prefix, such as"),
         (["s3://no-bucket/", ".", "--start", "2026-11-24"], "NoSuchBucket"),
     ],
 )

@@ -95,7 +95,7 @@ def test_it_waits_for_events_in_transit(drained: Callable[..., Ran]) -> None:
         assert refused.status == 1
         assert "\nto undo:\n  aws " in refused.out
         assert refused.out.endswith("nothing is deleted\n")
-        assert "--yes deletes without asking" in drained(endpoint).err
+        assert "use --yes to delete without asking" in drained(endpoint).err
         assert len(filters(endpoint)) == 1
         done = drained(endpoint, answer="y\n")
         assert done.status == 0, done.out

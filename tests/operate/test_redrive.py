@@ -1065,7 +1065,7 @@ def main(
         ),
         (
             [*["--bucket", "b", "--prefix", "p", "--stream", "s", "--endpoint-url", "nowhere"]],
-            "Invalid endpoint: nowhere",
+            "Invalid endpoint: nowhere; check --endpoint-url and AWS_ENDPOINT_URL",
         ),
         (
             [*["--bucket", "b", "--prefix", "p", "--stream", "s", "--profile", "nobody"]],

@@ -470,5 +470,5 @@ def test_a_report_that_fails_does_not_raise_out_of_the_handler(
 
 def test_a_kinesis_sourced_stream_is_refused_clearly() -> None:
     firehose_event = event(envelope([TOKYO])) | {"sourceKinesisStreamArn": "arn:aws:kinesis:x"}
-    with pytest.raises(NotAFirehoseEventError, match="reads from Kinesis"):
+    with pytest.raises(NotAFirehoseEventError, match="reads from a Kinesis data stream"):
         app.lambda_handler(firehose_event, CONTEXT)

@@ -1,4 +1,4 @@
-"""Decodes a record's `data` to UTF-8 text: base64, then gzip if it starts with gzip's magic."""
+"""Decodes a record's `data` to UTF-8 text: base64, then gzip if it has the magic number."""
 
 import codecs
 import zlib

@@ -1,4 +1,4 @@
-"""Puts records back into their stream with PutRecordBatch, until accepted, refused or late."""
+"""Puts records back into their stream: PutRecordBatch until accepted, refused or out of time."""
 
 import contextlib
 import random
@@ -51,7 +51,7 @@ class PutBack:
     def put(self, stream_name: str, records: Sequence[bytes], seconds_left: Clock) -> list[bool]:
         """Return for each record whether the stream certainly accepted it. Never raises.
 
-        Does not send an accepted record again, nor one whose call timed out: it may be accepted.
+        Sends no accepted record again, nor one whose call timed out: it may have been accepted.
         """
         accepted = [False] * len(records)
         for batch in batches(records):
