@@ -32,7 +32,7 @@ CONTEXT = SimpleNamespace(
 
 
 # A FakeFirehose answer, named like the fault: it accepts all records, but the call times out.
-LIE = "lie"
+TIMEOUT = "timeout"
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -48,7 +48,7 @@ def client_error(code: str, status: int = 400) -> ClientError:
 class FakeFirehose:
     """A Firehose client that keeps accepted records.
 
-    answers: for each call in order, an exception to raise, LIE, or the error codes of refused
+    answers: for each call in order, an exception to raise, TIMEOUT, or the error codes of refused
     records by index. Later calls accept everything.
     """
 
@@ -58,7 +58,7 @@ class FakeFirehose:
         self.streams: list[str] = []
         self.accepted: list[bytes] = []
         self.slept: list[float] = []
-        self.lied = False
+        self.timed_out = False
         self.closed = 0
 
     def close(self) -> None:
@@ -75,9 +75,9 @@ class FakeFirehose:
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, str):
-            self.lied = True
+            self.timed_out = True
             self.accepted += records
-            raise ReadTimeoutError(endpoint_url="a lie")
+            raise ReadTimeoutError(endpoint_url="https://firehose.example")
         self.accepted += [record for index, record in enumerate(records) if index not in answer]
         responses = [
             {"ErrorCode": answer[index], "ErrorMessage": "x"}

@@ -52,7 +52,7 @@ console-login local my-events.jsonl --serve
     multiple=True,
     metavar="FAULT[:SHARE]",
     help="Cause a fault in this SHARE of the cases (default: 0.2; outage: always). FAULT is lambda,"
-    " lambda-timeout, s3, duplicate, put-record-batch:throttle, :partial, :outage or :lie."
+    " lambda-timeout, s3, duplicate, put-record-batch:throttle, :partial, :outage or :timeout."
     " Repeat the option for more.",
 )
 @click.option(

@@ -18,7 +18,7 @@ KINDS = {
     "put-record-batch:throttle": "a call of the function to PutRecordBatch is throttled",
     "put-record-batch:partial": "PutRecordBatch rejects a record of the function's call",
     "put-record-batch:outage": "a call of the function to PutRecordBatch fails (default: always)",
-    "put-record-batch:lie": "PutRecordBatch accepts the function's call, but the call times out",
+    "put-record-batch:timeout": "PutRecordBatch accepts the function's records, but times out",
 }
 
 DEFAULT_SHARE = 0.2

@@ -118,7 +118,7 @@ class FirehoseClient:
             answer = self.api.put_record_batch(DeliveryStreamName, sent) if sent else {}
         except ApiError as error:
             raise _client_error(error) from error
-        if self._faults.strikes("put-record-batch:lie"):
+        if self._faults.strikes("put-record-batch:timeout"):
             raise ReadTimeoutError(endpoint_url="injected fault")
         accepted = iter(answer.get("RequestResponses", ()))
         responses = [

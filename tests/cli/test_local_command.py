@@ -170,7 +170,7 @@ def test_the_users_aws_configuration_has_no_effect() -> None:
         ([*ARTICLE, "--log", ARTICLE[0]], "would overwrite FILES"),
         ([str(EVENTS / "src"), "--log", ARTICLE[0]], "would overwrite FILES"),
         (
-            [*ARTICLE, "--fail", "put-record-batch:lie", "--runtime", "rie"],
+            [*ARTICLE, "--fail", "put-record-batch:timeout", "--runtime", "rie"],
             "needs --runtime in-process",
         ),
     ],

@@ -248,9 +248,9 @@ SMALL = 60_000
         ["put-record-batch:partial:0.7"],
         ["put-record-batch:outage"],
         ["put-record-batch:outage:0.3"],
-        ["put-record-batch:lie"],
-        ["put-record-batch:lie:1"],
-        ["put-record-batch:partial", "put-record-batch:lie", "s3", "duplicate"],
+        ["put-record-batch:timeout"],
+        ["put-record-batch:timeout:1"],
+        ["put-record-batch:partial", "put-record-batch:timeout", "s3", "duplicate"],
     ],
     ids=" ".join,
 )
@@ -268,7 +268,7 @@ def test_records_put_back_are_accounted_for(faults: list[str], run: Callable[...
     if faults == ["put-record-batch:outage"]:
         assert put_back == 0
         assert account.in_error_prefix > 0
-    if faults == ["put-record-batch:lie:1"]:
+    if faults == ["put-record-batch:timeout:1"]:
         # Delivered and in the error prefix, but never lost.
         assert put_back > 0
         assert account.duplicates > 0

@@ -19,7 +19,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 from serving import GROUP, REGION, STREAM, Endpoint, serving
-from support import LIE, ROOT, TOKYO, FakeFirehose, Killed, MortalFirehose, client_error
+from support import ROOT, TIMEOUT, TOKYO, FakeFirehose, Killed, MortalFirehose, client_error
 
 from console_login import cli
 from console_login.events.envelope import compress
@@ -517,7 +517,7 @@ def test_a_run_killed_while_it_writes_the_state_leaves_the_old_state(
     [
         (client_error("InvalidSourceException"), "InvalidSourceException"),
         ({0: "InternalFailure"}, ""),
-        (LIE, "Read timeout"),
+        (TIMEOUT, "Read timeout"),
     ],
     ids=["refused", "refused in part", "unknown"],
 )

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from support import (
-    LIE,
+    TIMEOUT,
     TOKYO,
     FakeFirehose,
     Killed,
@@ -380,7 +380,7 @@ def test_a_run_killed_at_any_call_and_resumed_loses_nothing(
             assert ready(firehose, state=state).run() == Totals()
 
 
-@pytest.mark.parametrize("answer", [client_error("InvalidSourceException"), LIE])
+@pytest.mark.parametrize("answer", [client_error("InvalidSourceException"), TIMEOUT])
 def test_a_record_that_may_not_be_accepted_stops_the_run_before_its_slice(
     answer: Any, trail: Trail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

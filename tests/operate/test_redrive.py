@@ -24,9 +24,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from support import (
     CONTROL_MESSAGE,
-    LIE,
     OSAKA,
     ROOT,
+    TIMEOUT,
     TOKYO,
     FakeFirehose,
     b64,
@@ -227,7 +227,7 @@ def drained(pipeline: local.Pipeline) -> Any:
         ("put-record-batch:throttle:1", 50_000),
         ("put-record-batch:partial:1", 50_000),
         ("put-record-batch:outage", 50_000),
-        ("put-record-batch:lie:0.5", 50_000),
+        ("put-record-batch:timeout:0.5", 50_000),
     ],
 )
 def test_after_any_failure_everything_is_delivered(
@@ -237,7 +237,7 @@ def test_after_any_failure_everything_is_delivered(
     done = run(events, faults=[fault], max_answer_bytes=small, seed=2)
     assert done.error_keys
     before = {key: done.pipeline.state.get(key) for key in done.error_keys}
-    if "lie" not in fault:
+    if "timeout" not in fault:
         assert done.account.in_error_prefix > 0
     (result,) = redriven(done.pipeline)
     assert result.is_complete
@@ -254,7 +254,7 @@ def test_after_any_failure_everything_is_delivered(
 
 @pytest.mark.parametrize(
     "fault",
-    ["throttle:0.5", "partial:0.5", "outage:0.5", "lie:0.5"],
+    ["throttle:0.5", "partial:0.5", "outage:0.5", "timeout:0.5"],
 )
 def test_the_next_run_finishes_a_redrive_that_failed(
     fault: str, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -272,7 +272,7 @@ def test_the_next_run_finishes_a_redrive_that_failed(
         for key in done.pipeline.stream.keys
         for line in done.pipeline.state.get(key).splitlines()
     )
-    if fault.startswith("lie"):
+    if fault.startswith("timeout"):
         # There are copies, but only of records without an answer.
         assert sum(each.unknown for each in results) > 0
         assert delivered.total() > len(delivered)
@@ -988,7 +988,7 @@ def test_a_stream_that_accepts_nothing_stops_the_run(bucket: Bucket) -> None:
 def test_a_batch_without_an_answer_is_sent_again(bucket: Bucket) -> None:
     key = bucket.put("a", one("e1"))
     bucket.put("b", one("e2"))
-    firehose = FakeFirehose(LIE)
+    firehose = FakeFirehose(TIMEOUT)
     result = run_once(firehose)
     assert (result.sent, result.unknown, result.is_complete) == (1, 1, False)
     assert bucket.tags(key) == {TAG: "-"}
@@ -1147,7 +1147,7 @@ def test_json_for_machines(
 ) -> None:
     key = bucket.put("a", b"junk", *[one(f"e{n}") for n in range(30)])
     bucket.put("b", one("e30"))
-    main(monkeypatch, Clients(FakeFirehose(LIE)), "--yes", "--json", code=1)
+    main(monkeypatch, Clients(FakeFirehose(TIMEOUT)), "--yes", "--json", code=1)
     document = json.loads(capsys.readouterr().out)
     assert list(document) == [
         *("bucket", "prefix", "stream", "event_names"),
@@ -1216,7 +1216,7 @@ def test_unknown_records_are_reported_and_no_event_content_is_printed(
     bucket.put("a", one("e1"), failed(gz(envelope([DAMAGED + secret])), errorMessage=secret))
     bucket.put("b", one("e2"), secret.encode(), failed(secret, errorCode=f"<{secret}>"))
     bucket.put("c", failed(gz(envelope([sign_in(secret)])), errorCode=f"a {secret}"))
-    main(monkeypatch, Clients(FakeFirehose(LIE)), "--yes", code=1)
+    main(monkeypatch, Clients(FakeFirehose(TIMEOUT)), "--yes", code=1)
     printed = capsys.readouterr()
     assert "2 of 3 records sent\n" in printed.out
     assert "1 record may not have been accepted (" in printed.out

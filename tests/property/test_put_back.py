@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support import (
     CONTROL_MESSAGE,
-    LIE,
     SIGN_INS,
+    TIMEOUT,
     FakeFirehose,
     answer_of,
     b64,
@@ -35,7 +35,7 @@ LIMIT = 1500
 honest_answers = st.sampled_from(
     [{}, {}, {0: "InternalFailure"}, {1: "ServiceUnavailableException"}, "throttled"]
 )
-answers = honest_answers | st.sampled_from(["refused", "crash", LIE])
+answers = honest_answers | st.sampled_from(["refused", "crash", TIMEOUT])
 ERRORS = {
     "throttled": client_error("ServiceUnavailableException", 503),
     "refused": client_error("AccessDeniedException"),
@@ -68,7 +68,7 @@ class Loop(RuleBasedStateMachine):
         self.delivered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.number = 0
-        self.lied = False
+        self.timed_out = False
 
     @rule(content=contents, form=st.sampled_from(["gzip", "plain", "lines"]))
     def a_record_arrives(self, content: list[tuple[str, int]], form: str) -> None:
@@ -128,7 +128,7 @@ class Loop(RuleBasedStateMachine):
             outcomes, "s", PutBack(lambda: firehose, sleep, lambda _, high: high), lambda: clock[0]
         )
 
-        self.lied |= firehose.lied
+        self.timed_out |= firehose.timed_out
         # Nothing that was accepted is sent again in the same invocation.
         assert Counter(firehose.accepted) <= Counter(going_back)
         assert len(json.dumps(answer_of(outcomes))) <= LIMIT
@@ -169,7 +169,7 @@ class Loop(RuleBasedStateMachine):
 
     @invariant()
     def exactly_once_without_time_outs_after_accepting(self) -> None:
-        if not self.lied:
+        if not self.timed_out:
             together = self.delivered + self.failed + ids_in(self.stream)
             assert set(together.values()) <= {1}
 

@@ -420,7 +420,7 @@ def test_put_back_and_accepted_is_dropped_or_ok() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [client_error("InvalidSourceException"), RuntimeError("unknown"), "lie"]
+    "answer", [client_error("InvalidSourceException"), RuntimeError("unknown"), "timeout"]
 )
 def test_not_certainly_accepted_is_processing_failed_with_nothing_delivered(answer: Any) -> None:
     outcomes, _ = handled(*MIXED, answers=[answer])

@@ -12,7 +12,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
-from support import LIE, FakeFirehose, client_error
+from support import TIMEOUT, FakeFirehose, client_error
 
 from transformer import put_back
 from transformer.put_back import PutBack
@@ -200,12 +200,12 @@ def test_a_client_that_cannot_be_closed_does_not_raise() -> None:
 
 
 def test_connections_end_with_the_invocation() -> None:
-    for answers in ([], [LIE], [client_error("AccessDeniedException")]):
+    for answers in ([], [TIMEOUT], [client_error("AccessDeniedException")]):
         assert put([b"a"], *answers)[1].closed == 1
 
 
 def test_records_accepted_before_an_unknown_outcome_stay_accepted() -> None:
-    accepted, firehose = put([b"a", b"b"], {1: "InternalFailure"}, LIE)
+    accepted, firehose = put([b"a", b"b"], {1: "InternalFailure"}, TIMEOUT)
     assert accepted == [True, False]
     assert firehose.calls == [[b"a", b"b"], [b"b"]]
 
