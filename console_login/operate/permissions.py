@@ -15,7 +15,7 @@ from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked, code, is_gone
 from console_login.operate.subject import Reader, Subject
 from console_login.stack import requests, template
-from console_login.stack.policies import Answer, Document, Request, Verdict, evaluate
+from console_login.stack.policies import Answer, Decision, Document, Request, evaluate
 from console_login.stack.requests import Need
 
 # `Statement` is one statement or a list. A new statement drops a Sid that the policy already has.
@@ -210,12 +210,12 @@ def denied_and_unknown(
         by_label.setdefault(need.label, []).append(answer)
     denied, unknown = {}, {}
     for label, found in by_label.items():
-        verdicts = {each.verdict for each in found}
-        if verdicts == {Verdict.DENIED}:
+        decisions = {each.decision for each in found}
+        if decisions == {Decision.DENIED}:
             denied[label] = found[0]
-        elif verdicts != {Verdict.ALLOWED}:
+        elif decisions != {Decision.ALLOWED}:
             # One request in several forms: AWS does not document which form it uses.
-            unknown[label] = next(each for each in found if each.verdict != Verdict.ALLOWED)
+            unknown[label] = next(each for each in found if each.decision != Decision.ALLOWED)
     return denied, unknown
 
 

@@ -33,9 +33,9 @@ from console_login.stack.policies import (
     BOUNDARY,
     RESOURCE,
     Answer,
+    Decision,
     Document,
     Request,
-    Verdict,
     evaluate,
 )
 from console_login.stack.requests import Need
@@ -119,7 +119,7 @@ def check_role(
             continue
         policy = documents.get(service)
         # If the key denies a role with the template's policies, the check of the key reports it.
-        if service == "kms" and evaluate(request, wanted, policy).verdict != Verdict.ALLOWED:
+        if service == "kms" and evaluate(request, wanted, policy).decision != Decision.ALLOWED:
             continue
         doing.append((need, evaluate(request, identity, policy, boundary)))
     yield f"role {name}: {len(doing)} requests, and its trust policy"
@@ -148,7 +148,7 @@ def check_role(
         for need in forbidden
         if need.role == logical_id
     ]
-    allowed = [need.request for need, answer in answers if answer.verdict == Verdict.ALLOWED]
+    allowed = [need.request for need, answer in answers if answer.decision == Decision.ALLOWED]
     if allowed:
         actions = ", ".join(sorted({request.action for request in allowed}))
         yield Finding(
@@ -238,7 +238,7 @@ def _service(need: Need) -> str:
 
 def _allows(request: Request, identity: Mapping[str, Document]) -> bool:
     policy = open_to(request.principal_account)
-    return evaluate(request, identity, policy).verdict == Verdict.ALLOWED
+    return evaluate(request, identity, policy).decision == Decision.ALLOWED
 
 
 def _identity(reader: Reader, role_name: str) -> Iterator[tuple[str, Document]]:

@@ -19,7 +19,7 @@ Document = Mapping[str, Any]
 Maybe = bool | None
 
 
-class Verdict(StrEnum):
+class Decision(StrEnum):
     """The result of an evaluation."""
 
     ALLOWED = "allowed"
@@ -34,7 +34,7 @@ class Answer:
     denials: the names of the policy and the statement, for each Deny that applied.
     """
 
-    verdict: Verdict
+    decision: Decision
     why: str = ""
     denials: tuple[tuple[str, str], ...] = ()
 
@@ -156,7 +156,7 @@ def evaluate(
     certain = tuple((each.policy, each.name) for each in denials if each.matches)
     if certain:
         why = f"denied by {', '.join(name for _, name in certain)}"
-        return Answer(Verdict.DENIED, why, certain)
+        return Answer(Decision.DENIED, why, certain)
 
     to_principal = _any(each.to_principal for each in by_resource if each.effect == "Allow")
     if request.is_of_service:
@@ -183,10 +183,10 @@ def evaluate(
 
     if is_allowed is False:
         failed = [each.note for each in every if each.matches is False and each.note]
-        return Answer(Verdict.DENIED, "; ".join(failed) or "no statement allows it")
+        return Answer(Decision.DENIED, "; ".join(failed) or "no statement allows it")
     if is_allowed and all(each.matches is False for each in denials):
-        return Answer(Verdict.ALLOWED)
-    return Answer(Verdict.UNKNOWN, "; ".join(each.note for each in every if each.matches is None))
+        return Answer(Decision.ALLOWED)
+    return Answer(Decision.UNKNOWN, "; ".join(each.note for each in every if each.matches is None))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ FOLDER = ROOT / ".cache" / "judge"
 sys.path[:0] = [str(ROOT / each) for each in ("tests", "tests/stack", "functions/transform")]
 
 import denied
-import test_verdicts
-from asked import Asked, pipeline, trail
+import test_decisions
+from scenario import Scenario, pipeline, trail
 from stacks import COMBINATIONS, TRAIL_COMBINATIONS
 
 from console_login.stack.policies import Request
@@ -72,8 +72,8 @@ class Exported:
         return self._places[text]
 
     def differences(self) -> Iterator[str]:
-        asked = {"policies": self.policies, "requests": self.requests}
-        answers = _node("simulate.mjs", asked)
+        request = {"policies": self.policies, "requests": self.requests}
+        answers = _node("simulate.mjs", request)
         for (label, is_allowed), answer in zip(self.expected, answers, strict=True):
             # The simulator evaluates these actions without a resource, so it cannot check ours.
             if not is_allowed and any(each in answer for each in _WITHOUT_RESOURCE):
@@ -107,13 +107,13 @@ def _context(request: Request) -> dict[str, Any]:
     return context | ({"kms:EncryptionContextKeys": keys} if keys else {})
 
 
-def _node(script: str, asked: Any) -> Any:
+def _node(script: str, document: Any) -> Any:
     node = shutil.which("node")
     assert node is not None
     done = subprocess.run(
         [node, script],
         cwd=FOLDER,
-        input=json.dumps(asked),
+        input=json.dumps(document),
         check=True,
         text=True,
         stdout=subprocess.PIPE,
@@ -121,7 +121,7 @@ def _node(script: str, asked: Any) -> Any:
     return json.loads(done.stdout)
 
 
-def stacks() -> Iterator[tuple[str, Asked]]:
+def stacks() -> Iterator[tuple[str, Scenario]]:
     for name in COMBINATIONS:
         yield name, pipeline(name)
         yield f"{name}, key leaves nothing to IAM", pipeline(name, key_trusts_iam=False)
@@ -132,9 +132,9 @@ def stacks() -> Iterator[tuple[str, Asked]]:
 def of_templates() -> Exported:
     """Return requests of services that the templates must allow, and others that they must deny."""
     found = Exported()
-    for name, asked in stacks():
-        for need in asked.needs:
-            identity, policy = asked.policies_for(need.request)
+    for name, scenario in stacks():
+        for need in scenario.needs:
+            identity, policy = scenario.policies_for(need.request)
             found.add(
                 f"{name}: {need.label}",
                 need.request,
@@ -143,27 +143,27 @@ def of_templates() -> Exported:
                 is_allowed=True,
                 strict=True,
             )
-        for label, request, extra in denied.requests(asked):
-            identity, policy = asked.policies_for(request, extra)
+        for label, request, extra in denied.requests(scenario):
+            identity, policy = scenario.policies_for(request, extra)
             found.add(f"{name}: {label}", request, identity.values(), policy, is_allowed=False)
     return found
 
 
 def of_owners() -> Exported:
-    """Return the requests of verdicts.json with the decisions stored there."""
+    """Return the requests of decisions.json with the decisions stored there."""
     found = Exported()
-    for label, request, identity, policy, is_allowed in test_verdicts.every_request():
+    for label, request, identity, policy, is_allowed in test_decisions.every_request():
         found.add(label, request, identity.values(), policy, is_allowed=is_allowed)
     return found
 
 
 def documents() -> Iterator[dict[str, Any]]:
-    for name, asked in stacks():
-        for arn, policies in asked.identities.items():
+    for name, scenario in stacks():
+        for arn, policies in scenario.identities.items():
             for policy_name, policy in policies.items():
                 where = f"{name}: {arn.rsplit('/', 1)[-1]} {policy_name}"
                 yield {"where": where, "policy": policy, "kind": "identity"}
-        for arn, policy in asked.resources.items():
+        for arn, policy in scenario.resources.items():
             kind = "trust" if ":role/" in arn else "resource"
             yield {"where": f"{name}: {arn}", "policy": policy, "kind": kind}
 
@@ -187,7 +187,7 @@ def main() -> int:
         )
         return 2
     count = 0
-    for what, exported in {"the templates": of_templates(), "verdicts.json": of_owners()}.items():
+    for what, exported in {"the templates": of_templates(), "decisions.json": of_owners()}.items():
         differences = list(exported.differences())
         count += len(differences)
         print(f"{len(exported.requests)} requests of {what}: {len(differences)} differences")

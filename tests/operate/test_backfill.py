@@ -68,7 +68,7 @@ class FakeAccess(Access):
         super().__init__()
         object.__setattr__(self, "events", events)
         object.__setattr__(self, "firehose", firehose or FakeFirehose())
-        object.__setattr__(self, "asked", [])
+        object.__setattr__(self, "calls", [])
 
     def client(self, service: Any, **_: Any) -> Any:
         return self.firehose if service == "firehose" else self
@@ -81,7 +81,7 @@ class _Pages:
     def __init__(self, access: Any, operation: str) -> None:
         self.access, self.operation = access, operation
 
-    def paginate(self, **asked: Any) -> Iterator[Any]:
+    def paginate(self, **arguments: Any) -> Iterator[Any]:
         if self.operation == "describe_log_groups":
             names = (f"{GROUP}-2", GROUP)
             arns = (f"{ARN}-2:*", f"{ARN}:*")
@@ -92,9 +92,11 @@ class _Pages:
                 ]
             }
             return
-        self.access.asked.append(asked)
+        self.access.calls.append(arguments)
         events = self.access.events
-        events = [e for e in events if asked["startTime"] <= e["timestamp"] <= asked["endTime"]]
+        events = [
+            e for e in events if arguments["startTime"] <= e["timestamp"] <= arguments["endTime"]
+        ]
         random.Random(len(events)).shuffle(events)
         for first in range(0, len(events), 3):
             yield {"events": []}
@@ -360,10 +362,10 @@ def test_the_start_is_included_and_the_end_is_not() -> None:
         ["start", "before it", "of a slice", "last"]
     )
     assert (totals.events, totals.is_complete, progress.position) == (4, True, text(END_MS))
-    assert [each["startTime"] for each in access.asked] == [
+    assert [each["startTime"] for each in access.calls] == [
         START_MS + hour * HOUR_MS for hour in range(4)
     ]
-    assert {each["filterPattern"] for each in access.asked} == {
+    assert {each["filterPattern"] for each in access.calls} == {
         '{ ($.eventName = "ConsoleLogin") }'
     }
 
@@ -385,7 +387,7 @@ def test_the_end_is_now_and_no_time_before_the_log_group_is_requested() -> None:
 def test_every_event_is_requested_without_a_pattern() -> None:
     access: Any = FakeAccess([])
     filled(access, event_names="*")
-    assert all("filterPattern" not in each for each in access.asked)
+    assert all("filterPattern" not in each for each in access.calls)
 
 
 def test_envelopes_are_like_those_of_cloudwatch_logs() -> None:
@@ -543,9 +545,9 @@ def test_an_error_of_the_log_group_stops_the_run_too(monkeypatch: pytest.MonkeyP
     access: Any = FakeAccess(EVENTS)
     paginate = _Pages.paginate
 
-    def fails_in_the_second_slice(self: Any, **asked: Any) -> Iterator[Any]:
-        yield from paginate(self, **asked)
-        if asked.get("startTime") == START_MS + HOUR_MS:
+    def fails_in_the_second_slice(self: Any, **arguments: Any) -> Iterator[Any]:
+        yield from paginate(self, **arguments)
+        if arguments.get("startTime") == START_MS + HOUR_MS:
             raise client_error("ThrottlingException")
 
     monkeypatch.setattr(_Pages, "paginate", fails_in_the_second_slice)

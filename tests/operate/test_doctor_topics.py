@@ -211,9 +211,9 @@ def test_an_aws_managed_key_by_another_name_is_a_finding(
     arn = key(access)
     described = access.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
 
-    def describe(**asked: Any) -> Any:
-        manager = "AWS" if asked["KeyId"] == arn else "CUSTOMER"
-        return {"KeyMetadata": described | {"Arn": asked["KeyId"], "KeyManager": manager}}
+    def describe(**arguments: Any) -> Any:
+        manager = "AWS" if arguments["KeyId"] == arn else "CUSTOMER"
+        return {"KeyMetadata": described | {"Arn": arguments["KeyId"], "KeyManager": manager}}
 
     monkeypatch.setattr(access.client("kms"), "describe_key", describe)
     with attribute(access, "KmsMasterKeyId", arn):
@@ -266,9 +266,9 @@ class _Sns:
 
     def get_paginator(self, name: str) -> Any:
         pages = self._client.get_paginator(name)
-        found = lambda **asked: [  # noqa: E731
+        found = lambda **arguments: [  # noqa: E731
             {"Subscriptions": [c for s in page["Subscriptions"] if (c := self._change(s))]}
-            for page in pages.paginate(**asked)
+            for page in pages.paginate(**arguments)
         ]
         return type("Pages", (), {"paginate": staticmethod(found)})()
 

@@ -118,7 +118,7 @@ def field(name: str, **operators: list[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("selectors", "verdict"),
+    ("selectors", "decision"),
     [
         ({}, True),
         ({"EventSelectors": [], "AdvancedEventSelectors": []}, True),
@@ -171,9 +171,9 @@ def field(name: str, **operators: list[str]) -> dict[str, Any]:
     ],
 )
 def test_a_sign_in_is_a_management_write_event(
-    selectors: dict[str, Any], verdict: bool | None
+    selectors: dict[str, Any], decision: bool | None
 ) -> None:
-    assert records(selectors, "ConsoleLogin") is verdict
+    assert records(selectors, "ConsoleLogin") is decision
 
 
 def test_whether_other_events_are_write_events_is_unknown() -> None:

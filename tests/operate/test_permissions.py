@@ -31,7 +31,7 @@ ROLE, STREAM_ROLE, FUNCTION_ROLE = (
     f"{STACK}-{each}" for each in ("SubscriptionRole", "DeliveryRole", "TransformRole")
 )
 STREAM_ARN = f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/{STREAM}"
-VERDICTS = json.loads((ROOT / "tests/stack/verdicts.json").read_text(encoding="utf-8"))
+DECISIONS = json.loads((ROOT / "tests/stack/decisions.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -385,7 +385,7 @@ REFUSED_BY_MOTO = {"roles": ("nothing", "arn:*"), "trusts": ("sts:*", "sts:assum
 
 
 def cases(part: str) -> Any:
-    kept = [case for case in VERDICTS[part] if case["name"] not in REFUSED_BY_MOTO[part]]
+    kept = [case for case in DECISIONS[part] if case["name"] not in REFUSED_BY_MOTO[part]]
     return pytest.mark.parametrize("case", kept, ids=lambda case: case["name"])
 
 
@@ -428,7 +428,7 @@ def test_a_keys_policy_as_owners_write_it(
         return described if operation == "describe_key" else call(service, operation, **arguments)
 
     monkeypatch.setattr(subject, "call", calling)
-    named = VERDICTS["statements"]
+    named = DECISIONS["statements"]
     text = document(*(named[e] if isinstance(e, str) else e for e in case["statements"]))
     for role in ("Delivery", "Transform", "Subscription", "Trail"):
         text = text.replace(f"{role}Role-1A2B3C4D5E6F", f"{role}Role")
@@ -436,7 +436,7 @@ def test_a_keys_policy_as_owners_write_it(
     # The trail and its log group belong to another stack.
     theirs = [
         number
-        for number, request in enumerate(VERDICTS["keyRequests"])
+        for number, request in enumerate(DECISIONS["keyRequests"])
         if "Trail" in request["label"] or "/aws/cloudtrail/" in json.dumps(request["context"])
     ]
     with key(access, subject, text.replace(KEY_ARN, subject.key_arn)):

@@ -86,14 +86,14 @@ class _Client:
         operation = getattr(self._client, name)
         if name not in self._answers:
             return operation
-        return lambda **asked: self._answers[name](lambda: operation(**asked))
+        return lambda **arguments: self._answers[name](lambda: operation(**arguments))
 
     def get_paginator(self, name: str) -> Any:
         if name not in self._answers:
             return self._client.get_paginator(name)
         pages = self._client.get_paginator(name)
-        self._paged = lambda **asked: [
-            self._answers[name](lambda page=page: page) for page in pages.paginate(**asked)
+        self._paged = lambda **arguments: [
+            self._answers[name](lambda page=page: page) for page in pages.paginate(**arguments)
         ]
         return type("Pages", (), {"paginate": staticmethod(self._paged)})()
 

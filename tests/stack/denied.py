@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from asked import EVERYTHING, Asked
+from scenario import EVERYTHING, Scenario
 from stacks import ORGANIZATION
 
 from console_login.stack.place import REGION
@@ -74,22 +74,22 @@ _WRONG = {
 }
 
 
-def requests(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Document]]]:
+def requests(scenario: Scenario) -> Iterator[tuple[str, Request, dict[str, Document]]]:
     """Yield a label, a request, and additional policies of its principal."""
-    needed = {_key(need.request) for need in asked.needs}
+    needed = {_key(need.request) for need in scenario.needs}
     # AWS documents a log writer's permissions for CloudWatch Logs in general, not for a log group.
     writers = {
         (need.request.who, need.request.action)
-        for need in asked.needs
+        for need in scenario.needs
         if _is_of_writer(need.request)
     }
-    for need in asked.needs:
+    for need in scenario.needs:
         request = need.request
-        for label, other in _steps(asked, request):
+        for label, other in _steps(scenario, request):
             is_writer = _is_of_writer(other) and (other.who, other.action) in writers
             if _key(other) not in needed and not is_writer:
                 yield f"{need.label}: {label}", other, {}
-    yield from _with_every_right(asked)
+    yield from _with_every_right(scenario)
 
 
 def _key(request: Request) -> tuple[object, ...]:
@@ -97,19 +97,19 @@ def _key(request: Request) -> tuple[object, ...]:
     return request.who, request.action, request.resource, *given
 
 
-def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
+def _steps(scenario: Scenario, request: Request) -> Iterator[tuple[str, Request]]:
     service = request.action.split(":")[0]
     if request.is_of_service:
         # Without an organization in the context, the request comes from none.
         request = replace(request, context={"aws:SourceOrgID": [], **request.context})
     # Other principals send no source that a policy names.
     context = _NO_SOURCE | {k: v for k, v in request.context.items() if k not in _NO_SOURCE}
-    for who in (*SERVICES, *asked.identities):
+    for who in (*SERVICES, *scenario.identities):
         yield f"by {who}", replace(request, who=who, context=context)
     is_object = service == "s3" and "/" in request.resource
     for action in _NEVER["s3 object" if is_object else service]:
         yield action, replace(request, action=f"{service}:{action}")
-    if request.who in asked.identities and service in _LONGER:
+    if request.who in scenario.identities and service in _LONGER:
         yield "of another name", replace(request, resource=longer(request.resource))
     yield from _other_streams(request)
     if request.who == "cloudwatch.amazonaws.com":
@@ -128,8 +128,8 @@ def _steps(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
         for old, new in changes:
             if old in value:
                 yield f"{key} {new}", _with(request, key, value.replace(old, new))
-    if service in ("s3", "sns") and asked.policies_for(request)[1]:
-        yield from _in_plain_text(asked, request)
+    if service in ("s3", "sns") and scenario.policies_for(request)[1]:
+        yield from _in_plain_text(scenario, request)
 
 
 def _other_streams(request: Request) -> Iterator[tuple[str, Request]]:
@@ -168,14 +168,14 @@ def _with(request: Request, key: str, value: str | list[str]) -> Request:
     return replace(request, context={**request.context, key: value})
 
 
-def _in_plain_text(asked: Asked, request: Request) -> Iterator[tuple[str, Request]]:
-    if request.account != asked.stack.account_id:
+def _in_plain_text(scenario: Scenario, request: Request) -> Iterator[tuple[str, Request]]:
+    if request.account != scenario.stack.account_id:
         # The owner of a central bucket decides what its policy denies.
         return
     plain = {**request.context, "aws:SecureTransport": "false"}
     yield "over plain HTTP", replace(request, context=plain)
     if request.context.get(_SSE):
-        other = asked.key_arn.rsplit("/", 1)[0] + "/00000000-0000-0000-0000-000000000000"
+        other = scenario.key_arn.rsplit("/", 1)[0] + "/00000000-0000-0000-0000-000000000000"
         yield "with another key", _with(request, f"{_SSE}-aws-kms-key-id", other)
         yield "with the key of S3", _with(request, f"{_SSE}-aws-kms-key-id", [])
         yield "with SSE-S3", replace(request, context={_SSE: "AES256"})
@@ -183,16 +183,16 @@ def _in_plain_text(asked: Asked, request: Request) -> Iterator[tuple[str, Reques
         yield "with the writer's key", replace(request, context=own)
 
 
-def _with_every_right(asked: Asked) -> Iterator[tuple[str, Request, dict[str, Document]]]:
+def _with_every_right(scenario: Scenario) -> Iterator[tuple[str, Request, dict[str, Document]]]:
     """Yield requests that keys and buckets deny to principals whom IAM allows everything."""
-    key = asked.resources[asked.key_arn]
-    me, owner = asked.stack.account_id, asked.key_arn.split(":")[4]
+    key = scenario.resources[scenario.key_arn]
+    me, owner = scenario.stack.account_id, scenario.key_arn.split(":")[4]
     trusts_iam = any(
         each.get("Principal") == {"AWS": f"arn:aws:iam::{me}:root"} and "Condition" not in each
         for each in key["Statement"]
     )
     strangers = f"arn:aws:iam::{STRANGER}:user/admin"
-    for need in asked.needs:
+    for need in scenario.needs:
         context = need.request.context | {"aws:PrincipalOrgID": ANOTHER_ORGANIZATION}
         request = replace(need.request, who=strangers, context=context)
         yield f"{need.label}: by a stranger's administrator", request, EVERYTHING

@@ -14,7 +14,7 @@ from support import ROOT
 
 from console_login.stack import template
 from console_login.stack.place import ACCOUNT_ID, REGION
-from console_login.stack.policies import Request, Verdict, evaluate
+from console_login.stack.policies import Decision, Request, evaluate
 
 POLICY = json.loads((ROOT / "docs" / "deployer-policy.json").read_text())
 DEPLOYER = f"arn:aws:iam::{ACCOUNT_ID}:role/deployer"
@@ -122,7 +122,9 @@ def allows(action: str, resource: str, passed_to: str = "firehose.amazonaws.com"
     account = f"arn:aws:iam::{ACCOUNT_ID}:root"
     open_ = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "*", "Resource": "*"}
     request = Request(DEPLOYER, action, resource, ACCOUNT_ID, context)
-    return evaluate(request, {"deployer": POLICY}, {"Statement": open_}).verdict == Verdict.ALLOWED
+    return (
+        evaluate(request, {"deployer": POLICY}, {"Statement": open_}).decision == Decision.ALLOWED
+    )
 
 
 @pytest.mark.parametrize("resolved", stacks(), ids=DEFAULTS)

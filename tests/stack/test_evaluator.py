@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from console_login.stack.policies import Request, Verdict, evaluate
+from console_login.stack.policies import Decision, Request, evaluate
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/x"
@@ -12,24 +12,24 @@ SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/x/session"
 STREAM = f"arn:aws:firehose:ap-northeast-1:{ACCOUNT}:deliverystream/s"
 KEY = f"arn:aws:kms:ap-northeast-1:{ACCOUNT}:key/k"
 LOGS = "logs.ap-northeast-1.amazonaws.com"
-ALLOWED, DENIED, UNKNOWN = Verdict.ALLOWED, Verdict.DENIED, Verdict.UNKNOWN
+ALLOWED, DENIED, UNKNOWN = Decision.ALLOWED, Decision.DENIED, Decision.UNKNOWN
 PUT = {"Effect": "Allow", "Action": "firehose:PutRecordBatch", "Resource": STREAM}
 
 
 def decrypt(
     statements: Any, identity: Any = None, *, who: str = ROLE, account: str = ACCOUNT
-) -> Verdict:
+) -> Decision:
     """Return the result for Decrypt with a key policy."""
     request = Request(who, "kms:Decrypt", KEY, account)
     policies = {"p": {"Statement": identity}} if identity else {}
-    return evaluate(request, policies, {"Statement": statements}).verdict
+    return evaluate(request, policies, {"Statement": statements}).decision
 
 
-def of_role(*statements: Any, boundary: Any = None, **context: Any) -> Verdict:
+def of_role(*statements: Any, boundary: Any = None, **context: Any) -> Decision:
     """Return the result for PutRecordBatch with a role's policy."""
     request = Request(ROLE, PUT["Action"], STREAM, ACCOUNT, context)
     limit = {"Statement": boundary} if boundary else None
-    return evaluate(request, {"p": {"Statement": list(statements)}}, boundary=limit).verdict
+    return evaluate(request, {"p": {"Statement": list(statements)}}, boundary=limit).decision
 
 
 def to(principal: Any, **keys: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
 
 
 @pytest.mark.parametrize(
-    ("verdict", "statements", "identity", "keys"),
+    ("decision", "statements", "identity", "keys"),
     [
         (ALLOWED, to({"AWS": ROLE}), None, {}),
         (ALLOWED, to("*"), None, {}),
@@ -85,12 +85,12 @@ EVERY_KEY = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         (ALLOWED, excepting(Service=LOGS), None, {"who": LOGS}),
     ],
 )
-def test_who_may_use_a_key(verdict: Verdict, statements: Any, identity: Any, keys: Any) -> None:
-    assert decrypt(statements, identity, **keys) == verdict
+def test_who_may_use_a_key(decision: Decision, statements: Any, identity: Any, keys: Any) -> None:
+    assert decrypt(statements, identity, **keys) == decision
 
 
 @pytest.mark.parametrize(
-    ("verdict", "resource"),
+    ("decision", "resource"),
     [
         (ALLOWED, "*"),
         (ALLOWED, "arn:*"),
@@ -105,16 +105,16 @@ def test_who_may_use_a_key(verdict: Verdict, statements: Any, identity: Any, key
         (DENIED, "arn:aws:s3:::${aws:PrincipalTag/bucket}"),
     ],
 )
-def test_which_resources_match(verdict: Verdict, resource: str) -> None:
-    assert of_role(PUT | {"Resource": resource}) == verdict
+def test_which_resources_match(decision: Decision, resource: str) -> None:
+    assert of_role(PUT | {"Resource": resource}) == decision
     # The same for a Deny.
     deny = PUT | {"Resource": resource, "Effect": "Deny"}
-    opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[verdict]
+    opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[decision]
     assert of_role(PUT, deny) == opposite
 
 
 @pytest.mark.parametrize(
-    ("verdict", "condition"),
+    ("decision", "condition"),
     [
         (ALLOWED, {}),
         (ALLOWED, {"Bool": {}}),
@@ -149,10 +149,10 @@ def test_which_resources_match(verdict: Verdict, resource: str) -> None:
         ),
     ],
 )
-def test_when_a_condition_is_met(verdict: Verdict, condition: Any) -> None:
-    assert of_role(PUT | {"Condition": condition}) == verdict
+def test_when_a_condition_is_met(decision: Decision, condition: Any) -> None:
+    assert of_role(PUT | {"Condition": condition}) == decision
     deny = PUT | {"Condition": condition, "Effect": "Deny"}
-    opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[verdict]
+    opposite = {ALLOWED: DENIED, DENIED: ALLOWED, UNKNOWN: UNKNOWN}[decision]
     assert of_role(PUT, deny) == opposite
 
 
@@ -164,7 +164,7 @@ def test_an_unknown_condition_matters_only_if_it_decides() -> None:
 
 
 def test_several_values_of_a_key_need_a_set_operator() -> None:
-    def put(operator: str, *values: str) -> Verdict:
+    def put(operator: str, *values: str) -> Decision:
         condition = {operator: {"aws:CalledVia": list(values)}}
         return of_role(PUT | {"Condition": condition}, **{"aws:CalledVia": ["a", "b"]})
 
@@ -181,7 +181,7 @@ def test_a_boundary_must_allow_too_and_may_deny() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "who", "excepted"),
+    ("decision", "who", "excepted"),
     [
         (DENIED, ROLE, [ROLE, ACCOUNT]),
         (DENIED, ROLE, [ROLE]),
@@ -192,18 +192,18 @@ def test_a_boundary_must_allow_too_and_may_deny() -> None:
     ],
 )
 def test_a_deny_with_exceptions_applies_to_every_principal_with_a_boundary(
-    verdict: Verdict, who: str, excepted: list[str]
+    decision: Decision, who: str, excepted: list[str]
 ) -> None:
     request = Request(who, "kms:Decrypt", KEY, ACCOUNT)
     key = {"Statement": excepting(*excepted, Service=LOGS)}
     every = {"Statement": EVERY_KEY}
     limit = every if who == ROLE else None
-    assert evaluate(request, {"p": every}, key, limit).verdict == verdict
+    assert evaluate(request, {"p": every}, key, limit).decision == decision
 
 
 # docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 @pytest.mark.parametrize(
-    ("verdict", "statements", "action"),
+    ("decision", "statements", "action"),
     [
         (DENIED, to({"AWS": ROLE}), "s3:*"),
         (ALLOWED, to({"AWS": ROLE}), "kms:*"),
@@ -218,19 +218,19 @@ def test_a_deny_with_exceptions_applies_to_every_principal_with_a_boundary(
     ],
 )
 def test_a_boundary_limits_what_a_key_policy_grants(
-    verdict: Verdict, statements: Any, action: str
+    decision: Decision, statements: Any, action: str
 ) -> None:
     boundary = {"Statement": {"Effect": "Allow", "Action": action, "Resource": "*"}}
     request = Request(ROLE, "kms:Decrypt", KEY, ACCOUNT)
     found = evaluate(request, {}, {"Statement": statements}, boundary)
-    assert found.verdict == verdict
+    assert found.decision == decision
 
 
 def test_a_bucket_may_allow_what_iam_does_not_within_an_account() -> None:
     statement = {"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": "s3:*", "Resource": "*"}
-    for account, verdict in ((ACCOUNT, ALLOWED), (OTHER, DENIED)):
+    for account, decision in ((ACCOUNT, ALLOWED), (OTHER, DENIED)):
         request = Request(ROLE, "s3:GetObject", "arn:aws:s3:::b/k", account)
-        assert evaluate(request, {}, {"Statement": statement}).verdict == verdict
+        assert evaluate(request, {}, {"Statement": statement}).decision == decision
 
 
 def test_the_reason_names_the_statement() -> None:

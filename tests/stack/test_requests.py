@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import denied
 import pytest
-from asked import Asked, pipeline, trail
+from scenario import Scenario, pipeline, trail
 from stacks import COMBINATIONS, TRAIL_COMBINATIONS
 
 from console_login.stack import requests
-from console_login.stack.policies import Request, Verdict
+from console_login.stack.policies import Decision, Request
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
@@ -16,22 +16,22 @@ from console_login.stack.policies import Request, Verdict
 def test_the_pipelines_policies_allow_the_requests_of_services(
     name: str, key_trusts_iam: bool
 ) -> None:
-    asked = pipeline(name, key_trusts_iam=key_trusts_iam)
+    scenario = pipeline(name, key_trusts_iam=key_trusts_iam)
     refused = {
         need.label: found
-        for need in asked.needs
-        if (found := asked.answer(need.request)).verdict != Verdict.ALLOWED
+        for need in scenario.needs
+        if (found := scenario.answer(need.request)).decision != Decision.ALLOWED
     }
     assert refused == {}
 
 
 @pytest.mark.parametrize("name", TRAIL_COMBINATIONS)
 def test_the_trails_policies_allow_the_requests_of_services(name: str) -> None:
-    asked = trail(name)
+    scenario = trail(name)
     refused = {
         need.label: found
-        for need in asked.needs
-        if (found := asked.answer(need.request)).verdict != Verdict.ALLOWED
+        for need in scenario.needs
+        if (found := scenario.answer(need.request)).decision != Decision.ALLOWED
     }
     assert refused == {}
 
@@ -52,15 +52,15 @@ def test_the_trails_policies_deny_requests_that_differ_in_one_respect(name: str)
 @pytest.mark.parametrize("name", COMBINATIONS)
 @pytest.mark.parametrize("key_trusts_iam", [True, False])
 def test_no_role_allows_the_requests_of_an_attacker(name: str, key_trusts_iam: bool) -> None:
-    asked = pipeline(name, key_trusts_iam=key_trusts_iam)
-    found = requests.of_attacker(asked.stack)
-    allowed = [need.label for need in found if asked.answer(need.request).verdict != "denied"]
+    scenario = pipeline(name, key_trusts_iam=key_trusts_iam)
+    found = requests.of_attacker(scenario.stack)
+    allowed = [need.label for need in found if scenario.answer(need.request).decision != "denied"]
     assert allowed == []
     # Each role is tested with every action except those of its own task.
     actions = {action for actions in requests._ABUSES.values() for action in actions}
     lacking = {
         role: actions - {need.request.action for need in found if need.role == role}
-        for role in asked.stack.of_type("AWS::IAM::Role")
+        for role in scenario.stack.of_type("AWS::IAM::Role")
     }
     assert lacking == {
         "SubscriptionRole": {"firehose:PutRecord", "firehose:PutRecordBatch"},
@@ -69,11 +69,11 @@ def test_no_role_allows_the_requests_of_an_attacker(name: str, key_trusts_iam: b
     }
 
 
-def must_be_denied(asked: Asked) -> None:
+def must_be_denied(scenario: Scenario) -> None:
     allowed = {}
-    for label, request, extra in denied.requests(asked):
-        found = asked.answer(request, extra)
-        if found.verdict != Verdict.DENIED:
+    for label, request, extra in denied.requests(scenario):
+        found = scenario.answer(request, extra)
+        if found.decision != Decision.DENIED:
             allowed[label, request.who, request.action, request.resource] = found, request.context
     assert allowed == {}
 
@@ -91,17 +91,17 @@ OPERATOR = {
 
 @pytest.mark.parametrize("name", ["nothing given", "gzip", "no folder, objects expire"])
 def test_an_operator_with_the_documented_rights_is_not_refused(name: str) -> None:
-    asked = pipeline(name)
-    bucket = f"arn:aws:s3:::{asked.stack.outputs['BucketName']}"
-    who = f"arn:aws:iam::{asked.stack.account_id}:user/operator"
+    scenario = pipeline(name)
+    bucket = f"arn:aws:s3:::{scenario.stack.outputs['BucketName']}"
+    who = f"arn:aws:iam::{scenario.stack.account_id}:user/operator"
     for action in OPERATOR["Action"]:
         is_of_bucket = action in ("s3:ListBucket", "s3:GetBucketPolicy")
         arn = bucket if is_of_bucket else f"{bucket}/consolelogin/x"
-        resource = asked.key_arn if action == "kms:Decrypt" else arn
-        request = Request(who, action, resource, asked.stack.account_id)
-        assert asked.answer(request, {"operator": {"Statement": OPERATOR}}).verdict == "allowed"
-        assert asked.answer(request).verdict == "denied"
+        resource = scenario.key_arn if action == "kms:Decrypt" else arn
+        request = Request(who, action, resource, scenario.stack.account_id)
+        assert scenario.answer(request, {"operator": {"Statement": OPERATOR}}).decision == "allowed"
+        assert scenario.answer(request).decision == "denied"
         if action.startswith("s3:"):
             plain = replace(request, context={"aws:SecureTransport": "false"})
-            answer = asked.answer(plain, {"operator": {"Statement": OPERATOR}})
+            answer = scenario.answer(plain, {"operator": {"Statement": OPERATOR}})
             assert answer.why.startswith("denied by DenyPlainHttp")

@@ -1,6 +1,6 @@
 """Policies as owners write them, with the results of a simulator that this project did not write.
 
-verdicts.json: from @cloud-copilot/iam-simulate, which `make judge` runs. In a list `statements`, a
+decisions.json: from @cloud-copilot/iam-simulate, which `make judge` runs. In a list `statements`, a
 name stands for the statement of that name; in `refused`, a number for the request at that index.
 """
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import PHYSICAL_IDS
+from scenario import PHYSICAL_IDS
 from stacks import DOCUMENT, KEY_ARN, TRAIL
 
 from console_login.stack import template
-from console_login.stack.policies import Request, Verdict, evaluate
+from console_login.stack.policies import Decision, Request, evaluate
 
-DATA = json.loads(Path(__file__).with_name("verdicts.json").read_text(encoding="utf-8"))
+DATA = json.loads(Path(__file__).with_name("decisions.json").read_text(encoding="utf-8"))
 ACCOUNT = "111122223333"
 STREAM = (
     f"arn:aws:firehose:ap-northeast-1:{ACCOUNT}:deliverystream/"
@@ -88,8 +88,8 @@ def every_request() -> Iterator[Case]:
 def agrees(case: Case) -> bool:
     """Whether the evaluator does not contradict the simulator; UNKNOWN contradicts nothing."""
     _, request, identity, policy, is_allowed = case
-    verdict = evaluate(request, identity, policy).verdict
-    return verdict != (Verdict.DENIED if is_allowed else Verdict.ALLOWED)
+    decision = evaluate(request, identity, policy).decision
+    return decision != (Decision.DENIED if is_allowed else Decision.ALLOWED)
 
 
 def cases(part: str) -> Any:
@@ -115,7 +115,7 @@ def test_only_cases_that_depend_on_the_service_are_unknown() -> None:
     unknown = {
         label.split(":")[0]
         for label, request, identity, policy, _ in every_request()
-        if evaluate(request, identity, policy).verdict == Verdict.UNKNOWN
+        if evaluate(request, identity, policy).decision == Decision.UNKNOWN
     }
     # Whether CloudWatch Logs passes aws:SourceAccount to KMS is not documented; addresses are not
     # evaluated.

@@ -32,7 +32,7 @@ def trusting(principal: str, *statements: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Asked:
+class Scenario:
     """A stack's policies, and the requests that they must allow.
 
     identities: the policies of roles and others, by ARN and name.
@@ -79,13 +79,13 @@ class Asked:
         return policies.evaluate(request, identity, resource)
 
 
-def pipeline(name: str, *, key_trusts_iam: bool = True) -> Asked:
+def pipeline(name: str, *, key_trusts_iam: bool = True) -> Scenario:
     """Return a combination's stack; an existing key has the policy that `key-policy` prints."""
     parameters = COMBINATIONS[name]
     stack = template.resolve(DOCUMENT, parameters, physical_ids=PHYSICAL_IDS)
     arn = stack.outputs["KeyArn"]
-    asked = Asked(stack, requests.of_pipeline(stack), arn)
-    if arn not in asked.resources:
+    scenario = Scenario(stack, requests.of_pipeline(stack), arn)
+    if arn not in scenario.resources:
         place: dict[str, Any] = {
             "stack_name": stack.name,
             "region": stack.region,
@@ -93,10 +93,10 @@ def pipeline(name: str, *, key_trusts_iam: bool = True) -> Asked:
         }
         statements = key_policy(DOCUMENT, parameters, **place)["Statement"]
         end = "root" if key_trusts_iam else "role/key-administrator"
-        asked.resources[arn] = trusting(f"arn:aws:iam::{arn.split(':')[4]}:{end}", *statements)
+        scenario.resources[arn] = trusting(f"arn:aws:iam::{arn.split(':')[4]}:{end}", *statements)
     if stack.parameters["ExistingBucketOwner"]:
-        asked.resources[f"arn:aws:s3:::{stack.outputs['BucketName']}"] = central_bucket(stack)
-    return asked
+        scenario.resources[f"arn:aws:s3:::{stack.outputs['BucketName']}"] = central_bucket(stack)
+    return scenario
 
 
 def central_bucket(stack: template.Stack) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def central_bucket(stack: template.Stack) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": json.loads(block)}
 
 
-def trail(name: str) -> Asked:
+def trail(name: str) -> Scenario:
     stack = template.resolve(TRAIL, TRAIL_COMBINATIONS[name], physical_ids=PHYSICAL_IDS)
     needs = requests.of_trail(stack)
     (key,) = {each.request.resource for each in needs if ":kms:" in each.request.resource}
-    return Asked(stack, needs, key)
+    return Scenario(stack, needs, key)
