@@ -379,8 +379,8 @@ def redrive(
 
     Reads the error objects and runs the function on each record. Sends a record, at least once, if
     the function would now deliver an event from it. Tags on the error objects record the sent
-    lines, so a second run does not send them again. Deletes nothing. Exits with 1 if it is not
-    certain that a record was sent, or if a tag could not be written.
+    lines, so a second run does not send them again. Deletes nothing. Exits with 1 if a record could
+    not be read or was perhaps not sent, or if a tag could not be written.
     """
     from console_login.operate import redrive as redriving
     from console_login.operate import redrive_report as report

@@ -48,7 +48,7 @@ class Previewer:
         try:
             names = names_in({"EVENT_NAMES": event_names})
         except ConfigurationError as error:
-            raise OptionError(f"--event-names: {error}") from error
+            raise OptionError(str(error).replace("EVENT_NAMES: ", "--event-names: ")) from error
         self._transformer = Transformer(names)
         self._input_record = InputRecord
 

@@ -1061,7 +1061,7 @@ def main(
         (["--stack", "s", "--yes", "--dry-run"], "--yes cannot be combined with --dry-run"),
         (
             ["--bucket", "b", "--prefix", "p", "--stream", "s", "--event-names", "a b"],
-            "--event-names: EVENT_NAMES: 'a b' is not an event name",
+            "--event-names: 'a b' is not an event name",
         ),
         (
             [*["--bucket", "b", "--prefix", "p", "--stream", "s", "--endpoint-url", "nowhere"]],
