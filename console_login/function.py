@@ -104,7 +104,7 @@ class InProcess:
                 outcomes = self._app.handle(event, self._context())
             except NotAFirehoseEventError as error:
                 raise FunctionError(f"not a Firehose transformation event: {error}") from error
-        return {"records": [outcome.answer() for outcome in outcomes]}, outcomes
+        return {"records": [outcome.response() for outcome in outcomes]}, outcomes
 
     def _sleep(self, seconds: float) -> None:
         self._slept += seconds

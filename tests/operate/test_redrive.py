@@ -234,7 +234,7 @@ def test_after_any_failure_everything_is_delivered(
     fault: str, small: int | None, run: Callable[..., Any]
 ) -> None:
     events = made_up(800)
-    done = run(events, faults=[fault], max_answer_bytes=small, seed=2)
+    done = run(events, faults=[fault], max_response_bytes=small, seed=2)
     assert done.error_keys
     before = {key: done.pipeline.state.get(key) for key in done.error_keys}
     if "timeout" not in fault:

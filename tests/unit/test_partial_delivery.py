@@ -25,7 +25,7 @@ from support import (
 import app
 from transformer import report
 from transformer.batch import Transformer, put_back
-from transformer.budget import AnswerBudget
+from transformer.budget import ResponseBudget
 from transformer.firehose import InputRecord, NotAFirehoseEventError
 from transformer.outcome import Outcome
 from transformer.put_back import MAX_RECORD_BYTES, PutBack
@@ -272,7 +272,7 @@ def test_a_record_is_put_back_up_to_firehoses_limit() -> None:
 
 def test_a_record_that_fits_alone_is_put_back_complete_and_a_larger_one_in_part() -> None:
     first = envelope([sign_in(1, 300)])
-    most = AnswerBudget([], 2400).room_alone("record-1")
+    most = ResponseBudget([], 2400).room_alone("record-1")
     size = len(sign_in(2, 0)) + 1
     for more in (0, 1):
         events = [sign_in(2, 500), sign_in(3, most - 2 * size - 500 + more)]
