@@ -81,8 +81,8 @@ def local(serve: bool, port: int | None, **chosen: Any) -> None:
 
     The pipeline is defined by template.yaml. FILES are CloudTrail events, plain or gzip: JSON
     lines, files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if
-    an event is lost (neither delivered, nor in the error prefix, nor ignored by the filter), or if
-    it arrived more often than the faults explain.
+    an event is lost (neither delivered, nor in the error output prefix, nor excluded by the
+    filter), or if it arrived more often than the faults explain.
     """
     from console_login.local import run
 

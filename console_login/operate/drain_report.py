@@ -54,7 +54,8 @@ def _arrived(found: Outcome) -> str:
 
 
 def _in_error_prefix(found: Outcome) -> str:
-    return f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
+    count = found.in_error_prefix
+    return f" ({count:,} in the error output prefix)" if count else ""
 
 
 def words(drain: Drain, found: Outcome) -> list[str]:

@@ -269,7 +269,7 @@ def test_records_put_back_are_accounted_for(faults: list[str], run: Callable[...
         assert put_back == 0
         assert account.in_error_prefix > 0
     if faults == ["put-record-batch:timeout:1"]:
-        # Delivered and in the error prefix, but never lost.
+        # Delivered and in the error output prefix, but never lost.
         assert put_back > 0
         assert account.duplicates > 0
 

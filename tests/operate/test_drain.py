@@ -176,7 +176,7 @@ def test_failed_events_are_in_the_error_prefix_and_wait_for_redrive(
         put(endpoint, TOKYO, OSAKA)
         done = drained(endpoint, "--yes")
         assert done.status == 1, done.out
-        assert "all 2 events have arrived (2 in the error prefix)" in done.out
+        assert "all 2 events have arrived (2 in the error output prefix)" in done.out
         assert "1 error object was not redriven" in done.out
         (key,) = endpoint.keys("consolelogin/processing-failed/")
         assert f"\n  s3://{BUCKET}/{key}\n" in done.out
