@@ -57,7 +57,7 @@ class InProcess:
     environment: variables that override this process's own, such as the template's.
     log: receives the function's log and metrics; stderr by default.
     firehose: the client for records that the function puts back, never a client of AWS.
-    timeout_seconds: the function's timeout, of which only its waits are counted.
+    timeout_seconds: the function's timeout, against which only the function's waits count.
     Raises FunctionError if the configuration is rejected.
     """
 

@@ -213,8 +213,8 @@ def test_without_progress_the_first_record_to_put_back_fails() -> None:
         ("ProcessingFailed", "put_back_failed"),
         ("Dropped", "put_back"),
     ]
-    # Firehose writes the failed record to the error output prefix. If it were put back too, it would
-    # be delivered twice.
+    # Firehose writes the failed record to the error output prefix. If the function also put it
+    # back, it would be delivered twice.
     assert [outcome.put_back for outcome in outcomes[-2:]] == [None, envelope([OSAKA])]
     firehose = FakeFirehose()
     put_back(outcomes, "s", PutBack(lambda: firehose, firehose.sleep), lambda: 100)
