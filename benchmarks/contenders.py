@@ -42,7 +42,7 @@ def ours(event: Any) -> Any:
 def core(event: Any) -> Any:
     """Run the handler's steps without logs and metrics."""
     outcomes = _core.transform(parse_event(event).records, lambda: 120.0)
-    return {"records": [outcome.answer() for outcome in outcomes]}
+    return {"records": [outcome.response() for outcome in outcomes]}
 
 
 def textbook(event: Any) -> Any:

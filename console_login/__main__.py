@@ -35,7 +35,7 @@ def _end() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        # The reader was interrupted too. Without this, Python would flush again when it ends.
+        # The reader was interrupted too. Without this, Python would flush again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     # A terminal shows ^C at the cursor, so the message needs a new line.
     sys.stderr.write("\n" * sys.stderr.isatty() + "console-login: interrupted\n")

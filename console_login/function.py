@@ -57,7 +57,7 @@ class InProcess:
     environment: variables that override this process's own, such as the template's.
     log: receives the function's log and metrics; stderr by default.
     firehose: the client for records that the function puts back, never a client of AWS.
-    timeout_seconds: the function's timeout, of which only its waits are counted.
+    timeout_seconds: the function's timeout, against which only the function's waits count.
     Raises FunctionError if the configuration is rejected.
     """
 
@@ -104,7 +104,7 @@ class InProcess:
                 outcomes = self._app.handle(event, self._context())
             except NotAFirehoseEventError as error:
                 raise FunctionError(f"not a Firehose transformation event: {error}") from error
-        return {"records": [outcome.answer() for outcome in outcomes]}, outcomes
+        return {"records": [outcome.response() for outcome in outcomes]}, outcomes
 
     def _sleep(self, seconds: float) -> None:
         self._slept += seconds

@@ -23,7 +23,7 @@ class MomentError(UserError):
 
 
 def is_relative(text: str) -> bool:
-    """Whether a text is an age, such as `3d`, which means another time at each call."""
+    """Whether a text is an age, such as `3d`, which means a different time in each run."""
     return _AGO.fullmatch(text) is not None
 
 

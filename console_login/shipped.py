@@ -4,7 +4,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
-# A wheel has them in this folder (hatch_build.py); a checkout never has it.
+# A wheel has the files in this folder (hatch_build.py). A checkout has no such folder.
 _BUNDLED = _PACKAGE / "_shipped"
 
 # The checkout that this package is imported from; None if it is installed from a wheel.

@@ -41,7 +41,7 @@ def run() -> Iterator[Callable[..., Run]]:
             faults: Iterable[str] = (),
             start: float = START,
             seed: int = 0,
-            max_answer_bytes: int | None = None,
+            max_response_bytes: int | None = None,
             wrap: Callable[[Any], Any] = lambda function: function,
             **parameters: str,
         ) -> Run:
@@ -52,10 +52,10 @@ def run() -> Iterator[Callable[..., Run]]:
             made = Faults(faults, seed)
             client = FirehoseClient(made)
             function = local.in_process(started.stack, io.StringIO(), client)
-            if max_answer_bytes is not None:
+            if max_response_bytes is not None:
                 # The real function, but with a limit that few events fill.
                 transformer = function._app.Transformer(
-                    frozenset({"ConsoleLogin"}), max_answer_bytes
+                    frozenset({"ConsoleLogin"}), max_response_bytes
                 )
                 function._app._transformer = transformer
             pipeline = local.Pipeline(started, wrap(function), clock, made, seed, client)

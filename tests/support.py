@@ -165,7 +165,7 @@ def result_of(data: Any, names: frozenset[str] | None = SIGN_INS) -> tuple[objec
 
 
 def answer_of(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    return {"records": [outcome.answer() for outcome in outcomes]}
+    return {"records": [outcome.response() for outcome in outcomes]}
 
 
 def lines_of(outcome: Outcome) -> list[str]:

@@ -34,7 +34,7 @@ for _command in (
     local.local,
     *(operate.preflight, operate.doctor, operate.redrive, operate.backfill),
     *(operate.compare, operate.key_policy),
-    # The last command that a stack needs.
+    # Last, because it prepares the deletion of a stack.
     operate.drain,
 ):
     cli.add_command(_command)

@@ -24,7 +24,7 @@ console-login local my-events.jsonl --serve
     type=click.IntRange(0, 10**9),
     default=0,
     metavar="N",
-    help="Generate N events and add the events of FILES in the middle.",
+    help="Generate N events, half before and half after the events of FILES.",
 )
 @click.option(
     "--sign-ins",
@@ -53,12 +53,12 @@ console-login local my-events.jsonl --serve
     metavar="FAULT[:SHARE]",
     help="Cause a fault in this SHARE of the cases (default: 0.2; outage: always). FAULT is lambda,"
     " lambda-timeout, s3, duplicate, put-record-batch:throttle, :partial, :outage or :timeout."
-    " Repeat the option for more.",
+    " Can be repeated.",
 )
 @click.option(
     "--clock",
     metavar="TIME",
-    help="Start the run at this time (default: now), such as 3d (that long ago), 2026-11-24, or"
+    help="Start the run at this time (default: now), such as 3d (three days ago), 2026-11-24, or"
     " 2026-11-24T09:00+09:00. A time without an offset is in the time zone of the parameter"
     " TimeZone.",
 )
@@ -81,8 +81,8 @@ def local(serve: bool, port: int | None, **chosen: Any) -> None:
 
     The pipeline is defined by template.yaml. FILES are CloudTrail events, plain or gzip: JSON
     lines, files with Records, envelopes, output of the AWS CLI, or folders of them. Exits with 1 if
-    an event is lost (neither delivered, nor in the error prefix, nor ignored by the filter), or if
-    it arrived more often than the faults explain.
+    an event is lost (neither delivered, nor in the error output prefix, nor excluded by the
+    filter), or if it arrived more often than the faults explain.
     """
     from console_login.local import run
 

@@ -37,7 +37,7 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
     """Print the statements that the policy of an existing key needs.
 
     With ExistingKeyArn, the owner of the key appends these statements to the key's policy BEFORE
-    the deploy. Prints the commands for that on standard error.
+    the deploy. Prints the commands for this on stderr.
     """
     from console_login.operate import commands
     from console_login.operate.access import Access
@@ -58,8 +58,8 @@ def key_policy(stack: str, region: str, account: str, parameters: tuple[str, ...
     place = place_of_key(aws, given.get("ExistingKeyArn") or "KEY_ARN")
     lines = changes(place, appends=True)
     click.echo(
-        "Append these statements to Statement of the key's policy; do not replace it."
-        " With them in statements.json:",
+        "Append these statements to the Statement list of the key's policy; do not replace the"
+        " policy. With the statements in statements.json:",
         err=True,
     )
     shown.say(lines, err=True)
@@ -146,14 +146,14 @@ console-login backfill --stack console-login-firehose \\
     "accounts",
     multiple=True,
     metavar="ID",
-    help="Read only the files of this account (with --from). Repeat the option for more.",
+    help="Read only the files of this account (with --from). Can be repeated.",
 )
 @click.option(
     "--from-region",
     "regions",
     multiple=True,
     metavar="REGION",
-    help="Read only the files of this Region (with --from). Repeat the option for more.",
+    help="Read only the files of this Region (with --from). Can be repeated.",
 )
 @click.option("--stream", metavar="NAME", help="Send to this delivery stream (without --stack).")
 @click.option(
@@ -165,7 +165,7 @@ console-login backfill --stack console-login-firehose \\
     "--start",
     required=True,
     metavar="TIME",
-    help="Send events from this time on, such as 72h or 3d (that long ago), 2026-11-24, or"
+    help="Send events from this time on, such as 72h or 3d (three days ago), 2026-11-24, or"
     " 2026-11-24T09:00+09:00. A time without an offset is in the stack's TimeZone, or in UTC"
     " without --stack.",
 )
@@ -180,8 +180,8 @@ console-login backfill --stack console-login-firehose \\
     default=0.5,
     show_default=True,
     metavar="MIB",
-    help="Send at most this many MiB of records per second. A stream accepts 1 MiB in most Regions"
-    " and 5 MiB in three, including live sign-ins.",
+    help="Send at most this many MiB of records per second. A stream accepts 1 MiB per second in"
+    " most Regions and 5 MiB in three, including live sign-ins.",
 )
 @click.option(
     "--state",
@@ -204,9 +204,9 @@ def backfill(
 
     Reads the log group with the pattern of the filter, or with --from CloudTrail's log files, and
     sends matching events to the stream at least once. An event that was delivered before, or is
-    sent again after an interruption, becomes another line with the same eventID. The lines are in
-    the folder of the day on which they are sent. Exits with 1 if it is not certain that an event
-    was sent, or if a file could not be read.
+    sent again after an interruption, becomes another line with the same eventID. Firehose
+    writes the lines to the folder of the day on which they are sent. Exits with 1 if an event may
+    not have been sent, or if a file could not be read.
     """
     from console_login.operate import backfill as backfilling
     from console_login.operate import backfill_report as report
@@ -263,10 +263,10 @@ def doctor(
     hours: int,
     as_json: bool,
 ) -> None:
-    """Find what is wrong with a deployed stack, and how to fix it.
+    """Find problems of a deployed stack, and show how to fix them.
 
-    Reads the configuration and what was delivered, and changes nothing. Exits with 1 if anything is
-    wrong, or could not be checked.
+    Reads the configuration, events, objects and alarms, and changes nothing. Exits with 1 if
+    anything is wrong, or could not be checked.
     """
     from console_login.operate import checks
     from console_login.operate import doctor as examining
@@ -346,21 +346,22 @@ console-login redrive --stack console-login-firehose --yes
 @click.option(
     "--prefix",
     metavar="PREFIX",
-    help="Read only keys that begin with PREFIX, such as those of one day.",
+    help="Read only keys that begin with PREFIX, such as the folder of one day.",
 )
 @click.option("--stream", metavar="NAME", help="Send to this delivery stream (without --stack).")
 @click.option(
     "--event-names",
     metavar="NAMES",
-    help="Run the function with these EVENT_NAMES (without --stack; default: ConsoleLogin).",
+    help="Send records that contain events with these names, as in EventNames (without --stack;"
+    " default: ConsoleLogin).",
 )
 @click.option(
     "--settle",
     "keys",
     multiple=True,
     metavar="KEY",
-    help="Send nothing. Mark the error object KEY, which you have read and will not send, so that"
-    " doctor, drain and redrive ignore it. Repeat the option for more objects.",
+    help="Send nothing. Mark the error object KEY, which you have read and will not send, as"
+    " settled: doctor, drain and redrive then ignore it. Can be repeated.",
 )
 @options.sending
 @options.aws
@@ -377,10 +378,10 @@ def redrive(
 ) -> None:
     """Send failed records to the stream again.
 
-    Reads the error objects and runs the function on each record. Sends a record, at least once, if
-    the function would now deliver an event from it. Tags on the error objects record the sent
+    Reads the error objects and runs the function on each record. Sends each record from which the
+    function would now deliver an event, at least once. Tags on the error objects record the sent
     lines, so a second run does not send them again. Deletes nothing. Exits with 1 if a record could
-    not be read or was perhaps not sent, or if a tag could not be written.
+    not be read or may not have been sent, or if a tag could not be written.
     """
     from console_login.operate import redrive as redriving
     from console_login.operate import redrive_report as report
@@ -439,8 +440,8 @@ console-login drain --stack console-login-firehose --yes
     "--start",
     metavar="TIME",
     help="Compare the events from this time on, such as 1h or 2026-11-24T09:00+09:00 (default: 24h,"
-    " for which Firehose retries, or the stack's creation). A time without an offset is in the"
-    " stack's TimeZone.",
+    " as long as Firehose retries, or since the stack's creation if that is later). A time without"
+    " an offset is in the stack's TimeZone.",
 )
 @click.option(
     "--end",
@@ -510,7 +511,7 @@ def drain(
         if not as_json:
             say(report.words(job, found))
     elif not as_json:
-        click.echo("nothing is deleted")
+        click.echo("nothing was deleted")
     if as_json:
         click.echo(json.dumps(report.document(job, found, dry_run=dry_run), indent=2))
     if found.problem is not None or not (dry_run or found.is_safe):

@@ -65,7 +65,7 @@ PARAMETER = click.option(
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Set a parameter of the template, such as TimeZone=UTC. Repeat the option for more.",
+    help="Set a parameter of the template, such as TimeZone=UTC. Can be repeated.",
 )
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
@@ -140,5 +140,5 @@ def confirm(question: str, verb: str = "send", done: str = "sent") -> None:
         click.echo(err=True)
         raise UserError(f"there is no answer: use --yes to {verb} without asking")
     if answer.strip().lower() not in {"y", "yes"}:
-        click.echo(f"nothing is {done}")
+        click.echo(f"nothing was {done}")
         sys.exit(1)

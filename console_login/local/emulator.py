@@ -49,7 +49,7 @@ class RuntimeEmulator:
             raise FunctionError(f"no built function in {artifact}: {build}")
         native = list(artifact.rglob("*-linux-gnu.so"))
         if native and not any(platform.machine() in path.name for path in native):
-            raise FunctionError(f"the function in {artifact} is for another machine: {build}")
+            raise FunctionError(f"the function in {artifact} is for another architecture: {build}")
         self._timeout_seconds = timeout_seconds
         # Use no proxy, because the emulator runs on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

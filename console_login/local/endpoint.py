@@ -54,7 +54,7 @@ class ServiceError(UserError):
 class Application:
     """The WSGI application around a pipeline.
 
-    Only programs on this machine may use it. Requests from web pages are refused with 403, and no
+    Only programs on this machine may use it. Requests from web pages are rejected with 403, and no
     response has CORS headers.
     """
 
@@ -75,7 +75,7 @@ class Application:
         why = _refusal(environ)
         if why is not None:
             start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-            return [f"refused: {why}\n".encode()]
+            return [f"rejected: {why}\n".encode()]
 
         def without_cors(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             # moto's CORS headers would let any web page read the response.
@@ -212,7 +212,7 @@ class Application:
 
 
 def _refusal(environ: _Environ) -> str | None:
-    """Return why a request is refused (a web page may have sent it), or None."""
+    """Return why a request is rejected (a web page may have sent it), or None."""
     if "HTTP_ORIGIN" in environ:
         return "requests with the header Origin come from web pages"
     # A page's images, scripts and links send no Origin. `none`: the user typed the address.
@@ -247,7 +247,7 @@ def _is_for(service: str, environ: _Environ) -> bool:
 
 
 def described(stack: Stack) -> str:
-    """Return the answer to DescribeStacks."""
+    """Return the response to DescribeStacks."""
     parameters = {
         name: ",".join(value) if isinstance(value, list) else value
         for name, value in stack.parameters.items()

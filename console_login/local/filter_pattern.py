@@ -3,8 +3,8 @@
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 
 Behaviour that neither that page nor a measurement confirms is marked unconfirmed in
-tests/local/test_filter_pattern.py. Unsupported patterns are refused, never guessed. For syntax that
-AWS documents, the error names the feature; for other syntax, the position.
+tests/local/test_filter_pattern.py. Unsupported patterns are rejected, never guessed. The error
+names the feature if AWS documents the syntax, otherwise the position.
 """
 
 import json
@@ -65,7 +65,7 @@ _Test = Callable[[Any], bool]
 
 
 class FilterPatternError(UserError):
-    """A pattern that CloudWatch Logs would refuse, or that is not supported here."""
+    """A pattern that CloudWatch Logs would reject, or that is not supported here."""
 
 
 class FilterPattern:
@@ -86,7 +86,7 @@ class FilterPattern:
 
 
 def _no_json(constant: str) -> None:
-    """Refuse NaN and Infinity, which Python accepts but JSON does not have."""
+    """Reject NaN and Infinity, which Python accepts but JSON does not have."""
     raise ValueError(constant)
 
 

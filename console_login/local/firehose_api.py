@@ -108,12 +108,12 @@ class FirehoseClient:
             raise _client_error(ApiError("InternalFailure", "Outage (injected fault).", 500))
         if self._faults.strikes("put-record-batch:throttle"):
             raise _client_error(ApiError("ServiceUnavailableException", "Slow down.", 503))
-        refused = {
+        rejected = {
             index
             for index in range(len(Records))
             if self._faults.strikes("put-record-batch:partial")
         }
-        sent = [each["Data"] for index, each in enumerate(Records) if index not in refused]
+        sent = [each["Data"] for index, each in enumerate(Records) if index not in rejected]
         try:
             answer = self.api.put_record_batch(DeliveryStreamName, sent) if sent else {}
         except ApiError as error:
@@ -123,11 +123,11 @@ class FirehoseClient:
         accepted = iter(answer.get("RequestResponses", ()))
         responses = [
             {"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}
-            if index in refused
+            if index in rejected
             else next(accepted)
             for index in range(len(Records))
         ]
-        return {"FailedPutCount": len(refused), "RequestResponses": responses}
+        return {"FailedPutCount": len(rejected), "RequestResponses": responses}
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

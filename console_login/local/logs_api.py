@@ -69,7 +69,7 @@ class LogsApi:
 
     @staticmethod
     def filtered(request: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-        """Return moto's answer to FilterLogEvents, limited to the events that match."""
+        """Return moto's response to FilterLogEvents, limited to the events that match."""
         try:
             pattern = FilterPattern(str(request.get("filterPattern") or ""))
         except FilterPatternError as error:

@@ -1,7 +1,7 @@
 """A stack's resources on AWS: keys, log groups, buckets and others, created in moto by API calls.
 
-moto enforces no permissions, except that it applies a Deny of a bucket policy without its
-condition. Therefore bucket policies are not created.
+moto enforces no permissions, with one exception: it applies a Deny of a bucket policy, but ignores
+the condition. Therefore bucket policies are not created.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ class State:
 @contextlib.contextmanager
 def started(document: Mapping[str, Any], parameters: Mapping[str, str]) -> Iterator[State]:
     """Start moto with a template's stack in it. Raises TemplateError for a wrong parameter."""
-    # Refuse invalid parameters before anything starts.
+    # Reject invalid parameters before anything starts.
     template.resolve(document, parameters)
     with _isolated(), mock_aws():
         key_id = client("kms").create_key()["KeyMetadata"]["KeyId"]

@@ -162,9 +162,9 @@ class Pipeline:
 class _ExplainedFunction:
     """The function; reports to the ledger which events may be delivered again because of a fault.
 
-    These are the events of an invocation that put records back and then failed, or in which a call
-    of PutRecordBatch failed. The call may have been accepted, or parts of a failed record may
-    already have been put back.
+    These are the events of an invocation that put records back and then failed, or whose call to
+    PutRecordBatch failed. Firehose may have accepted that call, and parts of a failed record may
+    already be back in the stream.
 
     records_in: returns how many records the stream has accepted so far.
     """

@@ -250,7 +250,7 @@ def _summary(account: Account) -> list[str]:
     text = (
         f"{counted(account.events, 'event')}: {account.delivered:,} delivered,"
         f" {account.not_selected:,} not selected,"
-        f" {account.in_error_prefix:,} in the error prefix"
+        f" {account.in_error_prefix:,} in the error output prefix"
     )
     if account.duplicates:
         text += f"; also {counted(account.duplicates, 'duplicate')}"

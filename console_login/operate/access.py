@@ -24,13 +24,13 @@ from botocore.parsers import ResponseParserError
 
 from console_login.errors import UserError
 
-_LOG_IN = "sign in again, such as with `aws sso login`"
+_LOG_IN = "sign in again, for example with `aws sso login`"
 _CREDENTIALS = "check the credentials and --profile"
 
 # The user's next step, by the error's class (no response) or by its code (error response).
 _NEXT: dict[type[Exception] | str, str] = {
     EndpointConnectionError: "check --endpoint-url, AWS_ENDPOINT_URL and --region",
-    NoCredentialsError: "sign in, such as with `aws sso login`, or use --profile",
+    NoCredentialsError: "sign in, for example with `aws sso login`, or use --profile",
     NoRegionError: "use --region, or set AWS_DEFAULT_REGION",
     InvalidRegionError: "check --region",
     ProfileNotFound: "`aws configure list-profiles` lists the existing profiles",
@@ -80,7 +80,7 @@ def one_line() -> Iterator[None]:
     except ClientError as error:
         found = error.response["Error"]
         message = f"{error.operation_name}: {found['Code']}: {found.get('Message', '')}"
-        # An endpoint outside AWS may answer with an HTML page.
+        # An endpoint outside AWS may respond with an HTML page.
         raise AccessError(_with_next(" ".join(message.split()), found["Code"])) from error
     except ResponseParserError as error:
         raise AccessError(

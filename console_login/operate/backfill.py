@@ -97,15 +97,14 @@ def prepare(access: Access, options: Options, now: float | None = None) -> tuple
         if saved_plan.get(name) != wanted.get(name):
             differs = f"{name} was {saved_plan.get(name)}, is now {wanted.get(name)}"
             raise BackfillError(
-                f"--state {options.state} belongs to another backfill ({differs}):"
-                " name another file"
+                f"--state {options.state} belongs to another backfill ({differs}): use another file"
             )
     if before.is_done and plan.start_ago is not None:
         # An age such as `72h` means a later period now than when the backfill was done.
         covered = f"{text(before.plan.start)} to {text(before.plan.end)}"
         raise BackfillError(
             f"--state {options.state}: this backfill is done ({covered});"
-            " name another file to start a new one"
+            " use another file to start a new one"
         )
     return source, before
 

@@ -41,22 +41,22 @@ def words(options: Options, progress: Progress, totals: Totals, *, dry_run: bool
     )
     if dry_run:
         seconds = _seconds(totals, options.mib_per_second)
-        lines = [f"{counts}: would take at least {timedelta(seconds=seconds)}; nothing is sent"]
+        lines = [f"{counts}: would take at least {timedelta(seconds=seconds)}; nothing was sent"]
     else:
         lines = [f"{counts}: accepted by the stream"]
     if totals.too_large:
-        lines.append(f"{counted(totals.too_large, 'event')} left out: too large for a record")
+        lines.append(f"{counted(totals.too_large, 'event')} skipped: too large for a record")
     lines += [f"{each.key}: {each.reason}" for each in totals.named]
     if totals.unreadable:
         more = totals.unreadable - len(totals.named)
         lines += [f"and {more:,} more"] if more else []
         lines.append(
             f"{counted(totals.unreadable, 'file')} not read to the end: events in"
-            f" {'it' if totals.unreadable == 1 else 'them'} are left out"
+            f" {'it' if totals.unreadable == 1 else 'them'} were skipped"
         )
     if totals.left_out_before:
         lines.append(
-            f"{totals.left_out_before:,} left out by earlier runs with this state: name another"
+            f"{totals.left_out_before:,} skipped by earlier runs with this state: use another"
             " state file to try again"
         )
     if totals.problem is not None:

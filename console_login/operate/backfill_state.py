@@ -116,7 +116,7 @@ def saved(path: Path | None) -> Progress | None:
         OverflowError,
     ) as error:
         raise BackfillError(
-            f"--state {path} is not a state file of a backfill: name another file"
+            f"--state {path} is not a state file of a backfill: use another file"
         ) from error
 
 

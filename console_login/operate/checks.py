@@ -1,6 +1,6 @@
-"""Results of checks: what was examined, problems with their remedies, and what is unchecked.
+"""Results of checks: what was checked, problems with their remedies, and what was not checked.
 
-In any order, a check yields Finding and Unchecked objects, and strings that say what it examined.
+In any order, a check yields Finding and Unchecked objects, and strings that say what it checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ class Finding:
     """A problem, and shell lines in the order to run them.
 
     remedy: commands to paste; a line that begins with # is a step that no command can do.
-    after: commands that send missing events; run them after all problems are repaired.
+    after: commands that send missing events; run them after all problems are fixed.
     """
 
     problem: str
@@ -49,7 +49,7 @@ class Result:
     """The result of a check.
 
     status: FINDING if there are findings; otherwise UNCHECKED if anything could not be checked.
-    looked_at: what was examined, on which `ok` is based.
+    looked_at: what was checked, the basis of `ok`.
     """
 
     check: str
@@ -83,7 +83,7 @@ def _result[Subject](
                 case str():
                     result.looked_at.append(each)
     except AccessError as error:
-        # A denied call must not hide the other checks' findings, nor this check's earlier ones.
+        # A denied call must not hide the other checks' findings, or this check's earlier ones.
         if is_gone(error):
             result.findings.append(Finding(str(error), gone))
         else:
@@ -104,7 +104,7 @@ def code(error: AccessError) -> str:
 
 
 def is_well(results: Iterable[Result]) -> bool:
-    """Return whether every check was completed without a finding."""
+    """Return whether every check was completed, without a finding."""
     return all(result.status == OK for result in results)
 
 
@@ -112,7 +112,7 @@ def words(results: Sequence[Result]) -> list[str]:
     """Return the results as lines: one for each check, then its problems and their remedies."""
     lines = []
     for result in results:
-        # For a check that is not ok, only the JSON report lists what was examined.
+        # For a check that is not ok, only the JSON report lists what was checked.
         said = {OK: result.looked_at, FINDING: [], UNCHECKED: result.unchecked}[result.status]
         lines.append(f"{result.check:<20} {result.status}{': ' if said else ''}{'; '.join(said)}")
         for finding in result.findings:
@@ -123,7 +123,7 @@ def words(results: Sequence[Result]) -> list[str]:
     findings = [each for result in results for each in result.findings]
     # Each line once, even if several findings have it.
     if after := dict.fromkeys(line for each in findings for line in each.after):
-        lines.append("when all of this is repaired, send the missing events")
+        lines.append("when all problems are fixed, send the missing events")
         lines += [f"    {line}" for line in after]
     return lines
 

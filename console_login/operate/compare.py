@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def differing(self) -> list[str]:
-        """The events with more than one content, on one side or between the two."""
+        """The events with different content, within one side or between the two."""
         nothing: set[str] = set()
         old, new = self.old.events, self.new.events
         return sorted(

@@ -54,7 +54,7 @@ def check_copies(subject: Subject) -> Checked:
             " read all"
         )
     except AccessError as error:
-        # The next object would be refused too. Report what was found until now.
+        # The next object would fail too. Report what was found so far.
         yield Unchecked(str(error))
     if lines.unread:
         more = f" and {len(lines.unread) - MAX_NAMED:,} more" if lines.unread[MAX_NAMED:] else ""
@@ -75,7 +75,7 @@ def _finding(subject: Subject, differing: list[str]) -> Finding:
     attributes = (f"AttributeKey=EventId,AttributeValue={name}" for name in names)
     return Finding(
         f"{counted(len(differing), 'eventID has', 'eventIDs have')} lines that differ:"
-        f" {', '.join(names)}{more}; CloudTrail writes one line for each, so somebody else writes"
+        f" {', '.join(names)}{more}; CloudTrail writes one line for each, so somebody else wrote"
         " to the log group, the stream or the bucket",
         [
             "# to see the lines, run the saved query differing-lines of athena.yaml",

@@ -26,7 +26,7 @@ _MAX_PAGES_COUNTED = 50
 
 
 def check_errors(subject: Subject) -> Checked:
-    """Check for error objects that redrive has neither sent again completely nor settled."""
+    """Check for error objects that are neither redriven completely nor settled."""
     expression = subject.destination["ErrorOutputPrefix"]
     prefix = expression.replace("!{firehose:error-output-type}", PROCESSING_FAILED).split("!{")[0]
     folder = f"s3://{subject.bucket}/{prefix}"
@@ -39,9 +39,9 @@ def check_errors(subject: Subject) -> Checked:
         try:
             is_handled = _is_redriven(subject, each["Key"])
         except AccessError as error:
-            # Objects with unread tags count as waiting.
+            # Objects with unread tags count as not redriven.
             waiting += objects[index:_MAX_TAGS_READ]
-            not_read = f" (doctor cannot tell which ones redrive has sent again: {error})"
+            not_read = f" (doctor cannot tell which of them were redriven: {error})"
             break
         if not is_handled:
             waiting.append(each)
@@ -52,10 +52,11 @@ def check_errors(subject: Subject) -> Checked:
     if not waiting:
         return
     times = [each["LastModified"] for each in waiting]
-    count = counted(len(waiting), "error object waits", "error objects wait")
+    count = counted(len(waiting), "error object was", "error objects were")
     settle = subject.command("redrive", "--settle", "KEY")
     yield Finding(
-        f"{count} under {folder}, from {_time(min(times))} to {_time(max(times))}{not_read}",
+        f"{count} not redriven, under {folder}, from {_time(min(times))} to {_time(max(times))}"
+        f"{not_read}",
         [
             # The function's log has its reason, the dry run Firehose's errorCode.
             subject.aws(

@@ -26,7 +26,7 @@ def examine(
 
     hours: how far back events and objects are compared.
     now: in seconds since the epoch.
-    Raises AccessError if the stack does not exist, TemplateError if the template refuses its
+    Raises AccessError if the stack does not exist, TemplateError if the template rejects its
     parameters.
     """
     subject = Subject(access, stack_name, hours, time.time() if now is None else now)

@@ -54,7 +54,8 @@ def _arrived(found: Outcome) -> str:
 
 
 def _in_error_prefix(found: Outcome) -> str:
-    return f" ({found.in_error_prefix:,} in the error prefix)" if found.in_error_prefix else ""
+    count = found.in_error_prefix
+    return f" ({count:,} in the error output prefix)" if count else ""
 
 
 def words(drain: Drain, found: Outcome) -> list[str]:
@@ -75,8 +76,8 @@ def words(drain: Drain, found: Outcome) -> list[str]:
     if found.oldest_record_seconds is not None:
         lines.append(
             f"Firehose still has a record that is {found.oldest_record_seconds:g} s old, older than"
-            " both buffers allow (DeliveryToS3.DataFreshness): it cannot write, or the function"
-            " fails"
+            " both buffers allow (DeliveryToS3.DataFreshness): Firehose cannot write, or the"
+            " function fails"
         )
     if found.unread:
         lines.append(
@@ -125,8 +126,8 @@ def _waiting_lines(drain: Drain, found: Outcome) -> Iterator[str]:
     if found.tags_unread:
         yield (
             f"the tags of the first {draining.MAX_TAGS_READ:,} were read, and the other"
-            f" {found.tags_unread:,} count as waiting. --start does not change that: move or delete"
-            " the redriven error objects, then check again"
+            f" {found.tags_unread:,} count as not redriven. --start does not change that: move or"
+            " delete the redriven error objects, then check again"
         )
     yield (
         f"redrive them first, because redrive needs the stream: {drain.redrive()}, then"
@@ -137,7 +138,7 @@ def _waiting_lines(drain: Drain, found: Outcome) -> Iterator[str]:
 def interrupted(drain: Drain) -> list[str]:
     """Return the lines that an interrupted run prints."""
     if not drain.is_deleting:
-        return ["nothing is deleted"]
+        return ["nothing was deleted"]
     found = drain.outcome()
     state = "the filter is deleted" if drain.deleted_at is not None else "the filter may be deleted"
     missing = f"{_missing(found)} not arrived" if found.missing else "every known event has arrived"

@@ -45,7 +45,7 @@ def check_key(subject: Subject) -> Checked:
             raise
         yield Unchecked(f"whether key {arn} is enabled: {error}")
     else:
-        lost = "# all data encrypted with the key is lost: enter another key in samconfig.toml"
+        lost = "# all data encrypted with the key is lost: set another key in samconfig.toml"
         yield from check_key_state(subject, key, [lost, "make deploy"])
     words = ["--stack", subject.stack.name, "--region", subject.region]
     words += ["--account", subject.account_id]

@@ -49,7 +49,7 @@ class Plan(Reader):
 
     @functools.cached_property
     def refusal(self) -> str:
-        """Why the template refuses the settings in any Region or account; empty if it does not."""
+        """Why the template rejects the settings in any Region or account; empty if it does not."""
         name = self.settings.stack_name
         try:
             template.resolve(self.document, self.settings.parameters, stack_name=name)
@@ -112,7 +112,7 @@ def examine(access: Access, config_file: Path, environment: str) -> tuple[str, l
     name = plan.settings.stack_name
     results = checks.run(_FILE_CHECKS, plan, [])
     skipped = f"not checked: {', '.join(_AWS_CHECKS)}"
-    why = "the template refuses the settings" if plan.refusal else ""
+    why = "the template rejects the settings" if plan.refusal else ""
     try:
         _ = plan.where
     except AccessError as error:
@@ -136,10 +136,10 @@ def check_settings(plan: Plan) -> Checked:
     settings = plan.settings
     for text, part in settings.dropped:
         yield Finding(
-            f"SAM CLI ends a value at a blank, and drops {part!r} of parameter_overrides {text!r}",
+            f"SAM CLI ends a value at a space, and drops {part!r} of parameter_overrides {text!r}",
             [
                 f"# in {plan.config_file}: write a list with a string for each parameter, without"
-                " blanks in values; an empty value is 'NAME=\"\"'"
+                " spaces in values; an empty value is 'NAME=\"\"'"
             ],
         )
     if plan.refusal:
@@ -211,7 +211,7 @@ def check_stack(plan: Plan) -> Checked:
     elif "DeliveryStreamArn" not in {each["OutputKey"] for each in deployed.get("Outputs", ())}:
         yield Finding(
             f"stack {name} in {region} has another template, which a deploy would replace",
-            [f"# in {plan.config_file}: enter another stack_name"],
+            [f"# in {plan.config_file}: set another stack_name"],
         )
     else:
         yield f"stack {name} is {status}: it would be updated"
@@ -364,8 +364,7 @@ def _check_filter_limit(plan: Plan, log_group: str) -> Checked:
         )
     elif len(others) > _MAX_FILTERS:
         yield Finding(
-            f"log group {log_group} has {len(others)} other subscription filters, and AWS allows no"
-            " more",
+            f"log group {log_group} has {len(others)} other subscription filters, the maximum",
             [f"# if nobody needs it: {plan.aws(*delete, each)}" for each in sorted(others)],
         )
     elif len(others) > _SURE_FILTERS:

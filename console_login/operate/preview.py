@@ -22,7 +22,7 @@ class Preview(NamedTuple):
 
     reason: the function's reason in its first response.
     events_delivered, events_damaged: in all responses, until nothing is put back any more; damaged
-    events arrive in the error prefix again. Both are 0 for a record that is not sent.
+    events arrive in the error output prefix again. Both are 0 for a record that is not sent.
     """
 
     reason: str

@@ -194,7 +194,7 @@ class Result:
     """What a redrive has done.
 
     to_send: number of records, of which `sent` were certainly accepted, `sent_meanwhile` were sent
-    by another run, and `unknown` were refused, or may have been accepted without an answer.
+    by another run, and `unknown` were rejected, or may have been accepted without a response.
     not_recorded: records that were sent but do not fit in their object's tag.
     marked: how many of the to_mark objects, with nothing to send, now have a tag that says so.
     problem: why the last batch was not accepted in full; stopped: why the rest was not sent.
@@ -236,7 +236,7 @@ class _StoppedError(Exception):
 class Redrive:
     """Plans and sends the failed records under one prefix.
 
-    sleep: called between calls that the stream refuses, and to keep below BYTES_PER_SECOND.
+    sleep: called between calls that the stream rejects, and to keep below BYTES_PER_SECOND.
     Raises OptionError if the event names are invalid, AccessError.
     """
 

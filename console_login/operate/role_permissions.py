@@ -135,11 +135,11 @@ def check_role(
     yield from unchecked(f"the trust policy of role {name}", unknown)
     denied, unknown = denied_and_unknown(doing)
     if denied:
-        refused = [(need, answer) for need, answer in doing if need.label in denied]
+        rejected = [(need, answer) for need, answer in doing if need.label in denied]
         places = {service: place for service, (place, _) in policies.items()}
         yield Finding(
             f"role {name} is denied required requests: {in_words(denied)}",
-            list(_repairs(reader, name, wanted, boundary, refused, places)),
+            list(_repairs(reader, name, wanted, boundary, rejected, places)),
         )
     yield from unchecked(f"the permissions of role {name}", unknown)
 
@@ -187,7 +187,7 @@ def _repairs(
     name: str,
     wanted: Mapping[str, Document],
     boundary: Document | None,
-    refused: list[tuple[Need, Answer]],
+    rejected: list[tuple[Need, Answer]],
     places: Mapping[str, Place],
 ) -> Iterator[str]:
     """Yield commands that restore the role's missing policies, and steps for each Deny.
@@ -196,7 +196,7 @@ def _repairs(
     places: the commands for the resource-based policies, by service.
     """
     role = ("--role-name", name)
-    lacking = [need.request for need, answer in refused if not answer.is_explicit]
+    lacking = [need.request for need, answer in rejected if not answer.is_explicit]
     for policy_name, document in wanted.items():
         if any(_allows(each, {policy_name: document}) for each in lacking):
             words = ("iam", "put-role-policy", *role, "--policy-name", policy_name)
@@ -207,10 +207,10 @@ def _repairs(
     ):
         yield f"# {BOUNDARY} of the role must allow {', '.join(sorted(actions))}, too"
     for service, place in places.items():
-        found = denials([answer for need, answer in refused if _service(need) == service])
+        found = denials([answer for need, answer in rejected if _service(need) == service])
         if RESOURCE in found:
             yield from changes(place, found[RESOURCE])
-    for policy_name, names in denials([answer for _, answer in refused]).items():
+    for policy_name, names in denials([answer for _, answer in rejected]).items():
         if policy_name == RESOURCE:
             continue
         denying = ", ".join(map(shown.comment, names))

@@ -95,13 +95,13 @@ class _RecordingClient:
 
     def put_record_batch(self, **arguments: Any) -> Any:
         try:
-            answer = self._client.put_record_batch(**arguments)
+            response = self._client.put_record_batch(**arguments)
         except Exception as error:
             self.problem = str(error)
             raise
-        refused = [each for each in answer["RequestResponses"] if "ErrorCode" in each]
-        self.problem = refused[0]["ErrorCode"] if refused else None
-        return answer
+        rejected = [each for each in response["RequestResponses"] if "ErrorCode" in each]
+        self.problem = rejected[0]["ErrorCode"] if rejected else None
+        return response
 
     def close(self) -> None:
         self._client.close()

@@ -117,7 +117,7 @@ class Progress(NamedTuple):
 
 
 def tag_of(stream_name: str) -> str:
-    """Return the tag's name, with the stream: lines sent to a trial stream are sent here too."""
+    """Return the tag's name, with the stream: lines sent to another stream are not sent here."""
     return f"redriven:{stream_name}"
 
 
@@ -145,7 +145,7 @@ def _progress(tags: Mapping[str, str], stream_name: str) -> Progress:
     try:
         lines = Lines.parse(words.removeprefix(_NOTHING))
     except ValueError as error:
-        raise TagError(f"its tag {tag} is damaged: remove the tag to start again") from error
+        raise TagError(f"its tag {tag} is damaged: remove the tag to start over") from error
     return Progress(lines, is_complete=words != value, is_settled=is_settled)
 
 
@@ -197,7 +197,7 @@ class ProgressTags:
         raise TagError("something else keeps overwriting its tags")
 
     def check_writable(self, key: str) -> None:
-        """Write the tag without new lines. Raises TagError, AccessError if that is refused."""
+        """Write the tag without new lines. Raises TagError, AccessError if that is rejected."""
         self.record(key, Lines())
 
     def settle(self, key: str, now: datetime) -> dict[str, str]:

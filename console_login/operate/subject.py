@@ -65,7 +65,7 @@ class Subject(Reader):
 
     hours: how far back events and objects are compared.
     now: in seconds since the epoch.
-    Raises AccessError if the stack does not exist, TemplateError if the template refuses its
+    Raises AccessError if the stack does not exist, TemplateError if the template rejects its
     parameters.
     """
 

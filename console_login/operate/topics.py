@@ -128,12 +128,12 @@ def _check_subscriptions(subject: Subject, topic: str, address: str) -> Checked:
         yield f"confirmed subscriptions: {len(confirmed)}"
         return
     who = " of AlarmEmail" if address else ""
-    waiting = "; one waits for confirmation" if found else ""
+    waiting = "; one is pending confirmation" if found else ""
     subscribe = ("sns", "subscribe", "--topic-arn", topic, "--protocol", "email")
     yield Finding(
         f"topic {topic} has no confirmed subscription{who}, so nobody is notified{waiting}",
         [
-            "# confirm the subscription in the mail from AWS Notifications; to send it again:",
+            "# confirm the subscription in the email from AWS Notifications; to send it again:",
             subject.aws(*subscribe, "--notification-endpoint", address or "ADDRESS"),
         ],
     )

@@ -1,7 +1,7 @@
 """Check that a trail sends sign-ins to a log group: multi-Region, with management WRITE events.
 
 A sign-in is a write event (`readOnly` false). A trail of another account can also write to the
-log group (organization trail, centralized log group); it can seldom be read from this account.
+log group (organization trail, centralized log group); this account can usually not read it.
 https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_AdvancedFieldSelector.html
 """
 
@@ -15,7 +15,7 @@ from console_login.operate.access import AccessError
 from console_login.operate.checks import Checked, Finding, Unchecked, is_gone
 from console_login.operate.subject import Reader
 
-# The fields of a sign-in that selectors can match. Of other events, some values are unknown.
+# The fields of a sign-in that selectors can match. For other events, some values are unknown.
 _SIGN_IN = {
     "eventCategory": "Management",
     "eventName": "ConsoleLogin",

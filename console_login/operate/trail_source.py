@@ -31,15 +31,15 @@ from console_login.operate.backfill_records import (
 from console_login.operate.backfill_state import BackfillError, Plan, milliseconds
 from console_login.operate.error_objects import ListedObject, ObjectError
 
-# CloudTrail delivers a file about five minutes after an event. A file that is later than this was
-# held up, and is not read.
+# CloudTrail delivers a file about five minutes after an event. A file that is delayed by more than
+# this is not read.
 LATE_MS = 24 * 60 * 60 * 1000
 
 # If a run is killed, the next run reads up to this many files again, and may send their events
 # again.
 FILES_PER_SLICE = 100
 
-# Decompressed. CloudTrail's files are far smaller: a larger file is a mistake, or meant to harm.
+# Decompressed. CloudTrail's files are far smaller: a larger file is a mistake or an attack.
 MAX_FILE_BYTES = 128 * 1024 * 1024
 _MAX_OBJECT_BYTES = 32 * 1024 * 1024
 

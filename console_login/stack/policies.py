@@ -127,7 +127,7 @@ _ABSENT_FOR_ROLES = (
 )
 
 
-# Names, in answers, of the policies that are not identity-based.
+# Names, in an Answer, of the policies that are not identity-based.
 BOUNDARY = "the permissions boundary"
 RESOURCE = "the resource-based policy"
 

@@ -26,7 +26,7 @@ _ERROR_OUTPUT_TYPE = "!{firehose:error-output-type}"
 
 
 class PrefixError(UserError):
-    """A prefix or time zone that Firehose would refuse, or that is not supported here."""
+    """A prefix or time zone that Firehose would reject, or that is not supported here."""
 
 
 def time_zone(name: str) -> ZoneInfo:

@@ -86,7 +86,7 @@ _CODE = {"Bucket": "packaged", "Key": "function"}
 
 
 class TemplateError(UserError):
-    """A template or parameter that CloudFormation would refuse; the message gives the reason."""
+    """A template or parameter that CloudFormation would reject; the message gives the reason."""
 
 
 @dataclass(frozen=True)

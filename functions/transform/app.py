@@ -15,8 +15,8 @@ _putter = PutBack()
 
 
 def lambda_handler(event: Any, context: Any) -> Response:
-    """Answer each record of a Firehose event once, in order; else raise NotAFirehoseEventError."""
-    return {"records": [outcome.answer() for outcome in handle(event, context)]}
+    """Return a result for each record, in order; raise NotAFirehoseEventError for other events."""
+    return {"records": [outcome.response() for outcome in handle(event, context)]}
 
 
 def handle(event: Any, context: Any) -> list[Outcome]:

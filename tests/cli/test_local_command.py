@@ -45,7 +45,7 @@ def test_the_demo_shows_two_lines_in_the_days_folder() -> None:
     )
     assert [line for line in lines if line.startswith("{")] == [TOKYO, OSAKA]
     assert lines[-1] == (
-        "102 events: 2 delivered, 100 not selected, 0 in the error prefix; nothing lost"
+        "102 events: 2 delivered, 100 not selected, 0 in the error output prefix; nothing lost"
     )
 
 
@@ -109,7 +109,7 @@ def test_events_in_each_format_are_delivered(form: str, tmp_path: Path) -> None:
     }
     (tmp_path / "events").write_text(forms[form], encoding="utf-8")
     done = run(str(tmp_path / "events"))
-    last = "2 events: 2 delivered, 0 not selected, 0 in the error prefix; nothing lost"
+    last = "2 events: 2 delivered, 0 not selected, 0 in the error output prefix; nothing lost"
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, last)
 
 

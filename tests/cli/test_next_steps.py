@@ -83,7 +83,7 @@ def test_a_missing_stack_is_named_with_its_region() -> None:
 )
 def test_expired_credentials_say_how_to_renew_them(error: Any) -> None:
     with (
-        pytest.raises(AccessError, match=r"; sign in again, such as with `aws sso login`$"),
+        pytest.raises(AccessError, match=r"; sign in again, for example with `aws sso login`$"),
         one_line(),
     ):
         raise error

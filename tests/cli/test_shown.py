@@ -304,6 +304,6 @@ def test_all_output_goes_through_one_module() -> None:
         "console_login/__main__.py: sys.stderr.write('\\n' * sys.stderr.isatty() +"
         " 'console-login: interrupted\\n')",
         "console_login/cli/options.py: click.echo(f'{question} [y/N]: ', nl=False, err=True)",
-        "console_login/cli/options.py: click.echo(f'nothing is {done}')",
+        "console_login/cli/options.py: click.echo(f'nothing was {done}')",
         "console_login/shown.py: sys.stdout.write(f'{(text(line) if escapes else line)}\\n')",
     ]

@@ -112,7 +112,7 @@ def test_a_page_in_a_browser_is_refused(
     assert status == 403
     assert answered["content-type"] == "text/plain; charset=utf-8"
     assert text.decode().count("\n") == 1
-    assert "refused" in text.decode()
+    assert "rejected" in text.decode()
     assert not [name for name in answered if name.startswith("access-control-")]
     # The request wrote, reset and delivered nothing.
     assert endpoint.keys(prefix="") == before

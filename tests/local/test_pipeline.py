@@ -256,7 +256,7 @@ SMALL = 60_000
 )
 def test_records_put_back_are_accounted_for(faults: list[str], run: Callable[..., Any]) -> None:
     events = generated(2000, 0.5, seed=13)
-    done = run(events, faults=faults, max_answer_bytes=SMALL, seed=2)
+    done = run(events, faults=faults, max_response_bytes=SMALL, seed=2)
     account = done.account
     assert account.is_balanced
     assert account.delivered + account.in_error_prefix == sum(map(is_sign_in, events))
@@ -269,7 +269,7 @@ def test_records_put_back_are_accounted_for(faults: list[str], run: Callable[...
         assert put_back == 0
         assert account.in_error_prefix > 0
     if faults == ["put-record-batch:timeout:1"]:
-        # Delivered and in the error prefix, but never lost.
+        # Delivered and in the error output prefix, but never lost.
         assert put_back > 0
         assert account.duplicates > 0
 
@@ -295,7 +295,7 @@ def test_an_invocation_killed_after_putting_back_causes_only_duplicates(
 ) -> None:
     # Firehose retries the invocation, and the records already put back are delivered twice.
     events = generated(2000, 0.5, seed=13)
-    done = run(events, max_answer_bytes=200_000, wrap=KilledOnce)
+    done = run(events, max_response_bytes=200_000, wrap=KilledOnce)
     assert done.account.is_balanced
     assert done.account.delivered == sum(map(is_sign_in, events))
     assert done.account.duplicates > 0

@@ -596,7 +596,7 @@ def test_the_same_age_continues_the_first_run_and_never_starts_a_new_one(
     first.save(text(first.plan.end))
     with pytest.raises(BackfillError, match=r"belongs to another backfill \(stream was"):
         prepared(access, state=state, start="3h", end=None, stream="x")
-    with pytest.raises(BackfillError, match=r"this backfill is done .*name another file"):
+    with pytest.raises(BackfillError, match=r"this backfill is done .*use another file"):
         prepared(access, NOW + 7 * 86400, state=state, start="3h", end=None)
 
 

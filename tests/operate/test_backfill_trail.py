@@ -521,7 +521,7 @@ def test_any_damaged_state_is_one_line_and_exit_status_2(
         (line,) = printed.err.splitlines()
         assert printed.out == ""
         assert line == (
-            f"console-login: --state {state} is not a state file of a backfill: name another file"
+            f"console-login: --state {state} is not a state file of a backfill: use another file"
         )
         assert state.read_bytes() == content
 

@@ -50,7 +50,7 @@ def test_a_healthy_stack_is_well(
         cli.main()
     assert not raised.value.code
     lines = capsys.readouterr().out.splitlines()
-    # Checks that are ok print what they examined.
+    # Checks that are ok print what they checked.
     said = {name.rstrip(): rest for name, _, rest in (line.partition(f" {OK}") for line in lines)}
     assert list(said) == list(CHECKS)
     assert said["subscription filter"] == f": filter {STACK} of log group {GROUP}"
@@ -388,7 +388,7 @@ def test_commands_that_send_are_printed_once_and_last(access: Access) -> None:
         results = list(examined(access).values())
     twice = [*results, *results]
     lines = checks.words(twice)
-    after = lines.index("when all of this is repaired, send the missing events")
+    after = lines.index("when all problems are fixed, send the missing events")
     assert sum(" backfill " in line for line in lines[:after]) == 0
     assert [" --dry-run " in line for line in lines[after + 2 :]] == [True, False]
 

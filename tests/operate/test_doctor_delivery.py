@@ -50,7 +50,7 @@ def test_an_error_object_waits(access: Access, error_object: Callable[[str], Non
     error_object("")
     finding = only_finding(access, "error objects")
     folder = f"s3://{BUCKET}/consolelogin/processing-failed/"
-    assert f"1 error object waits under {folder}, from 20" in finding.problem
+    assert f"1 error object was not redriven, under {folder}, from 20" in finding.problem
     (why, look), (send, settle) = finding.remedy, finding.after
     assert f" logs tail /aws/lambda/{STREAM}-transform " in why
     assert look.startswith(f"console-login redrive --stack {STACK} --dry-run ")
@@ -81,10 +81,8 @@ def test_error_objects_with_unreadable_tags_wait(
 ) -> None:
     error_object(f"redriven%3A{STREAM}=all")
     (finding,) = found_by("error objects", Refusing(access, "get_object_tagging"))
-    assert "1 error object waits" in finding.problem
-    assert "which ones redrive has sent again: GetObjectTagging: AccessDenied: no" in (
-        finding.problem
-    )
+    assert "1 error object was not redriven" in finding.problem
+    assert "which of them were redriven: GetObjectTagging: AccessDenied: no" in (finding.problem)
 
 
 def test_error_objects_that_redrive_has_settled_are_counted(

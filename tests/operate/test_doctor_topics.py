@@ -280,7 +280,7 @@ def pending(subscription: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("change", "waiting"),
-    [(pending, "; one waits for confirmation"), (lambda _: None, "")],
+    [(pending, "; one is pending confirmation"), (lambda _: None, "")],
     ids=["pending", "none"],
 )
 def test_a_topic_without_a_confirmed_subscription_is_a_finding(

@@ -88,13 +88,13 @@ def test_it_waits_for_events_in_transit(drained: Callable[..., Ran]) -> None:
         planned = drained(endpoint, "--dry-run")
         assert planned.status == 0
         assert "2 events, of which 0 have arrived" in planned.out
-        assert planned.out.endswith("nothing is deleted\n")
+        assert planned.out.endswith("nothing was deleted\n")
         assert len(filters(endpoint)) == 1
         # The undo is printed before the question.
         refused = drained(endpoint, answer="n\n")
         assert refused.status == 1
         assert "\nto undo:\n  aws " in refused.out
-        assert refused.out.endswith("nothing is deleted\n")
+        assert refused.out.endswith("nothing was deleted\n")
         assert "use --yes to delete without asking" in drained(endpoint).err
         assert len(filters(endpoint)) == 1
         done = drained(endpoint, answer="y\n")
@@ -176,7 +176,7 @@ def test_failed_events_are_in_the_error_prefix_and_wait_for_redrive(
         put(endpoint, TOKYO, OSAKA)
         done = drained(endpoint, "--yes")
         assert done.status == 1, done.out
-        assert "all 2 events have arrived (2 in the error prefix)" in done.out
+        assert "all 2 events have arrived (2 in the error output prefix)" in done.out
         assert "1 error object was not redriven" in done.out
         (key,) = endpoint.keys("consolelogin/processing-failed/")
         assert f"\n  s3://{BUCKET}/{key}\n" in done.out
@@ -319,7 +319,7 @@ def test_an_interruption_before_the_deletion_says_that_nothing_is_deleted(
         monkeypatch.setattr(Drain, "delete", interrupt)
         done = drained(endpoint, "--yes")
         assert (done.status, len(filters(endpoint))) == (130, 1)
-    assert done.out.endswith("nothing is deleted\n")
+    assert done.out.endswith("nothing was deleted\n")
 
 
 # Bounds and refusals ------------------------------------------------------------------------------
@@ -549,7 +549,7 @@ def test_error_objects_beyond_the_limit_count_as_waiting(monkeypatch: pytest.Mon
     assert not found.is_safe
     printed = "\n".join(drain_report.words(job, found))
     assert "at least 0 error objects were not redriven" in printed
-    assert "the tags of the first 2 were read, and the other 2 count as waiting" in printed
+    assert "the tags of the first 2 were read, and the other 2 count as not redriven" in printed
     assert "--start does not change that" in printed
     del access.objects[keys[0]], access.objects[keys[1]]
     assert completed(access)[1].is_safe
@@ -692,7 +692,7 @@ def test_if_a_call_is_refused_nothing_is_deleted(
     assert raised.value.code == 1
     printed = capsys.readouterr().out
     assert f"{operation}: AccessDenied: no" in printed
-    assert printed.endswith("nothing is deleted\n")
+    assert printed.endswith("nothing was deleted\n")
     assert "delete_subscription_filter" not in access.calls
 
 
@@ -714,7 +714,7 @@ def test_the_deletion_is_refused() -> None:
     job = made(access)
     with pytest.raises(AccessError, match="AccessDenied"):
         job.delete()
-    assert drain_report.interrupted(job) == ["nothing is deleted"]
+    assert drain_report.interrupted(job) == ["nothing was deleted"]
     job.delete()
     assert access.calls.count("delete_subscription_filter") == 3
     assert len(job.undo()) == 3

@@ -234,7 +234,7 @@ def test_after_any_failure_everything_is_delivered(
     fault: str, small: int | None, run: Callable[..., Any]
 ) -> None:
     events = made_up(800)
-    done = run(events, faults=[fault], max_answer_bytes=small, seed=2)
+    done = run(events, faults=[fault], max_response_bytes=small, seed=2)
     assert done.error_keys
     before = {key: done.pipeline.state.get(key) for key in done.error_keys}
     if "timeout" not in fault:
@@ -273,7 +273,7 @@ def test_the_next_run_finishes_a_redrive_that_failed(
         for line in done.pipeline.state.get(key).splitlines()
     )
     if fault.startswith("timeout"):
-        # There are copies, but only of records without an answer.
+        # There are copies, but only of records without a response.
         assert sum(each.unknown for each in results) > 0
         assert delivered.total() > len(delivered)
     else:
@@ -844,7 +844,7 @@ def test_settled_objects_are_shown_tagged_and_left_out(
     main(monkeypatch, Clients(FakeFirehose()), *options, code=1, answer="n\n")
     printed = capsys.readouterr()
     assert "Settle 2 objects? 1 event that could be delivered will not be. [y/N]" in printed.err
-    assert printed.out.endswith("\nnothing is settled\n")
+    assert printed.out.endswith("\nnothing was settled\n")
     assert bucket.tags(junk) == {}
     main(monkeypatch, Clients(FakeFirehose()), *options, code=2)
     assert "there is no answer: use --yes to settle without asking" in capsys.readouterr().err
@@ -1135,7 +1135,7 @@ def test_it_asks_and_no_is_the_default(
     printed = capsys.readouterr()
     assert "at least once" in printed.err
     assert "Send 1 record? [y/N]: " in printed.err
-    assert {0: "1 of 1 record sent\n", 1: "nothing is sent\n", 2: ""}[code] in printed.out
+    assert {0: "1 of 1 record sent\n", 1: "nothing was sent\n", 2: ""}[code] in printed.out
     if code == 2:
         assert printed.err.endswith(
             "console-login: there is no answer: use --yes to send without asking\n"

@@ -61,7 +61,7 @@ def test_the_runbooks_commands_deliver_everything(tmp_path: Path) -> None:
     (by_hand,) = (each for each in printed if each.endswith(" missing\n"))
     assert by_hand.splitlines()[-1].split() == ["0", "missing"]
     # The first doctor reports the prepared error object.
-    assert "1 error object waits" in printed[2]
+    assert "1 error object was not redriven" in printed[2]
     # The runbook explains both.
     assert "ok: compared nothing" in printed[2]
     assert "too recent to compare" in printed[2]

@@ -179,7 +179,7 @@ def _bytes_or_none(
 def test_base64_is_written_as_python_writes_it(data: bytes) -> None:
     outcome = Outcome("a")
     outcome.deliver(data, 1)
-    assert outcome.answer() == {"recordId": "a", "result": "Ok", "data": b64(data)}
+    assert outcome.response() == {"recordId": "a", "result": "Ok", "data": b64(data)}
 
 
 raw_records = (

@@ -79,7 +79,7 @@ def test_a_name_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "n" * 55, "1a", "-a", "a_b", "a.b", "a b", "a/b", "\u00e9"])
 def test_a_name_that_some_service_would_refuse_is_refused(name: str) -> None:
-    words = "must be a letter, then letters, digits and dashes, at most 54"
+    words = "must be a letter, then letters, digits and hyphens, at most 54"
     refuses(DOCUMENT, {"Name": name}, words)
     refuses(TRAIL, {"PipelineName": name}, words)
 

@@ -474,7 +474,7 @@ def test_key_policy_on_the_command_line() -> None:
     assert json.loads(done.stdout)["Statement"] == printed(Name="sign-ins")
     message, *commands = done.stderr.splitlines()
     assert message.startswith(
-        "Append these statements to Statement of the key's policy; do not repla"
+        "Append these statements to the Statement list of the key's policy; do n"
     )
     assert [shlex.split(each)[:4] for each in commands[::2]] == [
         ["aws", "--region", REGION, "kms"],

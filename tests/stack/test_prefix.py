@@ -38,7 +38,7 @@ def test_expressions(expression: str, expected: str) -> None:
     ("expression", "expected"),
     [
         ("x/!{timestamp:yyyy}/!{firehose:error-output-type}/", "x/2018/processing-failed/"),
-        # As in AWS's table, an error prefix gets no date.
+        # As in AWS's table, an error output prefix gets no date.
         (
             "myFirehoseFailures/!{firehose:error-output-type}/",
             "myFirehoseFailures/processing-failed/",

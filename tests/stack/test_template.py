@@ -265,7 +265,7 @@ def test_outputs_have_complete_commands() -> None:
     assert outputs["TailDeliveryLogCommand"] == (
         "aws logs tail /aws/kinesisfirehose/sign-ins --since 1d --follow --region ap-northeast-1"
     )
-    # The folder of the stream's error prefix.
+    # The folder of the stream's error output prefix.
     assert outputs["ListFailedRecordsCommand"] == (
         "aws s3 ls --recursive s3://amzn-s3-demo-bucket/a/b/processing-failed/"
         " --region ap-northeast-1"

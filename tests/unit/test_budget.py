@@ -8,7 +8,7 @@ from awslambdaric.lambda_runtime_marshaller import to_json
 from support import SIGN_INS, TOKYO, answer_of, b64, envelope, event, gz, lines_of
 
 from transformer.batch import Transformer
-from transformer.budget import MAX_ANSWER_BYTES, AnswerBudget
+from transformer.budget import MAX_RESPONSE_BYTES, ResponseBudget
 from transformer.firehose import InputRecord, parse_event
 
 # Text with a line break is read by transformer.careful.
@@ -16,20 +16,20 @@ BOTH_PATHS = pytest.mark.parametrize("end", [b"", b"\n"], ids=["short path", "ca
 FIREHOSE_ID = "49578734086442259037497492980620233840400173390482112514000000"
 
 
-def answered(records: list[InputRecord], max_answer_bytes: int) -> tuple[str, list[int]]:
-    outcomes = Transformer(SIGN_INS, max_answer_bytes).transform(records)
+def answered(records: list[InputRecord], max_response_bytes: int) -> tuple[str, list[int]]:
+    outcomes = Transformer(SIGN_INS, max_response_bytes).transform(records)
     return to_json(answer_of(outcomes)), [outcome.bytes_out for outcome in outcomes]
 
 
 def test_the_limit_is_under_lambdas() -> None:
     # AWS documents 6 MB, 6,291,456 bytes.
-    assert MAX_ANSWER_BYTES == 6_000_000 < 6 * 1024 * 1024 - 100_000
+    assert MAX_RESPONSE_BYTES == 6_000_000 < 6 * 1024 * 1024 - 100_000
 
 
 @pytest.mark.parametrize("record_id", ["a", FIREHOSE_ID, 'quo"te', "日本"])
 def test_one_record_fills_the_answer_to_the_byte(record_id: str) -> None:
     for limit in range(400, 420):
-        room = AnswerBudget([], limit).room_alone(record_id)
+        room = ResponseBudget([], limit).room_alone(record_id)
         data = "A" * ((room + 2) // 3 * 4)
         answer = {"records": [{"recordId": record_id, "result": "Ok", "data": data}]}
         # Base64 comes in fours, and the last record needs no comma.
@@ -38,7 +38,7 @@ def test_one_record_fills_the_answer_to_the_byte(record_id: str) -> None:
 
 
 def test_a_delivered_record_leaves_less_for_the_next() -> None:
-    budget = AnswerBudget(["a", "b"], 1000)
+    budget = ResponseBudget(["a", "b"], 1000)
     first = budget.room
     budget.take(300)
     assert first - budget.room >= 300
@@ -69,7 +69,7 @@ def test_two_records_fill_the_answer_to_the_byte(first_bytes: int, limit: int) -
 
 @pytest.mark.parametrize("taken", range(1, 8))
 def test_delivered_bytes_are_counted_in_base64(taken: int) -> None:
-    budget = AnswerBudget(["a", "b"], 400)
+    budget = ResponseBudget(["a", "b"], 400)
     budget.take(taken)
     records = [
         {"recordId": "a", "result": "Ok", "data": b64(bytes(taken))},
@@ -80,7 +80,7 @@ def test_delivered_bytes_are_counted_in_base64(taken: int) -> None:
 
 @BOTH_PATHS
 def test_an_event_that_fills_a_whole_answer_is_delivered(end: bytes) -> None:
-    most = AnswerBudget([], 1000).room_alone("0")
+    most = ResponseBudget([], 1000).room_alone("0")
     for size, reason in ((most, "delivered"), (most + 1, "too_large")):
         record = InputRecord("0", b64(sign_in(size) + end))
         (outcome,) = Transformer(SIGN_INS, 1000).transform([record])
@@ -89,7 +89,7 @@ def test_an_event_that_fills_a_whole_answer_is_delivered(end: bytes) -> None:
 
 @BOTH_PATHS
 def test_a_record_that_fills_the_rest_of_an_answer_is_delivered(end: bytes) -> None:
-    budget = AnswerBudget(["0", "1"], 1000)
+    budget = ResponseBudget(["0", "1"], 1000)
     budget.take(100)
     texts = [sign_in(size) + end for size in (100, budget.room)]
     records = [InputRecord(str(number), b64(text)) for number, text in enumerate(texts)]
@@ -98,7 +98,7 @@ def test_a_record_that_fills_the_rest_of_an_answer_is_delivered(end: bytes) -> N
 
 @BOTH_PATHS
 def test_events_that_fill_an_answer_together_are_delivered_together(end: bytes) -> None:
-    most = AnswerBudget([], 1000).room_alone("0")
+    most = ResponseBudget([], 1000).room_alone("0")
     lines = [json.loads(sign_in(size))["logEvents"][0]["message"] for size in (100, most - 100)]
     record = InputRecord("0", b64(envelope(lines) + end))
     (outcome,) = Transformer(SIGN_INS, 1000).transform([record])
@@ -128,7 +128,7 @@ def test_nine_thousand_tiny_records_fit() -> None:
     outcomes = Transformer(SIGN_INS).transform(parse_event(firehose_event).records)
     text = to_json(answer_of(outcomes))
     # Each record put back could have become "ProcessingFailed", nine bytes longer than "Dropped".
-    assert MAX_ANSWER_BYTES - 10_000 < len(text) <= MAX_ANSWER_BYTES
+    assert MAX_RESPONSE_BYTES - 10_000 < len(text) <= MAX_RESPONSE_BYTES
     reasons = [outcome.reason.value for outcome in outcomes]
     delivered = reasons.count("delivered")
     assert reasons == ["delivered"] * delivered + ["put_back"] * (9000 - delivered)

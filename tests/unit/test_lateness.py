@@ -99,7 +99,7 @@ class Rounds:
         return list(self._firehose.accepted)
 
     def sign_ins(self) -> Counter[str]:
-        """Return the sign-ins that were delivered or written to the error prefix."""
+        """Return the sign-ins that were delivered or written to the error output prefix."""
         failed = itertools.chain.from_iterable(
             messages_in(record) for record in self.failed if record != SLOW
         )

@@ -25,7 +25,7 @@ from support import (
 import app
 from transformer import report
 from transformer.batch import Transformer, put_back
-from transformer.budget import AnswerBudget
+from transformer.budget import ResponseBudget
 from transformer.firehose import InputRecord, NotAFirehoseEventError
 from transformer.outcome import Outcome
 from transformer.put_back import MAX_RECORD_BYTES, PutBack
@@ -213,7 +213,8 @@ def test_without_progress_the_first_record_to_put_back_fails() -> None:
         ("ProcessingFailed", "put_back_failed"),
         ("Dropped", "put_back"),
     ]
-    # The failed record is written to the error prefix. Put back too, it would be delivered twice.
+    # Firehose writes the failed record to the error output prefix. If the function also put it
+    # back, it would be delivered twice.
     assert [outcome.put_back for outcome in outcomes[-2:]] == [None, envelope([OSAKA])]
     firehose = FakeFirehose()
     put_back(outcomes, "s", PutBack(lambda: firehose, firehose.sleep), lambda: 100)
@@ -272,7 +273,7 @@ def test_a_record_is_put_back_up_to_firehoses_limit() -> None:
 
 def test_a_record_that_fits_alone_is_put_back_complete_and_a_larger_one_in_part() -> None:
     first = envelope([sign_in(1, 300)])
-    most = AnswerBudget([], 2400).room_alone("record-1")
+    most = ResponseBudget([], 2400).room_alone("record-1")
     size = len(sign_in(2, 0)) + 1
     for more in (0, 1):
         events = [sign_in(2, 500), sign_in(3, most - 2 * size - 500 + more)]

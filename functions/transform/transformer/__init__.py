@@ -1,1 +1,1 @@
-"""Firehose transformation of CloudWatch Logs records into CloudTrail events, one JSON per line."""
+"""Firehose transformation of CloudWatch Logs records into CloudTrail events, one JSON line each."""

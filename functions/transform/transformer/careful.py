@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from transformer import envelope
-from transformer.budget import AnswerBudget
+from transformer.budget import ResponseBudget
 from transformer.cloudtrail import Selection, encode, json_object
 from transformer.outcome import Outcome, Reason, RecordError
 
-# Limit of lines and of opening braces: 64 MiB of them would take half a minute and fill the memory.
+# Limit on lines and on opening braces: 64 MiB of them would take half a minute and fill the memory.
 # A record compressed ten to one has 10,000 events, with at most ten braces each.
 _MAX_DOCUMENTS = 300_000
 
-# Limit of text that CloudWatch Logs does not write. `json` reads documents that span lines or share
-# a line, or that msgspec refuses: its values take up to 25 times the memory of the text. Text that
+# Limit on text that CloudWatch Logs does not write. `json` reads documents that span lines or share
+# a line, or that msgspec rejects: its values take up to 25 times the memory of the text. Text that
 # is not an event is searched for each name: 25 names take a tenth of a microsecond per byte, and
 # each text costs as much as 512 more bytes. A CloudWatch Logs batch has at most 10,000 log events
 # (PutLogEvents), and a record compressed ten to one has 10 MB.
@@ -44,10 +44,10 @@ class Odd:
 
 
 def deliver(
-    source: bytes, text: bytes, selection: Selection, budget: AnswerBudget, outcome: Outcome
+    source: bytes, text: bytes, selection: Selection, budget: ResponseBudget, outcome: Outcome
 ) -> None:
     """Deliver what fits of a record and put back the rest; raise RecordError if impossible."""
-    # Bytes of lines that fit beside the earlier records, and that would fit if it were alone.
+    # Bytes of lines that fit beside the earlier records, and that would fit without those records.
     room, most = budget.room, budget.room_alone(outcome.record_id)
     lines: list[bytes] = []
     total, odd = 0, Odd()
@@ -75,7 +75,7 @@ def deliver(
         outcome.reason = undeliverable or outcome.reason
         outcome.events_failed = undeliverable is not None
     elif not lines or (room < total <= most and not budget.is_untouched):
-        # None of its lines fits now, or all of them would fit into a separate answer.
+        # None of its lines fits now, or all of them would fit in a separate response.
         outcome.go_back(source)
     else:
         if left:
@@ -165,7 +165,7 @@ def _documents(text: bytes, odd: Odd) -> Iterator[tuple[bytes, _Object | None]]:
                 odd.take(len(line))
                 value = json_object(line.decode(), _MAX_ODD_BYTES)
         if value is None and not is_damaged:
-            # At most one attempt and one error, so that the time stays linear; nothing is stored.
+            # Try this only once, so that the time stays linear. The parsed values are not kept.
             is_damaged = True
             with contextlib.suppress(ValueError, RecursionError):
                 is_damaged = not all(isinstance(each, dict) for _, each in _spanning(text[start:]))

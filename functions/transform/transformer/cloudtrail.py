@@ -14,8 +14,8 @@ MAX_LOG_EVENT_BYTES = 1024 * 1024
 _MAX_SEARCHED_NAMES = 4
 
 # JSON may escape any character of an event name. In a message inside an envelope, the backslash,
-# `u` and digits of that escape may be escaped too: all are in 2D-2E, 30-3A and 41-7A. The escapes
-# that CloudTrail itself writes (\u003d, \u0026, \u003c and \u003e) are outside these ranges.
+# `u` and digits of that escape may be escaped too. All of these are in 2D-2E, 30-3A and 41-7A. The
+# escapes that CloudTrail itself writes (\u003d, \u0026, \u003c and \u003e) are not.
 _find_escape = re.compile(r"\\u00(?:2[dDeE]|3[0-9aA]|[4-7])").search
 # Match from a run's first backslash only: starting at each one would take quadratic time.
 _ANY_ASCII_ESCAPE = re.compile(rb"(?<!\\)\\++u00([0-7][0-9a-fA-F])")
@@ -35,7 +35,7 @@ class Selection:
         self.every = names is None
         self.names = names or frozenset()
         self._encoded_names = [name.encode() for name in sorted(self.names)]
-        # Each name is searched in each message: with many names, parsing all messages is cheaper.
+        # Each message is searched for each name: with many names, parsing all messages is cheaper.
         self._searched = sorted(self.names) if len(self.names) <= _MAX_SEARCHED_NAMES else None
         any_name = "|".join(map(re.escape, sorted(self.names)))
         self._find_value = re.compile(rf'"eventName"\s*:\s*"(?:{any_name})"').search
@@ -109,7 +109,7 @@ class Selection:
 def json_object(text: str, most: int = MAX_LOG_EVENT_BYTES) -> dict[str, Any] | None:
     """Return the JSON object in `text`; None if it is not one or has more than `most` characters.
 
-    Python's `json` accepts lone surrogates and NaN. msgspec refuses them, but they are harmless.
+    Python's `json` accepts lone surrogates and NaN. msgspec rejects them, but they are harmless.
     """
     try:
         value = json.loads(text) if len(text) <= most else None

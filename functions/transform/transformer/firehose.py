@@ -1,4 +1,4 @@
-"""Firehose's transformation contract: the event that invokes the function, and the answer.
+"""Firehose's transformation contract: the event that invokes the function, and the response.
 
 https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-status-model.html
 """
@@ -10,7 +10,7 @@ Response = dict[str, list[dict[str, str]]]
 
 
 class NotAFirehoseEventError(Exception):
-    """The function was invoked with an event that it cannot answer."""
+    """The function was invoked with an event that it cannot handle."""
 
 
 class InputRecord(NamedTuple):
@@ -29,7 +29,7 @@ class Event(NamedTuple):
 
 
 def parse_event(event: Any) -> Event:
-    """Return the parsed event; raise NotAFirehoseEventError if it cannot be answered."""
+    """Return the parsed event; raise NotAFirehoseEventError if it cannot be handled."""
     records = event.get("records") if isinstance(event, dict) else None
     if not isinstance(records, list):
         raise NotAFirehoseEventError("no list of records: only Firehose may invoke this function")

@@ -25,7 +25,7 @@ class Reason(StrEnum):
 
 @dataclass(eq=False)
 class RecordError(Exception):
-    """A record that cannot be delivered; Firehose writes its source to the error prefix."""
+    """A record that cannot be delivered; Firehose writes its source to the error output prefix."""
 
     reason: Reason
 
@@ -53,10 +53,10 @@ class Outcome:
     def result(self) -> str:
         return RESULTS.get(self.reason, "ProcessingFailed")
 
-    def answer(self) -> dict[str, str]:
-        """Return the record's part of the answer to Firehose."""
-        answer = {"recordId": self.record_id, "result": self.result}
-        return answer if self.data is None else answer | {"data": self.data}
+    def response(self) -> dict[str, str]:
+        """Return the record's part of the response to Firehose."""
+        response = {"recordId": self.record_id, "result": self.result}
+        return response if self.data is None else response | {"data": self.data}
 
     def deliver(self, lines: bytes, count: int) -> None:
         """Deliver `count` lines, each with its line break."""
@@ -66,7 +66,7 @@ class Outcome:
         self.bytes_out = len(lines)
 
     def fail(self, reason: Reason) -> None:
-        """Deliver nothing of this record: Firehose writes all of it to the error prefix."""
+        """Deliver nothing of this record: Firehose writes all of it to the error output prefix."""
         self.reason = reason
         self.events_failed = reason in (Reason.MALFORMED_EVENT, Reason.PUT_BACK_FAILED)
         self.data = self.put_back = None

@@ -1,4 +1,4 @@
-"""Puts records back into their stream: PutRecordBatch until accepted, refused or out of time."""
+"""Puts records back into their stream, and retries until accepted, rejected or out of time."""
 
 import contextlib
 import random
@@ -10,7 +10,7 @@ from typing import Any
 MAX_RECORD_BYTES = 1000 * 1024  # Firehose quotas: 1,000 KiB before base64
 MAX_BATCH_RECORDS, MAX_BATCH_BYTES = 500, 4 * 1024 * 1024  # API reference of PutRecordBatch
 CONNECT_SECONDS, READ_SECONDS = 2, 8
-# Time that an invocation needs after its last call: log, metrics, and an answer of 6 MB.
+# Time that an invocation needs after its last call: log, metrics, and a response of 6 MB.
 RESERVE_SECONDS = 5
 _FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 0.1, 5.0
 
@@ -51,13 +51,13 @@ class PutBack:
     def put(self, stream_name: str, records: Sequence[bytes], seconds_left: Clock) -> list[bool]:
         """Return for each record whether the stream certainly accepted it. Never raises.
 
-        Sends no accepted record again, nor one whose call timed out: it may have been accepted.
+        Does not send a record again after it was accepted, or after a timeout: it may have been.
         """
         accepted = [False] * len(records)
         for batch in batches(records):
             waiting = {index: records[index] for index in batch}
-            # After any error, such as a timeout, the records may have been accepted. If raised, it
-            # would make Firehose retry a batch of which a part is in the stream again.
+            # After any error, such as a timeout, the records may have been accepted. An exception
+            # would make Firehose retry a batch of which a part is already back in the stream.
             with contextlib.suppress(Exception):
                 if not self._put_batch(stream_name, waiting, accepted, seconds_left):
                     break
@@ -69,7 +69,7 @@ class PutBack:
     def _put_batch(
         self, stream_name: str, waiting: dict[int, bytes], accepted: list[bool], seconds_left: Clock
     ) -> bool:
-        """Put these records, by index in `accepted`; return False if the stream will refuse others.
+        """Put these records, by index in `accepted`; return False if the stream will reject others.
 
         Raises any error after which the records may or may not have been accepted.
         """
@@ -80,8 +80,8 @@ class PutBack:
             self._client = self._client or self.make_client()
             data = [{"Data": record} for record in waiting.values()]
             try:
-                answer = self._client.put_record_batch(DeliveryStreamName=stream_name, Records=data)
-                for index, response in list(zip(waiting, answer["RequestResponses"], strict=True)):
+                reply = self._client.put_record_batch(DeliveryStreamName=stream_name, Records=data)
+                for index, response in list(zip(waiting, reply["RequestResponses"], strict=True)):
                     accepted[index] = "ErrorCode" not in response
                 waiting = {index: each for index, each in waiting.items() if not accepted[index]}
                 if not waiting:
@@ -91,7 +91,7 @@ class PutBack:
                 if not _THROTTLED & {status, error.response.get("Error", {}).get("Code")}:
                     server_errors += 1
                     if status < 500 or server_errors == _MAX_SERVER_ERRORS:
-                        # A refusal applies to other batches too; a server's error may not.
+                        # A rejection applies to other batches too; a server error may not.
                         return bool(status >= 500)
             # The connection failed, so nothing was sent.
             except (exceptions.ConnectTimeoutError, exceptions.EndpointConnectionError):

@@ -26,7 +26,7 @@ _metrics = Metrics()
 
 def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -> None:
     """Log one summary and a capped number of failed records; publish the alarms' metrics."""
-    # Records may be back in the stream: an exception now would make Firehose run the batch again.
+    # Records may be back in the stream: an exception now would make Firehose retry the batch.
     with contextlib.suppress(Exception):
         ids = {"invocation_id": invocation_id, "function_request_id": request_id}
         failed = [outcome for outcome in outcomes if outcome.result == "ProcessingFailed"]
@@ -36,7 +36,7 @@ def report(outcomes: list[Outcome], invocation_id: object, request_id: object) -
         counts: dict[str, Any] = summary(outcomes)
         _logger.info("batch transformed", extra=counts | ids)
         valued = {name: counts[count] for name, count in _METRICS.items() if counts[count]}
-        # With POWERTOOLS_METRICS_DISABLED a flush keeps the values, and the hundredth sends them.
+        # With POWERTOOLS_METRICS_DISABLED, a flush keeps the values: the hundredth would send all.
         _metrics.clear_metrics()
         for name, value in valued.items():
             _metrics.add_metric(name, MetricUnit.Count, value)
