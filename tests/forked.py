@@ -13,6 +13,7 @@ import json
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,6 +118,8 @@ def _serve(address: str) -> None:
             server.close()
             return _fork(connection)
         connection.close()
+    # The other process removes nothing if it is killed.
+    shutil.rmtree(Path(address).parent)
     os._exit(0)
 
 
