@@ -1,8 +1,8 @@
 """Start `console-login` as a fork of a process that has already imported everything.
 
 The imports take seconds at each start. A fork gets the command's arguments, environment, folder,
-standard streams and signals, and the command exits with the fork's status. Tests of the start
-run `.venv/bin/console-login`.
+umask, standard streams and signals, and the command exits with the fork's status. Tests of the
+start run `.venv/bin/console-login`.
 """
 
 import atexit
@@ -13,6 +13,7 @@ import json
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,11 +23,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import programs
+
 # The program that a test starts. It requests a fork, forwards signals and exits as the fork did.
 _CLIENT = """\
-#!{python} -ISE
 import json, os, signal, socket, sys
-request = json.dumps([sys.argv, os.getcwd(), dict(os.environ), {margin}]).encode()
+request = [sys.argv, os.getcwd(), dict(os.environ), os.umask(0), {margin}]
+request = json.dumps(request).encode()
 connection = socket.socket(socket.AF_UNIX)
 connection.connect({address!r})
 socket.send_fds(connection, [len(request).to_bytes(4)], [0, 1, 2])
@@ -44,7 +47,6 @@ os._exit(status)
 
 # The same program without a fork.
 _PLAIN = """\
-#!{python}
 import sys
 from console_login.__main__ import main
 if "drain" in sys.argv and {margin} is not None:
@@ -61,36 +63,38 @@ def command(margin: int | None = None, *, forks: bool = sys.platform == "linux")
     margin: the seconds that `drain` waits beyond the buffers (None: as in the code).
     forks: start as a fork, which needs Linux; otherwise as a new process.
     """
-    path = Path(tempfile.mkdtemp(dir=_parent())) / "console-login"
-    text = _CLIENT if forks else _PLAIN
-    address = str(_parent() / "socket")
-    path.write_text(text.format(python=sys.executable, address=address, margin=margin))
-    path.chmod(0o755)
+    path = Path(tempfile.mkdtemp(dir=_folder())) / "console-login"
+    if forks:
+        programs.write(path, _CLIENT.format(address=_address(), margin=margin), "-ISE")
+    else:
+        programs.write(path, _PLAIN.format(margin=margin))
     return path
 
 
 @functools.cache
-def _parent() -> Path:
-    """Start the process that forks, and return its folder. It ends when this process ends."""
+def _folder() -> str:
     folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return folder.name
+
+
+@functools.cache
+def _address() -> str:
+    """Start the process that forks, and return its socket. It ends when this process ends."""
+    address = f"{_folder()}/socket"
     process = subprocess.Popen(
-        [sys.executable, __file__, folder.name],
+        [sys.executable, __file__, address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-
-    def end() -> None:
-        process.communicate()
-        folder.cleanup()
-
-    atexit.register(end)
-    return Path(folder.name)
+    atexit.register(process.communicate)
+    return address
 
 
-def _serve(folder: Path) -> None:
+def _serve(address: str) -> None:
     """Fork for each client until stdin ends; return only in the forks, which run the command."""
     import console_login
 
@@ -105,7 +109,7 @@ def _serve(folder: Path) -> None:
     # Let the kernel reap the ended processes between this process and the commands.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     server = socket.socket(socket.AF_UNIX)
-    server.bind(str(folder / "socket"))
+    server.bind(address)
     server.listen()
     os.write(1, b"ready\n")
     while select.select([server, 0], [], [])[0] == [server]:
@@ -114,6 +118,8 @@ def _serve(folder: Path) -> None:
             server.close()
             return _fork(connection)
         connection.close()
+    # The other process removes nothing if it is killed.
+    shutil.rmtree(Path(address).parent)
     os._exit(0)
 
 
@@ -138,16 +144,21 @@ def _fork(connection: socket.socket) -> None:
 
 
 def _become(request: Any, streams: list[int]) -> None:
+    from moto.moto_api._internal import mock_random
+
     from console_login.operate import drain
 
-    sys.argv, folder, environment, margin = request
+    sys.argv, folder, environment, umask, margin = request
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(folder)
+    os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    # Otherwise every fork would create the same ids.
+    mock_random.seed()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
     sys.stderr = os.fdopen(2, "w", buffering=1)
@@ -156,7 +167,7 @@ def _become(request: Any, streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(sys.argv[1])
     from console_login.__main__ import main
 
     main()

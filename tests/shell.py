@@ -15,12 +15,12 @@ from pathlib import Path
 
 import aws_command
 import forked
+import programs
 
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 # The `aws` on the path. It sends requests to this process, so that boto3 is imported only once.
 _CLIENT = """\
-#!{python} -SE
 import json, os, socket, sys
 with socket.create_connection(("127.0.0.1", {port})) as connection:
     request = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
@@ -69,9 +69,7 @@ def _aws(command: Path) -> Iterator[Path]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         command.parent.mkdir(exist_ok=True)
-        text = _CLIENT.format(python=sys.executable, port=server.server_address[1])
-        command.write_text(text)
-        command.chmod(0o755)
+        programs.write(command, _CLIENT.format(port=server.server_address[1]), "-SE")
         yield command
         server.shutdown()
         thread.join()

@@ -67,9 +67,11 @@ class Application:
             _LOGS + "PutSubscriptionFilter": logs.put_subscription_filter,
             _LOGS + "DeleteSubscriptionFilter": logs.delete_subscription_filter,
         }
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
         # A stream accepts records from any thread; a subscription filter is not thread-safe.
         self._filtering = threading.Lock()
+        # Each response must have the only data point of the age.
+        self._measuring = threading.Lock()
 
     def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
         why = _refusal(environ)
@@ -97,9 +99,10 @@ class Application:
         if _is_for("cloudformation", environ):
             return self._cloudformation(environ, start_response)
         if _is_for("monitoring", environ):
-            moto_state.show_age(self._pipeline.stack, self._pipeline.stream.oldest_age())
-        response: Iterable[bytes] = self._moto(environ, start_response)
-        return response
+            with self._measuring:
+                moto_state.show_age(self._pipeline.stack, self._pipeline.stream.oldest_age())
+                return self._moto(environ, start_response)
+        return self._moto(environ, start_response)
 
     def _firehose(
         self, operation: str, environ: _Environ, start_response: _StartResponse

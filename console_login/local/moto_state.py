@@ -44,7 +44,7 @@ class State:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self._s3 = client("s3", stack.region)
+        self._s3 = client("s3")
         self._bucket = stack.outputs["BucketName"]
         stream = stack.only("AWS::KinesisFirehose::DeliveryStream").properties
         encryption = stream["ExtendedS3DestinationConfiguration"]["EncryptionConfiguration"]
@@ -97,7 +97,7 @@ def show_age(stack: Stack, age: float | None) -> None:
         name = stack.outputs["DeliveryStreamArn"].rsplit("/", 1)[1]
         dimension = {"Name": "DeliveryStreamName", "Value": name}
         datum = {"MetricName": _FRESHNESS, "Value": age, "Dimensions": [dimension]}
-        client("cloudwatch", stack.region).put_metric_data(
+        client("cloudwatch").put_metric_data(
             Namespace="AWS/Firehose", MetricData=[datum | {"Unit": "Seconds"}]
         )
 
@@ -122,7 +122,7 @@ def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
     now = datetime.now(UTC)
     for (account, region), found in files.items():
         name = f"{account}_CloudTrail_{region}_{now:%Y%m%dT%H%MZ}_{uuid.uuid4().hex[:16]}.json.gz"
-        client("s3", stack.region).put_object(
+        client("s3").put_object(
             Bucket=_TRAIL_BUCKET,
             Key=f"AWSLogs/{account}/CloudTrail/{region}/{now:%Y/%m/%d}/{name}",
             Body=gzip.compress(f'{{"Records":[{",".join(found)}]}}'.encode()),
@@ -130,9 +130,9 @@ def write_trail_files(stack: Stack, messages: Iterable[str]) -> None:
 
 
 @functools.cache
-def client(service: Any, region: str = REGION) -> Any:
+def client(service: Any) -> Any:
     """Return a boto3 client, which calls moto."""
-    return boto3.client(service, region_name=region)
+    return boto3.client(service, region_name=REGION)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -208,16 +209,17 @@ def test_a_closed_pipe_during_long_output_is_not_an_error(tmp_path: Path) -> Non
     source, event = tmp_path / "many.jsonl", tmp_path / "many.json"
     # More than a pipe's buffer, so the command itself writes to the closed pipe.
     source.write_text(f"{TOKYO}\n" * 500)
-    program = f"{sys.executable} -m console_login"
-    subprocess.run([*program.split(), "pack", source, "-o", event], cwd=ROOT, check=True)
-    shell = f"{program} transform {event} 2>/dev/null | head -1; exit ${{PIPESTATUS[0]}}"
+    program = [sys.executable, "-m", "console_login"]
+    subprocess.run([*program, "pack", source, "-o", event], cwd=ROOT, check=True)
+    command = shlex.join([*program, "transform", str(event)])
+    shell = f"{command} 2>/dev/null | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_closed_pipe_is_not_an_error() -> None:
-    command = f"{sys.executable} -m console_login local {ARTICLE[0]} --generate 5000 --sign-ins 1"
-    shell = f"{command} | head -1; exit ${{PIPESTATUS[0]}}"
+    program = [sys.executable, "-m", "console_login", "local", ARTICLE[0]]
+    shell = f"{shlex.join(program)} --generate 5000 --sign-ins 1 | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith("stage")
     assert done.stderr == ""

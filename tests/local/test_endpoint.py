@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -186,6 +188,26 @@ def test_the_stream_survives_a_bucket_that_does_not_exist_for_a_while(endpoint: 
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
     assert len(before) == count
     assert endpoint.lines(1) == [TOKYO]
+
+
+def test_each_concurrent_request_for_the_oldest_age_gets_one_data_point() -> None:
+    now = datetime.now(UTC)
+    query = {
+        "Namespace": "AWS/Firehose",
+        "MetricName": "DeliveryToS3.DataFreshness",
+        "Dimensions": [{"Name": "DeliveryStreamName", "Value": STREAM}],
+        "StartTime": now - timedelta(hours=1),
+        "EndTime": now + timedelta(hours=1),
+        "Period": 7200,
+        "Statistics": ["SampleCount"],
+    }
+    with serving("--fail", "s3:1") as endpoint:
+        endpoint.client("firehose").put_record(DeliveryStreamName=STREAM, Record={"Data": b"x"})
+        cloudwatch = endpoint.client("cloudwatch")
+        with ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(cloudwatch.get_metric_statistics, **query) for _ in range(8)]
+    found = [point["SampleCount"] for each in asked for point in each.result()["Datapoints"]]
+    assert found == [1] * 8
 
 
 def test_the_events_of_files_are_sent_before_it_serves_and_ctrl_c_stops_it() -> None:

@@ -3,11 +3,11 @@
 import importlib.metadata
 import re
 import runpy
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import yaml
 from support import ROOT
@@ -22,14 +22,14 @@ def pip_audit(folder: Path, answer: str) -> str:
     In the expression, `required` has the requested pairs of name and version.
     """
     program = folder / "pip-audit"
-    program.write_text(f"""#!{ROOT}/.venv/bin/python
+    text = f"""\
 import json, sys
 arguments = dict(zip(sys.argv, sys.argv[1:]))
 required = [line.split("==") for line in open(arguments["--requirement"]).read().split()]
 print("No known vulnerabilities found")
 json.dump({{"dependencies": {answer}}}, open(arguments["--output"], "w"))
-""")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+"""
+    programs.write(program, text)
     return str(program)
 
 

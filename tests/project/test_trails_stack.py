@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import programs
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from moto import mock_aws
@@ -38,11 +39,8 @@ def typed(tmp_path: Path) -> list[list[str]]:
     for name in ("aws", "make"):
         stub = tmp_path / "bin" / name
         stub.parent.mkdir(exist_ok=True)
-        stub.write_text(
-            f"#!{sys.executable} -SE\nimport json, sys\n"
-            "with open('typed', 'a') as file:\n    print(json.dumps(sys.argv), file=file)\n"
-        )
-        stub.chmod(0o755)
+        text = "import json, sys\nwith open('typed', 'a') as file:\n"
+        programs.write(stub, text + "    print(json.dumps(sys.argv), file=file)\n", "-SE")
     environment = NAMES | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     subprocess.run(["sh", "-euc", IMPORT], cwd=tmp_path, env=environment, check=True)
     return [json.loads(line) for line in (tmp_path / "typed").read_text().splitlines()]
