@@ -1,9 +1,10 @@
-"""Runs the script of `make package` as make does."""
+"""Copies the packaged files, and runs the script of `make package` as make does."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,23 @@ def uv() -> str:
     program = shutil.which("uv") or shutil.which("uv", path=ROOT / ".uv" / "bin")
     assert program, "uv is neither on PATH nor in .uv/bin: make setup installs it"
     return program
+
+
+def copied(folder: Path, unneeded: Iterable[str], strays: Iterable[str]) -> Path:
+    """Copy the checkout into a new folder, with stray files that a developer may have.
+
+    unneeded: patterns of names to leave out, at the top level only: console_login/events is needed.
+    """
+    top = shutil.ignore_patterns(*unneeded)
+    # Other tests write bytecode at the same time.
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(
+        ROOT, folder, ignore=lambda at, names: (top if Path(at) == ROOT else compiled)(at, names)
+    )
+    for stray in strays:
+        (folder / stray).parent.mkdir(exist_ok=True)
+        (folder / stray).write_text("AWS_SECRET_ACCESS_KEY=stray\n")
+    return folder
 
 
 def dist(out: Path, *options: str | Path, checkout: Path = ROOT, **environment: str) -> Any:

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import packaged
 import pytest
 from packaged import dist as run
 from samtranslator.parser.parser import Parser
@@ -30,7 +31,6 @@ ARCHITECTURES = ("arm64", "x86_64")
 ZIP = re.compile(
     rf"console-login-firehose-{re.escape(VERSION)}-(arm64|x86_64)-([0-9a-f]{{12}})\.zip"
 )
-# Stray files that a developer may have in the packaged folders.
 STRAYS = ["functions/transform/.env", "functions/transform/transformer/.env"]
 STRAYS += ["functions/transform/notes.txt", "functions/transform/__pycache__/app.pyc"]
 
@@ -41,17 +41,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def copied(folder: Path) -> Path:
     """Copy the packaged files, with stray files and a section for the version in CHANGELOG."""
-    unneeded = shutil.ignore_patterns(".[!c]*", ".cache", "dist", "tests", "docs", "benchmarks")
-    # Other tests write bytecode at the same time.
-    compiled = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(
-        ROOT,
-        folder,
-        ignore=lambda at, names: (unneeded if Path(at) == ROOT else compiled)(at, names),
-    )
-    for stray in STRAYS:
-        (folder / stray).parent.mkdir(exist_ok=True)
-        (folder / stray).write_text("AWS_SECRET_ACCESS_KEY=stray\n")
+    unneeded = (".[!c]*", ".cache", "dist", "tests", "docs", "benchmarks")
+    packaged.copied(folder, unneeded, STRAYS)
     changes = folder / "CHANGELOG.md"
     changes.write_text(changes.read_text().replace("## Unreleased", f"## {VERSION}"))
     return folder

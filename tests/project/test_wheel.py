@@ -24,7 +24,6 @@ from console_login import shipped
 STACK = STREAM.removesuffix("-DeliveryStream")
 DEV_LOCK = ROOT / "requirements-dev.txt"
 TRANSFORM = Path("functions") / "transform"
-# Stray files that a developer may have in the packaged folders.
 STRAYS = [".env", "console_login/.env", "console_login/notes.txt", "functions/transform/.env"]
 STRAYS += ["functions/transform/requirements.local.txt", "functions/transform/transformer/.env"]
 
@@ -48,17 +47,8 @@ def build(checkout: Path, output: Path, *options: str) -> Path:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the packaged files, with stray files."""
-    copy = tmp_path_factory.mktemp("checkout") / "copy"
-    unneeded = shutil.ignore_patterns(".*", "dist", "tests", "docs", "benchmarks", "events")
-    # Other tests write bytecode at the same time.
-    compiled = shutil.ignore_patterns("__pycache__")
-    # Ignore only at the top level: console_login/events is needed.
-    shutil.copytree(
-        ROOT, copy, ignore=lambda at, names: (unneeded if Path(at) == ROOT else compiled)(at, names)
-    )
-    for stray in STRAYS:
-        (copy / stray).write_text("AWS_SECRET_ACCESS_KEY=stray\n")
-    return copy
+    unneeded = (".*", "dist", "tests", "docs", "benchmarks", "events")
+    return packaged.copied(tmp_path_factory.mktemp("checkout") / "copy", unneeded, STRAYS)
 
 
 @pytest.fixture(scope="module")
